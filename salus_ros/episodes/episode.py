@@ -1,0 +1,182 @@
+"""One recorded episode in memory, checked once when it is made."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from salus_ros.core.errors import StoreError
+from salus_ros.core.failures import FailureType, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeMeta:
+    """What is known about an episode as a whole.
+
+    Attributes:
+        id: Name that the recording gave the episode; need not be unique in a store, where an
+            episode is addressed by its index.
+        task: Instruction given to the policy.
+        outcome: How the episode ended.
+        failure_type: Kind of the failure; `NONE` unless the outcome is `FAILURE`.
+        failure_step: Step of the failure, 0 to the number of steps (which means: seen only
+            after the last recorded step); -1 when there was none or its moment is unknown.
+        seed: Seed of the world; -1 when it had none, as on a real robot.
+        fault: Fault that was injected, "none" without one.
+        policy_id: Which policy acted.
+        model_id: Which predictor wrote the live predictions; empty without one.
+        rate_hz: Steps per second of episode time.
+        wall_time_s: Wall-clock duration in s (in lockstep not the simulated one); NaN unknown.
+    """
+
+    id: str
+    task: str
+    outcome: Outcome
+    failure_type: FailureType = FailureType.NONE
+    failure_step: int = -1
+    seed: int = -1
+    fault: str = "none"
+    policy_id: str = ""
+    model_id: str = ""
+    rate_hz: float = 30.0
+    wall_time_s: float = math.nan
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outcome", Outcome(self.outcome))
+        object.__setattr__(self, "failure_type", FailureType(self.failure_type))
+        failed = self.outcome == Outcome.FAILURE
+        if failed == (self.failure_type == FailureType.NONE):
+            raise StoreError(
+                f"episode '{self.id}': outcome '{self.outcome.name.lower()}' does not go with "
+                f"failure type '{self.failure_type.label}'; a failure has a type, nothing else has"
+            )
+        if self.failure_step < -1 or (self.failure_step >= 0 and not failed):
+            raise StoreError(
+                f"episode '{self.id}': failure step {self.failure_step} is not allowed with "
+                f"outcome '{self.outcome.name.lower()}'; use -1 where nothing failed"
+            )
+        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise StoreError(f"episode '{self.id}': rate_hz {self.rate_hz} must be above 0")
+
+    def check_length(self, steps: int) -> None:
+        """Refuse a failure that lies after the end of an episode of this many steps."""
+        if self.failure_step > steps:
+            raise StoreError(
+                f"episode '{self.id}': failure step {self.failure_step} lies after its {steps} "
+                "steps"
+            )
+
+    @property
+    def labelled(self) -> bool:
+        """Whether horizon labels can be computed: a known outcome, and a moment if it failed."""
+        return self.outcome == Outcome.SUCCESS or self.failure_step >= 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Episode:
+    """The arrays of one episode of T steps; row t holds step t's observation and its action.
+
+    What was not there is absent or NaN, never a made-up zero: signals without validity become
+    NaN, and the optional arrays may be None, which a store writes as NaN.
+
+    Attributes:
+        meta: The episode as a whole.
+        action: Float32 (T, A).
+        state: Float32 (T, S).
+        stamp_ns: Int64 (T,), strictly increasing.
+        signals: Float32 (T, 12), in the order of `schema.SIGNALS`; NaN where not valid.
+        signals_valid: Bool (T, 12).
+        signals_fresh: Bool (T,): computed at this step, not held from an earlier one.
+        images: Uint8 (T, H, W, 3) per camera name; empty without cameras.
+        embedding: Float16 (T, D), or None.
+        age_ms: Float32 (T, M): age of the sample that was used of each stream of the store, NaN
+            for no sample; or None.
+        probability: Float32 (T, H, K) as predicted live, NaN for none; or None.
+        risk: Float32 (T,) as predicted live, NaN for none; or None.
+        alarm: Float32 (T,), 0 or 1 as predicted live, NaN for none; or None.
+    """
+
+    meta: EpisodeMeta
+    action: NDArray[np.float32]
+    state: NDArray[np.float32]
+    stamp_ns: NDArray[np.int64]
+    signals: NDArray[np.float32]
+    signals_valid: NDArray[np.bool_]
+    signals_fresh: NDArray[np.bool_]
+    images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    embedding: NDArray[np.float16] | None = None
+    age_ms: NDArray[np.float32] | None = None
+    probability: NDArray[np.float32] | None = None
+    risk: NDArray[np.float32] | None = None
+    alarm: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        for name, (dims, dtype) in _FORMS.items():
+            value = getattr(self, name)
+            if value is None and name in _OPTIONAL:
+                continue
+            object.__setattr__(self, name, self._checked(name, value, dims, dtype))
+        for camera, frames in self.images.items():
+            if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+                raise self._error(f"images of '{camera}'", frames, "uint8 (T, H, W, 3)")
+        rows = {name: len(value) for name, value in self._arrays().items()}
+        if len(self) == 0 or len(set(rows.values())) > 1:
+            raise StoreError(
+                f"episode '{self.meta.id}': all arrays need the same number of steps, at least "
+                f"one; given {rows}"
+            )
+        self.meta.check_length(len(self))
+        if (np.diff(self.stamp_ns) <= 0).any():
+            step = int(np.flatnonzero(np.diff(self.stamp_ns) <= 0)[0])
+            raise StoreError(
+                f"episode '{self.meta.id}': stamp_ns must increase with every step; it goes from "
+                f"{self.stamp_ns[step]} to {self.stamp_ns[step + 1]} after step {step}"
+            )
+        if not np.isfinite(self.signals[self.signals_valid]).all():
+            raise StoreError(
+                f"episode '{self.meta.id}': a signal marked valid is not finite; mark it invalid"
+            )
+        signals = np.where(self.signals_valid, self.signals, np.float32(np.nan))
+        object.__setattr__(self, "signals", signals)
+
+    def __len__(self) -> int:
+        """Number of steps T."""
+        return len(self.stamp_ns)
+
+    def _arrays(self) -> dict[str, NDArray[np.generic]]:
+        present = {name: getattr(self, name) for name in _FORMS}
+        arrays = {name: value for name, value in present.items() if value is not None}
+        return arrays | {f"images of '{camera}'": v for camera, v in self.images.items()}
+
+    def _checked(
+        self, name: str, value: object, dims: int, dtype: DTypeLike
+    ) -> NDArray[np.generic]:
+        array = np.asarray(value)
+        allowed = f"{np.dtype(dtype)} with {dims} dimensions"
+        if array.ndim != dims or not np.can_cast(array.dtype, dtype, casting="same_kind"):
+            raise self._error(name, array, allowed)
+        return array.astype(dtype, copy=False)
+
+    def _error(self, name: str, given: NDArray[np.generic], allowed: str) -> StoreError:
+        return StoreError(
+            f"episode '{self.meta.id}': {name} is {given.dtype} {given.shape}; "
+            f"allowed is {allowed}"
+        )
+
+
+_FORMS: dict[str, tuple[int, DTypeLike]] = {
+    "action": (2, np.float32),
+    "state": (2, np.float32),
+    "stamp_ns": (1, np.int64),
+    "signals": (2, np.float32),
+    "signals_valid": (2, np.bool_),
+    "signals_fresh": (1, np.bool_),
+    "embedding": (2, np.float16),
+    "age_ms": (2, np.float32),
+    "probability": (3, np.float32),
+    "risk": (1, np.float32),
+    "alarm": (1, np.float32),
+}
+_OPTIONAL = ("embedding", "age_ms", "probability", "risk", "alarm")

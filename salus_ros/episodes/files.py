@@ -1,0 +1,131 @@
+"""Opening the zarr group of a store, with every zarr failure turned into a StoreError."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.core.array_spec import ArrayConfigParams
+
+from salus_ros.core.errors import SalusError, StoreError
+from salus_ros.episodes.layout import (
+    EPISODE_ENDS,
+    FORMAT,
+    META_ARRAYS,
+    SCHEMA_VERSION,
+    ArrayLayout,
+    StoreSpec,
+    data_arrays,
+)
+
+ZarrArray = zarr.Array[Any]
+
+# Write every chunk, and refuse a chunk whose file is gone: by default zarr would hand out the
+# fill value, and lost frames would look like black ones.
+STRICT: ArrayConfigParams = {"write_empty_chunks": True, "read_missing_chunks": False}
+
+
+@contextmanager
+def store_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn whatever zarr, its codecs or the file system raise into a StoreError."""
+    try:
+        yield
+    except SalusError:
+        raise
+    except OSError as error:
+        if error.errno not in (None, errno.ENOENT):
+            raise StoreError(
+                f"cannot {doing} '{path}': {error.strerror}; check the disc and the rights"
+            ) from error
+        raise StoreError(_damaged(path, doing, error)) from error
+    except Exception as error:  # zarr and its codecs raise a dozen kinds
+        raise StoreError(_damaged(path, doing, error)) from error
+
+
+def _damaged(path: Path, doing: str, error: Exception) -> str:
+    return (
+        f"cannot {doing} '{path}': it is damaged or incomplete ({type(error).__name__}: {error}); "
+        "restore it from a copy or record it again"
+    )
+
+
+def open_group(path: Path, mode: Literal["r", "r+"]) -> tuple[zarr.Group, StoreSpec]:
+    """Open the root group of an existing store and read its sizes.
+
+    Raises:
+        StoreError: if there is no store, it is of another kind or version, or is damaged.
+    """
+    if not (path / "zarr.json").is_file():
+        found = "does not exist" if not path.exists() else "is not an episode store"
+        raise StoreError(
+            f"'{path}' {found}; give the folder that a recording wrote (it holds zarr.json, "
+            "data/ and meta/)"
+        )
+    with store_errors(path, "open"):
+        group = zarr.open_group(path, mode=mode, use_consolidated=False)
+        attributes = dict(group.attrs)
+    if attributes.get("format") != FORMAT:
+        raise StoreError(
+            f"'{path}' is a zarr group but not an episode store: its format is "
+            f"{attributes.get('format')!r}, allowed is '{FORMAT}'; give a folder that a "
+            "recording wrote"
+        )
+    if attributes.get("schema_version") != SCHEMA_VERSION:
+        raise StoreError(
+            f"'{path}' has schema version {attributes.get('schema_version')!r}, this version of "
+            f"SALUS reads {SCHEMA_VERSION}; it was written by salus_ros "
+            f"{attributes.get('salus_version')!r}, use that version"
+        )
+    with store_errors(path, "read the sizes of"):
+        return group, StoreSpec.from_attributes(attributes)
+
+
+def get_array(group: zarr.Group, name: str) -> ZarrArray:
+    """Return the array called `name` with missing chunks treated as errors."""
+    array = group[name]
+    if not isinstance(array, zarr.Array):
+        raise StoreError(f"'{name}' should be an array, but is a group")
+    strict: ZarrArray = array.with_config(STRICT)
+    return strict
+
+
+def expected_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
+    """Every array of a store by its path, except `episode_ends`."""
+    data = {f"data/{name}": layout for name, layout in data_arrays(spec).items()}
+    return data | {f"meta/{name}": layout for name, layout in META_ARRAYS.items()}
+
+
+def committed_ends(group: zarr.Group) -> NDArray[np.int64]:
+    """Ends of the committed episodes: int64 (E,), strictly increasing.
+
+    A writer enlarges `episode_ends` and then fills in the last value, so one trailing zero is
+    an episode on its way; anything else that does not increase is damage.
+    """
+    ends = np.asarray(get_array(group, EPISODE_ENDS)[:], dtype=np.int64)
+    if ends.size and ends[-1] == 0:
+        ends = ends[:-1]
+    if (np.diff(ends, prepend=0) <= 0).any():
+        raise StoreError(f"{EPISODE_ENDS} does not increase: {ends.tolist()[:20]}")
+    return ends
+
+
+def check_arrays(group: zarr.Group, spec: StoreSpec, steps: int, episodes: int) -> None:
+    """Check that every array is there, of its form, and holds what was committed.
+
+    Raises:
+        StoreError: naming the first array that does not.
+    """
+    for name, layout in expected_arrays(spec).items():
+        array = get_array(group, name)
+        rows = steps if name.startswith("data/") else episodes
+        if array.shape[1:] != layout.row_shape or array.dtype != layout.dtype:
+            raise StoreError(
+                f"'{name}' has rows of {array.dtype} {array.shape[1:]}, expected "
+                f"{layout.dtype} {layout.row_shape}"
+            )
+        if array.shape[0] < rows:
+            raise StoreError(f"'{name}' has {array.shape[0]} rows, {rows} were committed")

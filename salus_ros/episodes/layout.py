@@ -1,0 +1,197 @@
+"""What an episode store holds on disk: its sizes, its arrays, and how they are chunked.
+
+    data/   action, state, stamp_ns, signals, signals_valid, signals_fresh, embedding, age_ms,
+            probability, risk, alarm, images_<camera>     every one (N, ...), time first
+    meta/   episode_ends and one array per field of `EpisodeMeta`     every one (E,)
+
+This is the shape of a diffusion_policy ReplayBuffer, which walks over `data/*` and takes
+`value[:episode_ends[-1]]` of each; hence one array per camera beside the others, and no group.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from zarr.codecs import BloscCodec
+
+from salus_ros import __version__
+from salus_ros.core import schema
+from salus_ros.core.errors import StoreError
+from salus_ros.core.failures import FAILURE_TYPES, FailureType
+
+FORMAT = "salus-episodes"
+SCHEMA_VERSION = 1
+EPISODE_ENDS = "meta/episode_ends"
+CHUNK_BYTES = 128 * 1024
+"""Size of a low-dimensional chunk: an append rewrites at most one, and few are read."""
+
+DEFAULT_STREAMS = (*schema.CAMERAS, "state", "action", "signals", "prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """Sizes and names that every episode of a store shares; they live in its attributes.
+
+    Attributes:
+        cameras: Camera names; empty for a store without images.
+        image_size: Height and width in pixels.
+        state_dim: S.
+        action_dim: A.
+        embedding_dim: D; 0 for a store without embeddings.
+        signals: Names of the signals, in column order.
+        streams: Names of the M columns of `age_ms`; empty for none.
+        horizons_s: The H horizons of the live predictions in s.
+        failure_types: The K failure types of the live predictions, in output order.
+        shard_steps: Frames per image file; the length of a typical episode.
+    """
+
+    cameras: tuple[str, ...] = schema.CAMERAS
+    image_size: tuple[int, int] = (schema.IMAGE_SIZE, schema.IMAGE_SIZE)
+    state_dim: int = schema.STATE_DIM
+    action_dim: int = schema.ACTION_DIM
+    embedding_dim: int = 0
+    signals: tuple[str, ...] = schema.SIGNAL_NAMES
+    streams: tuple[str, ...] = DEFAULT_STREAMS
+    horizons_s: tuple[float, ...] = schema.HORIZONS_S
+    failure_types: tuple[FailureType, ...] = FAILURE_TYPES
+    shard_steps: int = schema.MAX_EPISODE_STEPS
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Return the sizes as plain JSON values."""
+        values = asdict(self)
+        values["failure_types"] = [kind.label for kind in self.failure_types]
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> Self:
+        """Read the sizes back.
+
+        Raises:
+            KeyError, TypeError, ValueError: if one is missing or not of its type.
+        """
+        height, width = attributes["image_size"]
+        return cls(
+            cameras=tuple(attributes["cameras"]),
+            image_size=(int(height), int(width)),
+            state_dim=int(attributes["state_dim"]),
+            action_dim=int(attributes["action_dim"]),
+            embedding_dim=int(attributes["embedding_dim"]),
+            signals=tuple(attributes["signals"]),
+            streams=tuple(attributes["streams"]),
+            horizons_s=tuple(float(h) for h in attributes["horizons_s"]),
+            failure_types=tuple(FailureType.from_label(k) for k in attributes["failure_types"]),
+            shard_steps=int(attributes["shard_steps"]),
+        )
+
+    def check_same(self, other: "StoreSpec", path: object) -> None:
+        """Refuse sizes that differ from those of the store at `path`.
+
+        Raises:
+            StoreError: naming every difference.
+        """
+        mine, theirs = self.to_attributes(), other.to_attributes()
+        different = [name for name in mine if mine[name] != theirs[name]]
+        if different:
+            listed = "; ".join(f"{n}: store {mine[n]}, given {theirs[n]}" for n in different)
+            raise StoreError(
+                f"'{path}' holds episodes of another form ({listed}); record into a new folder"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayLayout:
+    """One array of the store: the shape of a row, its type, and what a missing row reads as."""
+
+    row_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fill_value: Any
+    chunk_rows: int
+    shard_rows: int | None = None
+
+    def create_arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `zarr.Group.create_array` for zero rows."""
+        shards = None if self.shard_rows is None else (self.shard_rows, *self.row_shape)
+        arguments: dict[str, Any] = {
+            "shape": (0, *self.row_shape),
+            "dtype": str if self.dtype.kind == "T" else self.dtype,
+            "chunks": (self.chunk_rows, *self.row_shape),
+            "shards": shards,
+            "fill_value": self.fill_value,
+        }
+        if self.dtype.kind != "T":
+            # Bytes have nothing to shuffle; bit-shuffled frames came out twice as large.
+            arguments["compressors"] = BloscCodec(
+                cname="zstd",
+                clevel=3,
+                shuffle="shuffle" if self.dtype.itemsize > 1 else "noshuffle",
+            )
+        return arguments
+
+
+def data_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
+    """Arrays under `data/`; one whose row would be empty is absent."""
+    outputs = (len(spec.horizons_s), len(spec.failure_types))
+    float_rows: dict[str, tuple[int, ...]] = {
+        "action": (spec.action_dim,),
+        "state": (spec.state_dim,),
+        "signals": (len(spec.signals),),
+        "age_ms": (len(spec.streams),),
+        "probability": outputs,
+        "risk": (),
+        "alarm": (),
+    }
+    layouts = {name: _rows(shape, np.float32, np.nan) for name, shape in float_rows.items()}
+    layouts["embedding"] = _rows((spec.embedding_dim,), np.float16, np.nan)
+    layouts["signals_valid"] = _rows((len(spec.signals),), np.bool_, False)
+    layouts["signals_fresh"] = _rows((), np.bool_, False)
+    layouts["stamp_ns"] = _rows((), np.int64, 0)
+    for camera in spec.cameras:
+        layouts[image_array(camera)] = ArrayLayout(
+            (*spec.image_size, 3), np.dtype(np.uint8), 0, 1, spec.shard_steps
+        )
+    return {name: layout for name, layout in layouts.items() if 0 not in layout.row_shape}
+
+
+def image_array(camera: str) -> str:
+    """Name of the array of a camera under `data/`."""
+    return f"images_{camera}"
+
+
+def _rows(shape: tuple[int, ...], dtype: Any, fill_value: Any) -> ArrayLayout:
+    dtype = np.dtype(dtype)
+    row_bytes = max(1, int(np.prod(shape)) * dtype.itemsize)
+    return ArrayLayout(shape, dtype, fill_value, max(64, CHUNK_BYTES // row_bytes))
+
+
+def _column(dtype: Any, fill_value: Any) -> ArrayLayout:
+    return ArrayLayout((), np.dtype(dtype), fill_value, 1024)
+
+
+_TEXT = np.dtypes.StringDType()
+
+META_ARRAYS: dict[str, ArrayLayout] = {
+    "id": _column(_TEXT, ""),
+    "task": _column(_TEXT, ""),
+    "outcome": _column(np.uint8, 0),
+    "failure_type": _column(np.uint8, 0),
+    "failure_step": _column(np.int32, -1),
+    "seed": _column(np.int64, -1),
+    "fault": _column(_TEXT, ""),
+    "policy_id": _column(_TEXT, ""),
+    "model_id": _column(_TEXT, ""),
+    "rate_hz": _column(np.float64, np.nan),
+    "wall_time_s": _column(np.float64, np.nan),
+}
+"""Arrays under `meta/` beside `episode_ends`: one per field of `EpisodeMeta`, by its name."""
+
+
+def store_attributes(spec: StoreSpec) -> dict[str, Any]:
+    """Attributes of the root group of a new store."""
+    return {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "salus_version": __version__,
+        "failure_type_codes": {kind.label: int(kind) for kind in FailureType},
+        **spec.to_attributes(),
+    }

@@ -1,0 +1,167 @@
+"""Reading an episode store, also while another process writes it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salus_ros.core.errors import StoreError
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes.episode import Episode, EpisodeMeta
+from salus_ros.episodes.files import (
+    check_arrays,
+    committed_ends,
+    get_array,
+    open_group,
+    store_errors,
+)
+from salus_ros.episodes.layout import META_ARRAYS, data_arrays, image_array
+
+
+class StoreReader:
+    """The committed episodes of a store.
+
+    What is committed when the reader is made, or at its last `refresh`, is what it shows;
+    an episode that is being written stays out of sight. It never writes.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the store at `path`.
+
+        Raises:
+            StoreError: if it is no store, or damaged.
+        """
+        self.path = Path(path)
+        self._group, self.spec = open_group(self.path, "r")
+        self._ends: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._table: dict[str, NDArray[Any]] = {}
+        self.refresh()
+
+    def refresh(self) -> int:
+        """Take in the episodes committed since; return their number in all."""
+        # The order matters: an episode is visible in `episode_ends` only after its rows are.
+        self._group, _ = open_group(self.path, "r")
+        with store_errors(self.path, "read"):
+            self._ends = committed_ends(self._group)
+            check_arrays(self._group, self.spec, self.steps, len(self))
+            self._table = {
+                name: np.asarray(get_array(self._group, f"meta/{name}")[: len(self)])
+                for name in META_ARRAYS
+            }
+            # The outcome is written last when an episode is labelled, so it alone decides.
+            failed = self._table["outcome"] == Outcome.FAILURE
+            self._table["failure_type"][~failed] = FailureType.NONE
+            self._table["failure_step"][~failed] = -1
+        return len(self)
+
+    def __len__(self) -> int:
+        """Number of committed episodes E."""
+        return len(self._ends)
+
+    @property
+    def steps(self) -> int:
+        """Number of committed steps N over all episodes."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def episode_ends(self) -> NDArray[np.int64]:
+        """Row after the last one of each episode: int64 (E,)."""
+        return self._ends.copy()
+
+    def rows(self, index: int) -> slice:
+        """Rows of episode `index` in every array under `data/`.
+
+        Raises:
+            StoreError: if there is no such episode.
+        """
+        self._check_index(index)
+        start = int(self._ends[index - 1]) if index else 0
+        return slice(start, int(self._ends[index]))
+
+    def meta(self, index: int) -> EpisodeMeta:
+        """Return what is known about episode `index` as a whole."""
+        self._check_index(index)
+        values = {name: column[index] for name, column in self._table.items()}
+        plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}
+        with store_errors(self.path, f"read episode {index} of"):
+            return EpisodeMeta(**plain)
+
+    def episodes(self) -> list[EpisodeMeta]:
+        """Return the metadata of all episodes, by index."""
+        return [self.meta(index) for index in range(len(self))]
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Metadata as columns of length E, one per field of `EpisodeMeta`, and `length`."""
+        return self._table | {"length": np.diff(self._ends, prepend=0)}
+
+    def to_numpy(
+        self, names: Sequence[str] | None = None, rows: slice | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Read low-dimensional arrays into memory; images are never touched.
+
+        Args:
+            names: Names under `data/`; all but the images by default.
+            rows: Rows to read, as `rows(index)` gives them; all committed ones by default.
+
+        Returns:
+            Arrays (rows, ...) by name.
+
+        Raises:
+            StoreError: if a name is unknown, or a chunk is damaged or gone.
+        """
+        images = {image_array(camera) for camera in self.spec.cameras}
+        known = [name for name in data_arrays(self.spec) if name not in images]
+        names = known if names is None else names
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise StoreError(f"'{self.path}' has no array {unknown}; it has {sorted(known)}")
+        rows = slice(0, self.steps) if rows is None else rows
+        with store_errors(self.path, "read"):
+            return {name: self._read(name, rows) for name in names}
+
+    def frames(self, camera: str, index: int, steps: slice | None = None) -> NDArray[np.uint8]:
+        """Read the images of one camera and episode: uint8 (T, H, W, 3).
+
+        Args:
+            camera: Name of the camera.
+            index: Episode.
+            steps: Steps of the episode; all by default.
+
+        Raises:
+            StoreError: if there is no such camera or episode, or a shard is damaged or gone.
+        """
+        if camera not in self.spec.cameras:
+            raise StoreError(
+                f"'{self.path}' has no camera '{camera}'; it has {list(self.spec.cameras)}"
+            )
+        rows = self.rows(index)
+        first, last, stride = (steps or slice(None)).indices(rows.stop - rows.start)
+        with store_errors(self.path, f"read the images of episode {index} of"):
+            part = slice(rows.start + first, rows.start + last, stride)
+            return self._read(image_array(camera), part)
+
+    def episode(self, index: int, *, images: bool = True) -> Episode:
+        """Read episode `index` whole.
+
+        Args:
+            index: Episode.
+            images: Whether to read the images too; they are most of the bytes.
+        """
+        arrays = self.to_numpy(rows=self.rows(index))
+        cameras = self.spec.cameras if images else ()
+        with store_errors(self.path, f"read episode {index} of"):
+            return Episode(
+                meta=self.meta(index),
+                images={camera: self.frames(camera, index) for camera in cameras},
+                **arrays,
+            )
+
+    def _read(self, name: str, rows: slice) -> NDArray[Any]:
+        return np.asarray(get_array(self._group, f"data/{name}")[rows])
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            allowed = f"0 to {len(self) - 1}" if len(self) else "none, it is empty"
+            raise StoreError(f"'{self.path}' has no episode {index}; its episodes are {allowed}")

@@ -1,0 +1,258 @@
+"""Writing an episode store: whole episodes, committed one at a time."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from salus_ros.core.errors import StoreError
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes.episode import Episode, EpisodeMeta
+from salus_ros.episodes.files import (
+    STRICT,
+    check_arrays,
+    committed_ends,
+    expected_arrays,
+    get_array,
+    open_group,
+    store_errors,
+)
+from salus_ros.episodes.layout import (
+    EPISODE_ENDS,
+    META_ARRAYS,
+    StoreSpec,
+    data_arrays,
+    image_array,
+    store_attributes,
+)
+from salus_ros.episodes.lock import WriterLock
+from salus_ros.episodes.reader import StoreReader
+
+logger = logging.getLogger(__name__)
+
+
+class EpisodeStore:
+    """The one writer of a store; a context manager.
+
+    An episode is appended whole: its rows first, `meta/episode_ends` last. A writer that is
+    killed on the way leaves rows that no reader sees and that the next writer trims.
+
+    Make one with `create`, `open` or `open_or_create`; read with `StoreReader`, also while this
+    writes.
+    """
+
+    def __init__(self, path: Path, group: zarr.Group, spec: StoreSpec, lock: WriterLock) -> None:
+        """For the class methods; takes over the lock."""
+        self.path = path
+        self.spec = spec
+        self._group = group
+        self._lock = lock
+        self._ends: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    @classmethod
+    def create(cls, path: str | Path, spec: StoreSpec) -> Self:
+        """Create an empty store in a folder that does not exist yet, or is empty.
+
+        Raises:
+            StoreError: if something is there already, or the folder cannot be written.
+        """
+        path = Path(path)
+        with store_errors(path, "create"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = WriterLock(path)
+        try:
+            with store_errors(path, "create"):
+                if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                    raise StoreError(
+                        f"'{path}' exists already; open it to append, or give a new folder"
+                    )
+                return cls(path, _create_group(path, spec), spec, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(cls, path: str | Path, spec: StoreSpec | None = None) -> Self:
+        """Open an existing store to append; rows that were never committed are trimmed.
+
+        Args:
+            path: Folder of the store.
+            spec: If given, the sizes the store must have.
+
+        Raises:
+            StoreError: if it is no store, is damaged, has other sizes, or has a writer already.
+        """
+        path = Path(path)
+        open_group(path, "r")  # before a lock file appears beside something that is no store
+        with store_errors(path, "lock"):
+            lock = WriterLock(path)
+        try:
+            group, stored = open_group(path, "r+")
+            if spec is not None:
+                stored.check_same(spec, path)
+            store = cls(path, group, stored, lock)
+            with store_errors(path, "open"):
+                store._ends = committed_ends(group)
+                check_arrays(group, stored, store.steps, len(store))
+                store._trim()
+            return store
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open_or_create(cls, path: str | Path, spec: StoreSpec) -> Self:
+        """Append to the store at `path`, or create it there."""
+        path = Path(path)
+        if path.is_dir() and any(path.iterdir()):
+            return cls.open(path, spec)
+        return cls.create(path, spec)
+
+    def __len__(self) -> int:
+        """Number of committed episodes."""
+        return len(self._ends)
+
+    @property
+    def steps(self) -> int:
+        """Number of committed steps over all episodes."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def append(self, episode: Episode) -> int:
+        """Write one episode and commit it.
+
+        An episode that fails to be written, for a full disc say, leaves the store as it was.
+
+        Returns:
+            Index of the episode in the store.
+
+        Raises:
+            StoreError: if the episode does not have the store's sizes, or cannot be written.
+        """
+        if self._lock.released:
+            raise StoreError(f"'{self.path}' has been closed; open it again to append")
+        rows = self._rows(episode)
+        index, start, end = len(self), self.steps, self.steps + len(episode)
+        with store_errors(self.path, "append to"):
+            for name, values in rows.items():
+                array = get_array(self._group, f"data/{name}")
+                array.resize((end, *array.shape[1:]))
+                array[start:end] = values
+            for name in META_ARRAYS:
+                self._write_row(f"meta/{name}", index, getattr(episode.meta, name))
+            self._write_row(EPISODE_ENDS, index, end)
+        self._ends = np.append(self._ends, np.int64(end))
+        return index
+
+    def relabel(
+        self, index: int, outcome: Outcome, failure_type: FailureType, failure_step: int
+    ) -> EpisodeMeta:
+        """Set or correct how a committed episode ended.
+
+        Killed on the way, it leaves the episode with an unknown outcome, never half a label.
+
+        Returns:
+            The episode's metadata as it is now.
+
+        Raises:
+            StoreError: if there is no such episode, or outcome, type and step do not go together.
+        """
+        reader = StoreReader(self.path)
+        rows = reader.rows(index)
+        meta = replace(
+            reader.meta(index),
+            outcome=outcome,
+            failure_type=failure_type,
+            failure_step=failure_step,
+        )
+        meta.check_length(rows.stop - rows.start)
+        with store_errors(self.path, f"label episode {index} of"):
+            self._write_row("meta/outcome", index, Outcome.UNKNOWN)
+            self._write_row("meta/failure_type", index, meta.failure_type)
+            self._write_row("meta/failure_step", index, meta.failure_step)
+            self._write_row("meta/outcome", index, meta.outcome)
+        return meta
+
+    def close(self) -> None:
+        """Give the store back to other writers; a second call does nothing."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        """Return the store itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        self.close()
+
+    def _write_row(self, name: str, index: int, value: Any) -> None:
+        array = get_array(self._group, name)
+        if array.shape[0] <= index:
+            array.resize((index + 1,))
+        array[index : index + 1] = np.asarray([value], dtype=array.dtype)
+
+    def _rows(self, episode: Episode) -> dict[str, NDArray[Any]]:
+        """Arrays of the episode by their name under `data/`, checked against the sizes."""
+        if set(episode.images) != set(self.spec.cameras):
+            raise StoreError(
+                f"episode '{episode.meta.id}' has images of {sorted(episode.images)}, the store "
+                f"'{self.path}' takes {sorted(self.spec.cameras)}"
+            )
+        images = {image_array(camera): frames for camera, frames in episode.images.items()}
+        layouts = data_arrays(self.spec)
+        rows: dict[str, NDArray[Any]] = {}
+        for name, layout in layouts.items():
+            value = images[name] if name in images else getattr(episode, name)
+            shape = (len(episode), *layout.row_shape)
+            if value is None:
+                value = np.full(shape, layout.fill_value, dtype=layout.dtype)
+            if value.shape != shape:
+                raise StoreError(
+                    f"episode '{episode.meta.id}': {name} is {value.shape}, the store "
+                    f"'{self.path}' takes {shape}"
+                )
+            rows[name] = value
+        for name in ("embedding", "age_ms", "probability"):
+            if name not in layouts and getattr(episode, name) is not None:
+                given = getattr(episode, name)
+                if given.size:
+                    raise StoreError(
+                        f"episode '{episode.meta.id}' has {name} {given.shape}, but the store "
+                        f"'{self.path}' was created without; create one with its size"
+                    )
+        return rows
+
+    def _trim(self) -> None:
+        """Drop rows that a killed writer left behind its last commit."""
+        trimmed = 0
+        for name in expected_arrays(self.spec):
+            array = get_array(self._group, name)
+            rows = self.steps if name.startswith("data/") else len(self)
+            if array.shape[0] > rows:
+                trimmed = max(trimmed, array.shape[0] - rows)
+                array.resize((rows, *array.shape[1:]))
+        ends = get_array(self._group, EPISODE_ENDS)
+        if ends.shape[0] > len(self):
+            ends.resize((len(self),))
+        if trimmed:
+            logger.warning("'%s': trimmed %d rows of an uncommitted episode", self.path, trimmed)
+
+
+def _create_group(path: Path, spec: StoreSpec) -> zarr.Group:
+    group = zarr.create_group(path, attributes=store_attributes(spec))
+    for name, layout in expected_arrays(spec).items():
+        group.create_array(name, config=STRICT, **layout.create_arguments())
+    # Last: a store that has it is complete.
+    group.create_array(
+        EPISODE_ENDS, shape=(0,), dtype=np.int64, chunks=(4096,), fill_value=0, config=STRICT
+    )
+    return group
