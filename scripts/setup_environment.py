@@ -68,7 +68,8 @@ def install_system_packages(packages: tuple[str, ...], missing: str) -> None:
     sudo = [] if is_root else ["sudo", "-n"]
     allowed = is_root or (
         shutil.which("sudo") is not None
-        and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
+        and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode
+        == 0
     )
     names = " ".join(packages)
     remedy = f"{missing}. On Debian or Ubuntu: sudo apt-get install {names}"
@@ -92,7 +93,9 @@ def check_toolchain() -> None:
 
 def ros_is_sourced() -> bool:
     """Whether this Python imports the rclpy of a sourced ROS 2 Jazzy."""
-    return os.environ.get("ROS_DISTRO") == "jazzy" and importlib.util.find_spec("rclpy") is not None
+    return (
+        os.environ.get("ROS_DISTRO") == "jazzy" and importlib.util.find_spec("rclpy") is not None
+    )
 
 
 def create_environment(system_ros: bool) -> None:
@@ -144,7 +147,9 @@ def repair_cmake_exports() -> None:
 
 def check_opengl() -> None:
     """Make sure that MuJoCo can render without a screen."""
-    ask = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current(); context.free()"
+    ask = (
+        "import mujoco; context = mujoco.GLContext(64, 64); context.make_current(); context.free()"
+    )
     backend = os.environ.get("MUJOCO_GL", "egl")
     command = [VENV_PYTHON, "-c", ask]
     environment = {**os.environ, "MUJOCO_GL": backend}
@@ -169,7 +174,9 @@ def build_packages() -> None:
     # Run by the environment's Python even where colcon is the system's, because it writes the
     # Python that runs it into the first line of the nodes' commands.
     colcon = "import sys; from colcon_core.command import main; sys.exit(main())"
-    if subprocess.run([VENV_PYTHON, "-c", "import colcon_core"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [VENV_PYTHON, "-c", "import colcon_core"], capture_output=True, check=False
+    ).returncode:
         raise SetupError(
             "ROS 2 is sourced but colcon is not there: "
             "sudo apt-get install python3-colcon-common-extensions"
@@ -177,7 +184,11 @@ def build_packages() -> None:
     say("Building salus_msgs and salus_ros")
     build = "--log-level error build --base-paths . salus_msgs --symlink-install"
     run(
-        *("sh", "-c", f". scripts/env.sh && exec python -c '{colcon}' {build} --cmake-clean-cache"),
+        *(
+            "sh",
+            "-c",
+            f". scripts/env.sh && exec python -c '{colcon}' {build} --cmake-clean-cache",
+        ),
         failure="colcon cannot build the packages; its logs: log/latest_build/*/stdout_stderr.log",
     )
     uv = (VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", VENV_PYTHON)

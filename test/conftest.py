@@ -1,0 +1,50 @@
+"""What every test runs in: offline, without a screen, in a ROS domain of its own."""
+
+import importlib.util
+import os
+import socket
+import tempfile
+
+import pytest
+
+os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite shares its cores with its own nodes
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="salus_test_log_"))
+
+
+def _private_domain() -> tuple[int, socket.socket]:
+    """A ROS domain that no other test run on this machine has, and the port that reserves it."""
+    for domain in range(1, 100):
+        port = socket.socket()
+        try:
+            port.bind(("127.0.0.1", 22_110 + domain))
+        except OSError:
+            port.close()
+        else:
+            return domain, port
+    raise RuntimeError("all ROS domains from 1 to 99 are taken by running tests")
+
+
+_domain, _reservation = _private_domain()
+os.environ["ROS_DOMAIN_ID"] = str(_domain)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked `system_ros` where a module it names is absent, and say which."""
+    for marker in item.iter_markers("system_ros"):
+        absent = [name for name in marker.args if importlib.util.find_spec(name) is None]
+        if absent:
+            names = ", ".join(absent)
+            pytest.skip(f"{names} not on PyPI: source a ROS 2 Jazzy that has it to run this test")
+
+
+@pytest.fixture
+def ros():
+    """An initialised rclpy, shut down after the test so that the process can end."""
+    import rclpy
+
+    rclpy.init()
+    yield rclpy
+    rclpy.try_shutdown()
