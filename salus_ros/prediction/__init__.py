@@ -1,0 +1,1 @@
+"""Predicting failures from the signals: model, training, evaluation and the live predictor."""
