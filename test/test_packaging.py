@@ -1,0 +1,111 @@
+"""What is installed is complete: manifests, data files, commands, pins, every module."""
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from ament_index_python.packages import get_package_share_directory
+from catkin_pkg.package import parse_package
+from distutils.core import run_setup
+from test_layers import imported, is_ros
+
+import salus_ros
+
+ROOT = Path(__file__).parent.parent
+MANIFEST = parse_package(str(ROOT))
+MODULES = [name for _, name, _ in pkgutil.walk_packages(salus_ros.__path__, "salus_ros.")]
+
+
+@pytest.fixture(scope="module")
+def distribution():
+    """The package as setup.py describes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return run_setup("setup.py", stop_after="init")
+
+
+def test_manifest_is_of_format_3_with_a_licence():
+    assert (MANIFEST.name, MANIFEST.package_format) == ("salus_ros", 3)
+    assert MANIFEST.licenses == ["Apache-2.0"]
+    assert (ROOT / MANIFEST.licenses[0].file).read_text().count("Apache License") > 1
+    assert MANIFEST.get_build_type() == "ament_python"
+
+
+def test_manifest_names_every_ros_package_that_is_imported():
+    named = {depend.name for depend in MANIFEST.exec_depends}
+    files = [*(ROOT / "salus_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]
+    used = {name.split(".")[0] for file in files for name in imported(file.read_text())}
+    ros = {name for name in used if is_ros(name)}
+    assert {"rclpy", "salus_msgs", "sensor_msgs"} <= ros
+    assert ros <= named
+
+
+def test_one_version_everywhere():
+    messages = parse_package(str(ROOT / "salus_msgs"))
+    assert {MANIFEST.version, messages.version} == {salus_ros.__version__}
+
+
+def test_setup_takes_its_facts_from_the_manifest_and_the_requirements(distribution):
+    assert distribution.get_name() == MANIFEST.name
+    assert distribution.get_version() == MANIFEST.version
+    assert "lerobot[smolvla]==0.6.1" in distribution.install_requires
+
+
+def test_data_files_exist_and_are_all_there(distribution):
+    listed = {file for _, files in distribution.data_files for file in files}
+    assert all((ROOT / file).is_file() for file in listed)
+    folders = {"launch": "*.launch.py", "config": "*.yaml"}
+    wanted = {
+        f"{name}/{file.name}"
+        for name, kind in folders.items()
+        for file in (ROOT / name).glob(kind)
+    }
+    assert {"package.xml", "resource/salus_ros"} | wanted <= listed
+
+
+def test_assets_are_package_data(distribution):
+    command = distribution.get_command_obj("build_py")
+    command.ensure_finalized()
+    command.manifest_files = {}  # made by a build; package_data alone has to name them
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        packed = set(command.find_data_files("salus_ros", "salus_ros"))
+    files = (file for file in (ROOT / "salus_ros" / "assets").rglob("*") if file.is_file())
+    assert {str(file.relative_to(ROOT)) for file in files} == packed
+
+
+def test_commands_exist(distribution):
+    commands = distribution.entry_points["console_scripts"]
+    assert len(commands) == 5
+    for command in commands:
+        module, _, function = command.partition(" = ")[2].partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_every_folder_with_code_is_a_package():
+    folders = {file.parent for file in (ROOT / "salus_ros").rglob("*.py")}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_and_says_what_it_is(module):
+    assert importlib.import_module(module).__doc__
+
+
+def test_launch_and_config_are_installed():
+    share = Path(get_package_share_directory("salus_ros"))
+    for folder, kind in (("launch", "*.launch.py"), ("config", "*.yaml")):
+        shipped = {file.name for file in (ROOT / folder).glob(kind)}
+        assert shipped <= {file.name for file in (share / folder).glob(kind)}
+
+
+def test_every_requirement_is_pinned_without_an_address():
+    pins = (ROOT / "requirements" / "pinned.txt").read_text()
+    pinned = set(re.findall(r"^([\w.-]+)==", pins, re.MULTILINE))
+    for file in (ROOT / "requirements").glob("*.in"):
+        wanted = re.findall(r"^([\w.-]+)", file.read_text(), re.MULTILINE)
+        assert wanted
+        assert {name.lower().replace("_", "-") for name in wanted} <= pinned
+    assert "://" not in pins
