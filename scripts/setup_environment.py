@@ -220,6 +220,7 @@ def main() -> None:
     found = read_stamp(VENV_STAMP)
     if found != wanted:
         VENV_STAMP.unlink(missing_ok=True)
+        BUILD_STAMP.unlink(missing_ok=True)  # part of the build lives in .venv
         if not base.items() <= found.items():
             create_environment(system_ros)
         install_requirements(system_ros)
@@ -245,6 +246,6 @@ if __name__ == "__main__":
     try:
         main()
     except SetupError as error:
-        sys.exit(f"Set-up stopped: {error}.")
+        sys.exit(f"Set-up stopped: {error}")
     except KeyboardInterrupt:
         sys.exit("Set-up interrupted; the next run goes on from here.")
