@@ -60,6 +60,10 @@ class StoreReader:
         """Number of committed episodes E."""
         return len(self._ends)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is an array of this name under `data/`; empty ones are left out."""
+        return name in data_arrays(self.spec)
+
     @property
     def steps(self) -> int:
         """Number of committed steps N over all episodes."""

@@ -1,14 +1,16 @@
 """The figures of a predictor on labelled steps."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.core.metrics import Counts, auroc, average_precision, best_f1_threshold, count
-from salus_ros.prediction.dataset import Samples
+from salus_ros.prediction.dataset import Samples, load_samples
 from salus_ros.prediction.predictor import Predictor
 
 DECISION_THRESHOLD = 0.5
@@ -85,6 +87,55 @@ def evaluate(predictor: Predictor, samples: Samples, rows: NDArray[np.bool_]) ->
             "threshold": predictor.checkpoint.output_threshold
         }
     return result
+
+
+def evaluate_store(
+    predictor: Predictor, store: str | Path, *, include_seen: bool = False
+) -> dict[str, Any]:
+    """Compute the figures of a predictor on a store, without the episodes it has seen.
+
+    Seen are the episodes it was trained on and those that chose its epoch and thresholds; they
+    are known by their content.
+
+    Args:
+        predictor: The predictor.
+        store: Folder of an episode store.
+        include_seen: Count the seen episodes too.
+
+    Returns:
+        As `evaluate`, with `model_id` and `left_out`.
+
+    Raises:
+        StoreError: if the store cannot be read.
+        ConfigError: if it has other signals, or no episode is left.
+    """
+    checkpoint = predictor.checkpoint
+    samples = load_samples([store], predictor.horizons_s, predictor.failure_types)
+    if samples.signal_names != checkpoint.signal_names:
+        raise ConfigError(
+            f"'{store}' has the signals {list(samples.signal_names)}, the predictor takes "
+            f"{list(checkpoint.signal_names)}; record with the signals it was trained on"
+        )
+    seen_keys = {*checkpoint.split.get("train", ()), *checkpoint.split.get("validation", ())}
+    seen = [n for n, record in enumerate(samples.records) if record.key in seen_keys]
+    kept = [n for n in range(len(samples.records)) if include_seen or n not in set(seen)]
+    if not kept:
+        raise ConfigError(
+            f"all {len(seen)} labelled episodes of '{store}' were used in training, so figures on "
+            "them would mean little; give another store, or include them explicitly"
+        )
+    handled = "counted nevertheless" if include_seen else "left out"
+    note = (
+        f"{len(seen)} of {len(samples.records)} episodes were used in training and are {handled}"
+    )
+    return evaluate(predictor, samples, samples.rows(kept)) | {
+        "model_id": predictor.model_id,
+        "left_out": {
+            "seen_in_training": 0 if include_seen else len(seen),
+            "unlabelled": samples.unlabelled,
+            "note": f"{note}; {samples.unlabelled} more have no known outcome",
+        },
+    }
 
 
 def choose_thresholds(

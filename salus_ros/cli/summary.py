@@ -1,0 +1,184 @@
+"""What a store holds and what a predictor achieves, as JSON values and as tables."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import RenderableType
+from rich.table import Table
+
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes.reader import StoreReader
+
+ROW_7 = ("loss", "accuracy", "precision", "recall", "f1")
+"""The five figures of the proof of concept's test report."""
+
+TEXT_COLUMNS = ("", "endings", "no label of")
+
+
+def store_summary(reader: StoreReader) -> dict[str, Any]:
+    """Describe a store in JSON values; a quantity without a sample is None."""
+    table = reader.table()
+    arrays = reader.to_numpy(
+        [name for name in ("signals_valid", "signals_fresh", "age_ms", "risk") if name in reader]
+    )
+    valid = arrays["signals_valid"]
+    ages = arrays.get("age_ms", np.zeros((reader.steps, 0), dtype=np.float32))
+    files = [file for file in reader.path.rglob("*") if file.is_file()]
+    return {
+        "path": str(reader.path),
+        "episodes": len(reader),
+        "steps": reader.steps,
+        "seconds": float(np.sum(table["length"] / table["rate_hz"])),
+        "megabytes": round(sum(file.stat().st_size for file in files) / 1e6, 3),
+        "outcomes": {kind.name.lower(): int(np.sum(table["outcome"] == kind)) for kind in Outcome},
+        "failure_types": {
+            kind.label: int(np.sum(table["failure_type"] == kind))
+            for kind in FailureType
+            if kind != FailureType.NONE
+        },
+        "length": _quantiles(table["length"]),
+        "tasks": _counts(table["task"]),
+        "faults": _counts(table["fault"]),
+        "policies": _counts(table["policy_id"]),
+        "models": _counts(name for name in table["model_id"] if name),
+        "signals_valid": {
+            name: float(valid[:, column].mean()) if reader.steps else None
+            for column, name in enumerate(reader.spec.signals)
+        },
+        "signals_fresh": float(arrays["signals_fresh"].mean()) if reader.steps else None,
+        "steps_predicted_live": int(np.isfinite(arrays["risk"]).sum()),
+        "age_ms": {
+            name: _quantiles(ages[:, column]) | {"missing": int(np.isnan(ages[:, column]).sum())}
+            for column, name in enumerate(reader.spec.streams)
+        },
+        "spec": reader.spec.to_attributes(),
+    }
+
+
+def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Tables of `store_summary`."""
+    spec = summary["spec"]
+    overview = _table(str(summary["path"]), "", "")
+    overview.add_row("episodes", str(summary["episodes"]))
+    overview.add_row("steps", f"{summary['steps']} ({summary['seconds']:.1f} s of episode time)")
+    overview.add_row("size", f"{summary['megabytes']:.1f} MB")
+    height, width = spec["image_size"]
+    cameras = ", ".join(spec["cameras"])
+    overview.add_row("cameras", f"{cameras} ({width} x {height})" if cameras else "none")
+    overview.add_row(
+        "embedding", f"{spec['embedding_dim']} values" if spec["embedding_dim"] else "none"
+    )
+    for title, key in (("task", "tasks"), ("fault", "faults"), ("policy", "policies")):
+        overview.add_row(title, _listed(summary[key]))
+    overview.add_row(
+        "predicted live", f"{summary['steps_predicted_live']} steps {_listed(summary['models'])}"
+    )
+    yield overview
+
+    outcomes = _table("how the episodes ended", "ending", "episodes")
+    outcomes.add_row("success", str(summary["outcomes"]["success"]))
+    for kind, number in summary["failure_types"].items():
+        outcomes.add_row(f"failure: {kind}", str(number))
+    outcomes.add_row("unknown", str(summary["outcomes"]["unknown"]))
+    yield outcomes
+
+    signals = _table("signals", "signal", "valid steps")
+    for name, share in summary["signals_valid"].items():
+        signals.add_row(name, _number(share, "{:.1%}"))
+    yield signals
+
+    if summary["age_ms"]:
+        ages = _table(
+            "age of the samples used", "stream", "median ms", "p95 ms", "max ms", "missing"
+        )
+        for name, values in summary["age_ms"].items():
+            numbers = (_number(values[key], "{:.1f}") for key in ("p50", "p95", "max"))
+            ages.add_row(name, *numbers, str(values["missing"]))
+        yield ages
+
+
+def training_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Tables of `training_results.json`."""
+    splits = _table("episodes, split whole", "part", "episodes", "steps", "endings", "no label of")
+    for name, part in results["splits"].items():
+        splits.add_row(
+            name,
+            str(part["episodes"]),
+            str(part["steps"]),
+            _listed(part["endings"]),
+            ", ".join(part["without_positive_labels"]) or "-",
+        )
+    yield splits
+    title = (
+        f"model {results['model_id']}: epoch {results['best_epoch']} of {results['epochs_run']}"
+    )
+    figures = _table(title, "figure", "validation", "test")
+    for name in ROW_7:
+        figures.add_row(name, _number(results["validation"][name]), _number(results["test"][name]))
+    yield figures
+    yield from _undefined(results["test"])
+    yield (
+        f"chosen by {results['selected_by']}; {results['seconds']:.1f} s; threshold of the risk "
+        + (
+            f"{results['threshold']:.3f}, not calibrated"
+            if results["threshold"] is not None
+            else "none"
+        )
+    )
+
+
+def evaluation_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Tables of `evaluate_store`."""
+    title = f"{results['steps']} steps of {results['episodes']} episodes"
+    table = _table(title, "outputs", "accuracy", "precision", "recall", "F1", "positives")
+    rows = {"all": results, "without timeout": results.get("without_timeout")}
+    rows |= {f"type {name}": part for name, part in results.get("by_type", {}).items()}
+    rows |= {f"within {name}": part for name, part in results.get("by_horizon", {}).items()}
+    rows |= {"all, at the chosen threshold": results.get("at_threshold")}
+    rows |= {"alarm": results["risk"] if "f1" in results.get("risk", {}) else None}
+    for name, part in rows.items():
+        if part is not None:
+            numbers = (_number(part[key]) for key in ROW_7[1:])
+            table.add_row(name, *numbers, str(part["positives"]))
+    yield table
+    yield f"loss {_number(results['loss'])}"
+    yield from _undefined(results)
+    yield results["left_out"]["note"]
+
+
+def _undefined(figures: Mapping[str, Any]) -> Iterator[str]:
+    for name, reason in figures["undefined"].items():
+        yield f"{name}: {reason}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", show_header=any(columns))
+    for place, column in enumerate(columns):
+        table.add_column(
+            column, justify="left" if place == 0 or column in TEXT_COLUMNS else "right"
+        )
+    return table
+
+
+def _counts(values: Iterable[Any]) -> dict[str, int]:
+    return dict(Counter(str(value) for value in values).most_common())
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name or '(empty)'} {number}" for name, number in counts.items())
+
+
+def _quantiles(values: NDArray[Any]) -> dict[str, float | None]:
+    present = values[np.isfinite(values)]
+    if not present.size:
+        return dict.fromkeys(("p50", "p95", "max"))
+    p50, p95 = np.percentile(present, (50, 95))
+    return {"p50": float(p50), "p95": float(p95), "max": float(present.max())}
+
+
+def _number(value: float | None, form: str = "{:.4f}") -> str:
+    return "-" if value is None or math.isnan(value) else form.format(value)

@@ -1,0 +1,68 @@
+"""Episodes made up for tests: small, seeded, with a failure that the signals announce."""
+
+import numpy as np
+
+from salus_ros.core import schema
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes import Episode, EpisodeMeta, EpisodeStore, StoreSpec
+
+LOW_DIM = StoreSpec(cameras=(), streams=("state", "signals"))
+WITH_IMAGES = StoreSpec(
+    cameras=("front", "wrist"),
+    image_size=(8, 6),
+    embedding_dim=5,
+    streams=("front",),
+    shard_steps=7,
+)
+WARNING_STEPS = 20
+
+
+def make_episode(
+    name: str = "0",
+    length: int = 30,
+    kind: FailureType = FailureType.NONE,
+    spec: StoreSpec = LOW_DIM,
+    seed: int = 0,
+    **meta,
+) -> Episode:
+    """An episode whose signal number `kind` rises before a failure at its end."""
+    rng = np.random.default_rng((seed, length, int(kind)))
+    failed = kind != FailureType.NONE
+    signals = rng.normal(size=(length, 12))
+    if failed:
+        left = length - np.arange(length)
+        signals[:, kind] += 4 * np.clip(1 - left / WARNING_STEPS, 0, 1)
+    valid = np.ones((length, 12), dtype=bool)
+    valid[:, 11] = False  # no reference was fitted
+    valid[0, (3, 6, 8)] = False  # nothing to compare with yet
+    known = {
+        "outcome": Outcome.FAILURE if failed else Outcome.SUCCESS,
+        "failure_type": kind,
+        "failure_step": length if failed else -1,
+        "task": "put the cube on the plate",
+    }
+    height, width = spec.image_size
+    return Episode(
+        meta=EpisodeMeta(id=name, **(known | meta)),
+        action=rng.normal(size=(length, spec.action_dim)),
+        state=rng.normal(size=(length, spec.state_dim)),
+        stamp_ns=1 + np.arange(length) * round(1e9 / schema.RATE_HZ),
+        signals=signals,
+        signals_valid=valid,
+        signals_fresh=np.arange(length) % 3 == 0,
+        images={
+            camera: rng.integers(0, 256, (length, height, width, 3), dtype=np.uint8)
+            for camera in spec.cameras
+        },
+        embedding=rng.normal(size=(length, spec.embedding_dim)) if spec.embedding_dim else None,
+    )
+
+
+def make_store(path, kinds, spec: StoreSpec = LOW_DIM, seed: int = 0, lengths=(40, 90)):
+    """A store with one episode per kind of ending."""
+    rng = np.random.default_rng(seed)
+    with EpisodeStore.create(path, spec) as store:
+        for number, kind in enumerate(kinds):
+            length = int(rng.integers(*lengths))
+            store.append(make_episode(str(number), length, kind, spec, seed=1000 * seed + number))
+    return path
