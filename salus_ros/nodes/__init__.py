@@ -1,0 +1,1 @@
+"""The rclpy shells: message to array, one call into the core, array to message."""

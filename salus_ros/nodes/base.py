@@ -1,0 +1,115 @@
+"""What all nodes share: parameters, clocks, qualities of service, start and end."""
+
+import gc
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+from rclpy.timer import Timer
+
+from salus_ros.core.errors import SalusError
+from salus_ros.nodes.parameters import NodeParameters, declare
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+DEPTH = 50
+"""Messages kept for a slow reader; well over a second of an episode."""
+
+
+def stream_qos(*, reliable: bool = True) -> QoSProfile:
+    """Quality of service of images, joint states, actions, signals and predictions."""
+    policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=DEPTH, reliability=policy)
+
+
+def status_qos() -> QoSProfile:
+    """Quality of service of states that a node which joins late still needs."""
+    qos = stream_qos()
+    qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    return qos
+
+
+def resolve_device(name: str) -> str:
+    """Name of the torch device for the parameter `device`: auto takes a GPU if there is one."""
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class SalusNode[P: NodeParameters](Node):
+    """A node with checked parameters, steady timers, and an end of its own.
+
+    Attributes:
+        parameters: The values of its parameters.
+        finished: When this is done, `run` ends the process.
+    """
+
+    def __init__(self, cls: type[P], **options: Any) -> None:
+        """Make the node and declare its parameters; the options are those of rclpy's Node.
+
+        Raises:
+            ConfigError: if a parameter is not allowed.
+        """
+        super().__init__(cls.node_name, **options)
+        try:
+            self.parameters = declare(self, cls)
+        except SalusError:
+            self.destroy_node()
+            raise
+        self.finished: Future = Future()
+
+    def create_steady_timer(self, period_s: float, callback: Callable[[], None]) -> Timer:
+        """Make a timer on the wall: simulated time stands still while a world waits."""
+        return self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def close(self) -> None:
+        """Finish what is under way; called once, after the last callback."""
+
+
+def run(make: Callable[[], SalusNode[Any]], args: list[str] | None = None) -> int:
+    """Run a node until it has finished or is told to stop.
+
+    Args:
+        make: Makes the node.
+        args: Command line; that of the process by default.
+
+    Returns:
+        Exit code: 0 after a regular end, SIGINT or SIGTERM; 2 when the user has to change
+        something, which is said in one line; 1 after any other error.
+    """
+    rclpy.init(args=args)
+    node: SalusNode[Any] | None = None
+    code = 0
+    try:
+        node = make()
+        gc.collect()
+        gc.freeze()  # what torch and rclpy have loaded would be walked in the middle of a step
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin_until_future_complete(node.finished)
+        if node.finished.done() and node.finished.exception() is not None:
+            raise node.finished.exception()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except SalusError as error:
+        sys.stderr.write(f"error: {error}\n")
+        code = EXIT_USAGE
+    except Exception:  # noqa: BLE001 - the last stop before the exit code
+        traceback.print_exc()
+        code = EXIT_FAILURE
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return code

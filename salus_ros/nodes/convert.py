@@ -1,0 +1,233 @@
+"""Messages to arrays and back, checked where they enter."""
+
+import array
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Header
+
+from salus_msgs.msg import FailureHorizons, VlaSignals
+from salus_ros.core import schema
+from salus_ros.core.errors import ObservationError
+
+ENCODINGS: dict[str, tuple[int, tuple[int, int, int]]] = {
+    "rgb8": (3, (0, 1, 2)),
+    "bgr8": (3, (2, 1, 0)),
+    "rgba8": (4, (0, 1, 2)),
+    "bgra8": (4, (2, 1, 0)),
+    "mono8": (1, (0, 0, 0)),
+}
+"""Accepted image encodings: bytes per pixel, and where red, green and blue stand in them."""
+
+NANO = 1_000_000_000
+
+
+def to_ns(stamp: Time) -> int:
+    """Stamp in ns."""
+    return int(stamp.sec) * NANO + int(stamp.nanosec)
+
+
+def to_stamp(stamp_ns: int) -> Time:
+    """Stamp message of a time in ns."""
+    return Time(sec=stamp_ns // NANO, nanosec=stamp_ns % NANO)
+
+
+def header(stamp_ns: int, frame_id: str = "") -> Header:
+    """Header of a time in ns."""
+    return Header(stamp=to_stamp(stamp_ns), frame_id=frame_id)
+
+
+def image_to_array(message: Image, name: str) -> NDArray[np.uint8]:
+    """Read an image of 8 bits per channel.
+
+    `is_bigendian` does not matter here: a channel is one byte. Rows may be padded (`step`).
+
+    Args:
+        message: The image.
+        name: Its camera, for the error text.
+
+    Returns:
+        RGB uint8 (H, W, 3), contiguous; the alpha channel is dropped, mono is repeated.
+
+    Raises:
+        ObservationError: if the encoding is not accepted or the size does not add up.
+    """
+    if message.encoding not in ENCODINGS:
+        raise ObservationError(
+            f"camera '{name}' sends encoding '{message.encoding}'; accepted are "
+            f"{', '.join(ENCODINGS)}; set the driver's encoding to one of them"
+        )
+    channels, order = ENCODINGS[message.encoding]
+    height, width, step = message.height, message.width, message.step
+    if height == 0 or width == 0 or step < width * channels or len(message.data) != height * step:
+        raise ObservationError(
+            f"camera '{name}' sends {len(message.data)} bytes for {width}x{height} pixels of "
+            f"{message.encoding} with step {step}; needed are a step of at least "
+            f"{width * channels} and height x step = {height * step} bytes; check the driver"
+        )
+    rows = np.frombuffer(message.data, np.uint8).reshape(height, step)
+    pixels = rows[:, : width * channels].reshape(height, width, channels)
+    if order == (0, 1, 2) and channels == 3:
+        return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(pixels[:, :, order])
+
+
+def array_to_image(pixels: NDArray[np.uint8], head: Header) -> Image:
+    """Make an rgb8 message of uint8 (H, W, 3)."""
+    height, width, _ = pixels.shape
+    message = Image(
+        header=head, height=height, width=width, encoding="rgb8", is_bigendian=0, step=3 * width
+    )
+    message.data = byte_array(pixels)
+    return message
+
+
+def byte_array(pixels: NDArray[np.uint8]) -> "array.array[int]":
+    """Bytes in the one form that rclpy takes over without looking at each of them."""
+    data = array.array("B")
+    data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+    return data
+
+
+def float_array(values: NDArray[np.floating]) -> "array.array[float]":
+    """Float32 values in the form that rclpy takes over without looking at each of them."""
+    data = array.array("f")
+    data.frombytes(np.ascontiguousarray(values, dtype=np.float32).tobytes())
+    return data
+
+
+def camera_info(
+    height: int, width: int, head: Header, matrix: NDArray[np.float64] | None = None
+) -> CameraInfo:
+    """Calibration of a camera.
+
+    Args:
+        height: Height in pixels.
+        width: Width in pixels.
+        head: Header of its image.
+        matrix: Pinhole matrix (3, 3) in pixels; without one the message says uncalibrated,
+            which by its definition is a matrix of zeros.
+    """
+    info = CameraInfo(header=head, height=height, width=width)
+    if matrix is not None:
+        info.distortion_model = "plumb_bob"
+        info.d = [0.0] * 5
+        info.k = matrix.astype(np.float64).ravel()
+        info.r = np.eye(3).ravel()
+        info.p = np.hstack([matrix, np.zeros((3, 1))]).astype(np.float64).ravel()
+    return info
+
+
+def joint_state(names: Sequence[str], positions: NDArray[np.floating], head: Header) -> JointState:
+    """Joint positions in rad as a message."""
+    return JointState(header=head, name=list(names), position=positions.tolist())
+
+
+def joint_positions(message: JointState, joints: Sequence[str]) -> NDArray[np.float32]:
+    """Read the positions of `joints` by their names, whatever the message's order.
+
+    Returns:
+        Float32 (len(joints),), in rad, in the order of `joints`.
+
+    Raises:
+        ObservationError: if a joint is missing, has no position, or is not finite.
+    """
+    if len(message.position) != len(message.name):
+        raise ObservationError(
+            f"joint_states has {len(message.name)} names and {len(message.position)} positions; "
+            "every joint needs a position"
+        )
+    by_name = dict(zip(message.name, message.position, strict=True))
+    missing = [joint for joint in joints if joint not in by_name]
+    if missing:
+        present = ", ".join(by_name) or "no joint"
+        raise ObservationError(
+            f"joint_states has no {', '.join(missing)}; it has {present}; "
+            "set the parameter state_joints to the robot's names"
+        )
+    bad = [f"{joint} = {by_name[joint]}" for joint in joints if not math.isfinite(by_name[joint])]
+    if bad:
+        raise ObservationError(
+            f"joint_states has {', '.join(bad)}; positions must be finite; check the driver"
+        )
+    return np.array([by_name[joint] for joint in joints], dtype=np.float32)
+
+
+def action_array(values: Sequence[float], size: int) -> NDArray[np.float32]:
+    """Read an action.
+
+    Returns:
+        Float32 (size,).
+
+    Raises:
+        ObservationError: if it has another size or is not finite.
+    """
+    action = np.asarray(values, dtype=np.float32)
+    if action.shape != (size,):
+        raise ObservationError(
+            f"the action has {action.size} values; this world takes {size}; "
+            "run a policy that was trained for it"
+        )
+    if not np.isfinite(action).all():
+        raise ObservationError(
+            f"the action is {np.array2string(action, precision=3)}; all values must be finite"
+        )
+    return action
+
+
+def fill_signals(
+    message: VlaSignals, signals: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> None:
+    """Write the twelve signals (12,) and their validity (12,) into a message."""
+    for name, value in zip(schema.SIGNAL_NAMES, signals.tolist(), strict=True):
+        setattr(message, name, value)
+    message.valid = valid.tolist()
+
+
+def signals_array(message: VlaSignals) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read the twelve signals.
+
+    Returns:
+        Signals float32 (12,), NaN where not valid, and validity bool (12,). A value that is
+        not finite is not valid, whatever the message says.
+    """
+    signals = np.array([getattr(message, n) for n in schema.SIGNAL_NAMES], dtype=np.float32)
+    valid = np.asarray(message.valid, dtype=np.bool_) & np.isfinite(signals)
+    signals[~valid] = np.nan
+    return signals, valid
+
+
+def prediction_array(
+    message: FailureHorizons, horizons_s: Sequence[float], failure_types: Sequence[int]
+) -> NDArray[np.float32]:
+    """Read the probabilities of a prediction.
+
+    Args:
+        message: The prediction.
+        horizons_s: The horizons it must have, in s.
+        failure_types: The types it must have.
+
+    Returns:
+        Float32 (H, K).
+
+    Raises:
+        ObservationError: if it has other horizons or types, or not as many values.
+    """
+    shape = (len(horizons_s), len(failure_types))
+    same = len(message.horizons) == shape[0] and np.allclose(message.horizons, horizons_s)
+    if not same or list(message.failure_types) != [int(kind) for kind in failure_types]:
+        raise ObservationError(
+            f"failure_horizons has horizons {[round(h, 4) for h in message.horizons]} s and types "
+            f"{list(message.failure_types)}; the store takes {list(horizons_s)} s and "
+            f"{[int(kind) for kind in failure_types]}; record into another store"
+        )
+    if len(message.probability) != shape[0] * shape[1]:
+        raise ObservationError(
+            f"failure_horizons has {len(message.probability)} probabilities; "
+            f"{shape[0]} horizons x {shape[1]} types need {shape[0] * shape[1]}"
+        )
+    return np.array(message.probability, dtype=np.float32).reshape(shape)
