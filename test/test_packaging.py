@@ -3,12 +3,14 @@
 import importlib
 import pkgutil
 import re
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from ament_index_python.packages import get_package_share_directory
 from catkin_pkg.package import parse_package
-from distutils.core import run_setup
+from distutils.core import run_setup  # of setuptools; Python 3.12 has none of its own
 from test_layers import imported, is_ros
 
 import salus_ros
@@ -101,11 +103,44 @@ def test_launch_and_config_are_installed():
         assert shipped <= {file.name for file in (share / folder).glob(kind)}
 
 
+def normalised(name: str) -> str:
+    """A distribution's name as it stands in the pins."""
+    return name.lower().replace("_", "-")
+
+
+def requirements(name: str) -> set[str]:
+    """Names of the distributions in one of the requirement files."""
+    text = (ROOT / "requirements" / f"{name}.in").read_text()
+    names = re.findall(r"^([\w.-]+)", text, re.MULTILINE)
+    assert names
+    return {normalised(name) for name in names}
+
+
+def foreign_imports() -> dict[str, set[str]]:
+    """Modules of others that our code imports, with the distributions each may come from."""
+    files = [
+        file for name in ("salus_ros", "test", "benchmark") for file in (ROOT / name).rglob("*.py")
+    ]
+    names = {name.split(".")[0] for file in files for name in imported(file.read_text())}
+    ours = {"salus_ros", "distutils", *(file.stem for file in files)}
+    foreign = {name for name in names - ours - sys.stdlib_module_names if not is_ros(name)}
+    homes = packages_distributions()
+    return {name: {normalised(home) for home in homes.get(name, [])} for name in foreign}
+
+
+def test_every_import_is_a_requirement():
+    wanted = requirements("run") | requirements("dev") | {"catkin-pkg"}
+    assert [name for name, homes in foreign_imports().items() if not homes & wanted] == []
+
+
+def test_every_requirement_is_imported():
+    tools = {"mypy", "ruff", "types-pyyaml", "uv"}
+    used = set().union(*foreign_imports().values())
+    assert requirements("run") | requirements("dev") <= used | tools
+
+
 def test_every_requirement_is_pinned_without_an_address():
     pins = (ROOT / "requirements" / "pinned.txt").read_text()
     pinned = set(re.findall(r"^([\w.-]+)==", pins, re.MULTILINE))
-    for file in (ROOT / "requirements").glob("*.in"):
-        wanted = re.findall(r"^([\w.-]+)", file.read_text(), re.MULTILINE)
-        assert wanted
-        assert {name.lower().replace("_", "-") for name in wanted} <= pinned
+    assert requirements("run") | requirements("dev") | requirements("ros") <= pinned
     assert "://" not in pins
