@@ -1,0 +1,50 @@
+"""Predictor checkpoints with weights that are known."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from salus_ros.core import schema
+from salus_ros.core.failures import FAILURE_TYPES
+from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
+from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.models import FailureMLP
+from salus_ros.prediction.normalisation import Normalisation
+
+
+def save_checkpoint(
+    folder: Path,
+    bias: float = 0.0,
+    *,
+    threshold: float = 0.5,
+    names: tuple[str, ...] = schema.SIGNAL_NAMES,
+) -> str:
+    """Write a checkpoint whose every output depends on the signals; return its folder.
+
+    The last layer's bias moves the risk: with -4 it is low, with 4 it is near 1.
+    """
+    torch.manual_seed(0)
+    config = TrainingConfig(hidden=(8, 8))
+    model = FailureMLP(len(names), config.hidden, 16)
+    last = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight.mul_(0.1)
+        last.bias.fill_(bias)
+    checkpoint = Checkpoint(
+        state_dict=model.state_dict(),
+        config=config,
+        normalisation=Normalisation(
+            np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
+        ),
+        signal_names=names,
+        horizons_s=schema.HORIZONS_S,
+        failure_types=FAILURE_TYPES,
+        split={"train": (), "validation": (), "test": ()},
+        data_hash="",
+        epoch=1,
+        threshold=threshold,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(folder / FILE_NAME)
+    return str(folder)

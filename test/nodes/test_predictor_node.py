@@ -1,0 +1,223 @@
+import math
+
+import numpy as np
+import pytest
+from checkpoints import save_checkpoint
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from std_msgs.msg import Float32
+
+from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
+from salus_ros.core.errors import CheckpointError, ConfigError
+from salus_ros.nodes import convert
+from salus_ros.nodes.predictor import PredictorNode
+from salus_ros.prediction.predictor import Predictor
+
+
+class Listener:
+    """A predictor, what it says, and a voice that plays the policy."""
+
+    def __init__(self, graph, **parameters):
+        self.graph = graph
+        self.horizons = graph.listen(FailureHorizons, "failure_horizons")
+        self.risk = graph.listen(Float32, "risk")
+        self.diagnostics = graph.listen(DiagnosticArray, "/diagnostics")
+        self.node = graph.add(PredictorNode, device="cpu", **parameters)
+        self.signals = graph.talk(VlaSignals, "signals")
+        self.sent = 0
+
+    def send(self, values=None, valid=None, *, episode="a", step=None, stamp_ns=None):
+        self.sent += 1
+        step = self.sent if step is None else step
+        message = VlaSignals(episode_id=episode, step=step)
+        stamp_ns = self.sent * 1_000_000 if stamp_ns is None else stamp_ns
+        message.header = convert.header(stamp_ns, "camera")
+        values = np.arange(12, dtype=np.float32) / 12 if values is None else np.float32(values)
+        valid = np.ones(12, bool) if valid is None else np.asarray(valid)
+        convert.fill_signals(message, values, valid)
+        self.signals.publish(message)
+        return message
+
+    def ask(self, **options):
+        """Send signals and wait for the answer."""
+        before = len(self.horizons)
+        message = self.send(**options)
+        self.graph.until(lambda: len(self.horizons) > before)
+        return message, self.horizons[-1]
+
+    def status(self, level, said):
+        """Wait for a report of this level that says so."""
+        name = f"{self.graph.namespace[1:]}/predictor"
+
+        def found():
+            statuses = [s for array in self.diagnostics for s in array.status if s.name == name]
+            return [s for s in statuses if s.level == level and said in s.message]
+
+        self.graph.until(found, said)
+        return {value.key: value.value for value in found()[-1].values}
+
+    def set(self, **values):
+        """Set parameters from outside, as `ros2 param set` does."""
+        request = SetParameters.Request()
+        request.parameters = [Parameter(n, value=v).to_parameter_msg() for n, v in values.items()]
+        return self.graph.call(SetParameters, "predictor/set_parameters", request).results
+
+
+def test_signals_are_answered_with_the_models_prediction(graph, tmp_path):
+    path = save_checkpoint(tmp_path, threshold=0.9)
+    listener = Listener(graph, model_path=path)
+    sent, heard = listener.ask(step=7)
+    values, valid = convert.signals_array(sent)
+    expected = Predictor.load(path).predict(values, valid)
+    assert heard.header == sent.header
+    assert (heard.episode_id, heard.step) == ("a", 7)
+    np.testing.assert_array_equal(np.reshape(heard.probability, (4, 4)), expected.probability[0])
+    np.testing.assert_array_equal(heard.any_failure, expected.any_failure[0])
+    assert heard.risk == expected.risk[0] == max(heard.any_failure)
+    np.testing.assert_allclose(heard.horizons, [0.2, 0.3, 0.4, 0.5])
+    assert list(heard.failure_types) == [1, 2, 3, 4]
+    assert heard.threshold == pytest.approx(0.9)
+    assert heard.most_likely_type == expected.most_likely_type[0]
+    assert heard.time_to_failure == expected.time_to_failure_s[0]
+    assert heard.model_id == Predictor.load(path).model_id
+    assert not heard.calibrated
+    assert 0 < heard.latency_ms < 10_000
+    graph.until(lambda: listener.risk)
+    assert listener.risk[0].data == heard.risk
+
+
+def test_every_signals_message_is_answered_in_order(graph, tmp_path):
+    listener = Listener(graph, model_path=save_checkpoint(tmp_path))
+    sent = [listener.send() for _ in range(30)]
+    graph.until(lambda: len(listener.horizons) == 30)
+    assert [m.header for m in listener.horizons] == [m.header for m in sent]
+
+
+def test_the_file_itself_will_do(graph, tmp_path):
+    path = save_checkpoint(tmp_path)
+    listener = Listener(graph, model_path=f"{path}/best_predictor.pt")
+    assert listener.ask()[1].model_id
+
+
+def test_signals_that_are_not_there_are_no_risk_of_zero(graph, tmp_path):
+    listener = Listener(graph, model_path=save_checkpoint(tmp_path))
+    _, heard = listener.ask(valid=np.zeros(12, bool))
+    assert math.isnan(heard.risk)
+    assert all(math.isnan(p) for p in heard.probability)
+    assert not heard.alarm
+    _, heard = listener.ask(values=np.full(12, np.nan))  # marked valid, and yet it is not
+    assert math.isnan(heard.risk)
+
+
+def test_without_a_model_nothing_is_made_up(graph):
+    listener = Listener(graph)
+    listener.send()
+    listener.status(DiagnosticStatus.WARN, "no model is loaded")
+    graph.until(lambda: listener.node._count == 1)
+    assert listener.horizons == []
+    assert listener.risk == []
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_the_alarm_has_a_threshold_and_a_hysteresis(graph, tmp_path, live):
+    path = save_checkpoint(tmp_path)
+    given = {} if live else {"threshold": 0.0, "hysteresis": 1.0}
+    listener = Listener(graph, model_path=path, **given)
+    if live:
+        assert all(r.successful for r in listener.set(threshold=0.0, hysteresis=1.0))
+    _, heard = listener.ask()
+    assert heard.threshold == 0.0
+    assert heard.alarm
+    assert listener.set(threshold=1.0)[0].successful
+    assert listener.ask()[1].alarm  # within the hysteresis
+    assert not listener.ask(episode="b")[1].alarm  # a new episode starts without one
+
+
+def test_a_jump_back_in_time_ends_an_alarm(graph, tmp_path):
+    listener = Listener(graph, model_path=save_checkpoint(tmp_path), threshold=0.0, hysteresis=1.0)
+    assert listener.ask(stamp_ns=10**9)[1].alarm
+    listener.set(threshold=1.0)
+    assert listener.ask(stamp_ns=2 * 10**9)[1].alarm
+    assert not listener.ask(stamp_ns=10**8)[1].alarm
+
+
+def test_a_model_without_a_threshold_never_alarms(graph, tmp_path):
+    path = save_checkpoint(tmp_path, bias=8.0, threshold=math.nan)
+    listener = Listener(graph, model_path=path, stale_s=60.0)
+    _, heard = listener.ask()
+    assert heard.risk > 0.99
+    assert math.isnan(heard.threshold)
+    assert not heard.alarm
+    listener.status(DiagnosticStatus.WARN, "no alarm threshold")
+
+
+def test_another_model_while_it_runs(graph, tmp_path):
+    low, high = save_checkpoint(tmp_path / "low", -4.0), save_checkpoint(tmp_path / "high", 4.0)
+    listener = Listener(graph, model_path=low)
+    assert listener.ask()[1].risk < 0.3
+    assert listener.set(model_path=high)[0].successful
+    _, heard = listener.ask()
+    assert heard.risk > 0.9
+    assert heard.model_id == Predictor.load(high).model_id
+
+
+def test_a_first_model_while_it_runs(graph, tmp_path):
+    listener = Listener(graph)
+    assert listener.set(model_path=save_checkpoint(tmp_path))[0].successful
+    assert listener.ask()[1].model_id
+
+
+def test_a_bad_model_is_refused_and_the_old_one_stays(graph, tmp_path):
+    listener = Listener(graph, model_path=save_checkpoint(tmp_path))
+    model_id = listener.ask()[1].model_id
+    (tmp_path / "bad.pt").write_bytes(b"no model")
+    for path, said in ((str(tmp_path / "bad.pt"), "is not a predictor"), ("/nowhere", "No such")):
+        (result,) = listener.set(model_path=path)
+        assert not result.successful
+        assert said in result.reason
+    assert listener.ask()[1].model_id == model_id
+    assert listener.node.get_parameter("model_path").value == str(tmp_path)
+
+
+def test_a_model_of_other_signals_is_refused(graph, tmp_path):
+    path = save_checkpoint(tmp_path, names=("a", "b"))
+    with pytest.raises(CheckpointError, match=r"takes the signals \['a', 'b'\]; live there are"):
+        graph.add(PredictorNode, model_path=path)
+
+
+def test_a_path_that_is_no_model_is_one_clear_error(graph):
+    with pytest.raises(CheckpointError, match="cannot read the predictor '/nowhere'"):
+        graph.add(PredictorNode, model_path="/nowhere")
+
+
+def test_a_device_that_is_not_there_is_one_clear_error(graph, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ConfigError, match="device 'cuda' is not there"):
+        graph.add(PredictorNode, model_path=save_checkpoint(tmp_path), device="cuda")
+
+
+def test_diagnostics_say_how_it_is(graph, tmp_path):
+    listener = Listener(graph, model_path=save_checkpoint(tmp_path), stale_s=60.0)
+    listener.ask(step=1)
+    listener.ask(step=2)
+    listener.ask(step=5)
+    values = listener.status(DiagnosticStatus.OK, "predicting, uncalibrated")
+    graph.until(lambda: listener.node._drops == 2)
+    assert values["model"] == Predictor.load(tmp_path).model_id
+    assert values["calibrated"] == "False"
+    assert float(values["latency_ms"]) > 0
+
+
+def test_silence_is_stale_while_an_episode_runs_and_fine_otherwise(graph, tmp_path):
+    listener = Listener(graph, model_path=save_checkpoint(tmp_path), stale_s=0.1)
+    listener.status(DiagnosticStatus.STALE, "no signals yet")
+    episode = graph.talk(EpisodeStatus, "episode", status=True)
+    episode.publish(EpisodeStatus(phase=EpisodeStatus.PHASE_RUNNING))
+    listener.ask()
+    listener.status(DiagnosticStatus.STALE, "is a vla node running?")
+    episode.publish(EpisodeStatus(phase=EpisodeStatus.PHASE_FINISHED))
+    listener.status(DiagnosticStatus.OK, "no episode is running")
