@@ -83,6 +83,10 @@ def install_system_packages(packages: tuple[str, ...], missing: str) -> None:
 
 def check_toolchain() -> None:
     """Find what building an interface package needs beside Python itself."""
+    if " " in str(ROOT):
+        raise SetupError(
+            f"The path {str(ROOT)!r} has a space, which ROS's build does not take: move the folder"
+        )
     if importlib.util.find_spec("ensurepip") is None:
         install_system_packages(("python3.12-venv",), f"{sys.executable} cannot make environments")
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
