@@ -1,0 +1,168 @@
+"""A finished episode's messages as the arrays of the episode store."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import Image
+
+from salus_msgs.msg import FailureHorizons
+from salus_ros.core import schema
+from salus_ros.core.errors import ObservationError
+from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome
+from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
+from salus_ros.nodes import convert
+from salus_ros.nodes.assembly import Finished
+
+SIGNALS, PREDICTION, STATE, ACTION = "signals", "prediction", "state", "action"
+
+type Label = tuple[Outcome, FailureType, int]
+"""Outcome, failure type and failure step."""
+
+
+def to_episode(
+    finished: Finished,
+    images: dict[str, NDArray[np.uint8]],
+    spec: StoreSpec,
+    label: Label | None = None,
+) -> Episode:
+    """Make arrays of the rows; what is missing is NaN, and so is its age.
+
+    Args:
+        finished: The rows.
+        images: Uint8 (T, H, W, 3) per camera.
+        spec: Sizes of the store.
+        label: Outcome, type and step that a person gave; by default those of the world.
+
+    Raises:
+        SalusError: if a sample does not fit the store.
+    """
+    rows, status = finished.rows, finished.status
+    length = len(rows)
+    if label is None:
+        label = Outcome(status.outcome), FailureType(status.failure_type), status.failure_step
+    outcome, kind, failure_step = label
+    predictions = [row.samples[PREDICTION] for row in rows]
+    meta = EpisodeMeta(
+        id=status.episode_id,
+        task=status.task,
+        outcome=outcome,
+        failure_type=kind,
+        failure_step=failure_step,
+        seed=status.seed,
+        fault=status.fault or "none",
+        policy_id=finished.policy_id,
+        model_id=next((p.model_id for p in reversed(predictions) if p is not None), ""),
+        rate_hz=status.rate_hz or schema.RATE_HZ,
+        wall_time_s=finished.wall_time_s,
+    )
+    action = np.full((length, spec.action_dim), np.nan, np.float32)
+    state = np.full((length, spec.state_dim), np.nan, np.float32)
+    signals = np.full((length, len(schema.SIGNAL_NAMES)), np.nan, np.float32)
+    valid = np.zeros(signals.shape, np.bool_)
+    fresh = np.zeros(length, np.bool_)
+    embedding = np.full((length, spec.embedding_dim), np.nan, np.float16)
+    shape = (length, len(spec.horizons_s), len(spec.failure_types))
+    probability = np.full(shape, np.nan, np.float32)
+    risk = np.full(length, np.nan, np.float32)
+    alarm = np.full(length, np.nan, np.float32)
+    age_ms = np.full((length, len(spec.streams)), np.nan, np.float32)
+    for t, row in enumerate(rows):
+        ages = row.age_ms | {ACTION: math.nan if row.action is None else 0.0}
+        age_ms[t] = [ages.get(stream, math.nan) for stream in spec.streams]
+        if row.action is not None:
+            action[t] = _sized(row.action, spec.action_dim, "action")
+        if row.samples[STATE] is not None:
+            state[t] = _sized(row.samples[STATE], spec.state_dim, "state")
+        if row.samples[SIGNALS] is not None:
+            signals[t], valid[t] = convert.signals_array(row.samples[SIGNALS])
+            fresh[t] = row.samples[SIGNALS].fresh and row.age_ms[SIGNALS] == 0
+            if len(row.samples[SIGNALS].embedding):
+                hidden = row.samples[SIGNALS].embedding
+                embedding[t] = _sized(hidden, spec.embedding_dim, "embedding")
+        prediction: FailureHorizons | None = predictions[t]
+        if prediction is not None:
+            kinds = [int(kind) for kind in spec.failure_types]
+            probability[t] = convert.prediction_array(prediction, spec.horizons_s, kinds)
+            risk[t], alarm[t] = prediction.risk, prediction.alarm
+    return Episode(
+        meta=meta,
+        action=action,
+        state=state,
+        stamp_ns=np.array([row.stamp_ns for row in rows], np.int64),
+        signals=signals,
+        signals_valid=valid,
+        signals_fresh=fresh,
+        images=images,
+        embedding=embedding if spec.embedding_dim else None,
+        age_ms=age_ms,
+        probability=probability,
+        risk=risk,
+        alarm=alarm,
+    )
+
+
+def stack_images(finished: Finished, camera: str) -> NDArray[np.uint8]:
+    """Images of a camera, uint8 (T, H, W, 3); black where the row has none (its age is NaN).
+
+    The messages are released as they are read: an episode of them is large.
+    """
+    frames: NDArray[np.uint8] | None = None
+    for t, row in enumerate(finished.rows):
+        raw = row.samples[camera]
+        if raw is None:
+            continue
+        image = convert.image_to_array(deserialize_message(raw, Image), camera)
+        if frames is None:
+            frames = np.zeros((len(finished.rows), *image.shape), np.uint8)
+        if image.shape != frames.shape[1:]:
+            raise ObservationError(
+                f"camera '{camera}' changes its size from {frames.shape[2]}x{frames.shape[1]} to "
+                f"{image.shape[1]}x{image.shape[0]} at step {t}; one episode has one size"
+            )
+        frames[t] = image
+        row.samples[camera] = b""
+    if frames is None:
+        raise ObservationError(f"camera '{camera}' has no image in the whole episode")
+    return frames
+
+
+def store_spec(finished: Finished, images: dict[str, NDArray[np.uint8]]) -> StoreSpec:
+    """Sizes of a store for episodes like this one."""
+    sizes = {camera: (frames.shape[1], frames.shape[2]) for camera, frames in images.items()}
+    if len(set(sizes.values())) > 1:
+        raise ObservationError(
+            f"the cameras have different sizes {sizes}; a store takes one size for all: scale "
+            "the images before, or record fewer cameras"
+        )
+    rows = finished.rows
+    action = next(row.action for row in rows if row.action is not None)
+    states = [row.samples[STATE] for row in rows if row.samples[STATE] is not None]
+    signals = [row.samples[SIGNALS] for row in rows if row.samples[SIGNALS] is not None]
+    predictions = [row.samples[PREDICTION] for row in rows if row.samples[PREDICTION] is not None]
+    horizons_s, kinds = schema.HORIZONS_S, FAILURE_TYPES
+    if predictions:
+        horizons_s = tuple(round(float(h), 6) for h in predictions[0].horizons)
+        kinds = tuple(FailureType(kind) for kind in predictions[0].failure_types)
+    cameras = tuple(images)
+    return StoreSpec(
+        cameras=cameras,
+        image_size=next(iter(sizes.values())),
+        state_dim=len(states[0]) if states else schema.STATE_DIM,
+        action_dim=len(action),
+        embedding_dim=len(signals[0].embedding) if signals else 0,
+        streams=(*cameras, STATE, ACTION, SIGNALS, PREDICTION),
+        horizons_s=horizons_s,
+        failure_types=kinds,
+    )
+
+
+def _sized(values: Any, size: int, name: str) -> NDArray[np.floating]:
+    array = np.asarray(values)
+    if array.shape != (size,):
+        raise ObservationError(
+            f"{name} has {array.size} values, the store takes {size}; record into another store"
+        )
+    return array

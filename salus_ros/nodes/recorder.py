@@ -1,0 +1,309 @@
+"""The recorder node: what the others publish, as whole episodes in a zarr store."""
+
+import math
+import struct
+import sys
+import time
+from collections import deque
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import Trigger
+
+from salus_msgs.msg import (
+    EpisodeStatus,
+    FailureHorizons,
+    PolicyAction,
+    RecorderStatus,
+    VlaSignals,
+)
+from salus_msgs.srv import LabelEpisode
+from salus_ros.core.errors import ObservationError, StoreError
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.nodes import convert
+from salus_ros.nodes.assembly import Assembler, Dropped, Finished
+from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
+from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
+from salus_ros.nodes.episode_arrays import PREDICTION, SIGNALS, STATE
+from salus_ros.nodes.episode_writer import EpisodeWriter
+from salus_ros.nodes.parameters import RecorderParameters
+
+COLLECT_PERIOD_S = 0.05
+RATE_WINDOW_S = 2.0
+STATE_NAMES = {
+    RecorderStatus.STATE_IDLE: "waiting for an episode",
+    RecorderStatus.STATE_RECORDING: "recording",
+    RecorderStatus.STATE_WRITING: "writing",
+    RecorderStatus.STATE_ERROR: "not recording",
+}
+
+
+class RecorderNode(SalusNode[RecorderParameters]):
+    """Records one row per step of the policy, in whole episodes or not at all."""
+
+    def __init__(self, **options: object) -> None:
+        """Open the store; where that fails the node lives on and says why.
+
+        Raises:
+            ConfigError: if a parameter is not allowed.
+        """
+        super().__init__(RecorderParameters, **options)
+        given = self.parameters
+        self._writer = EpisodeWriter(
+            Path(given.store_path),
+            given.cameras,
+            queue_episodes=given.queue_episodes,
+            min_free_bytes=given.min_free_mb * 1_000_000,
+            log=self.get_logger().error,
+        )
+        self._assembler = Assembler(
+            (*given.cameras, STATE, SIGNALS, PREDICTION),
+            (*given.cameras, STATE),
+            max_age_ms=given.max_age_ms,
+            settle_s=given.settle_s,
+            max_missing_share=given.max_missing_share,
+            max_bytes=given.buffer_mb * 1_000_000,
+        )
+        self._recording = False
+        self._dropped_messages = 0
+        self._dropped_episodes = 0
+        self._last_error = ""
+        self._known = (0, "")  # episodes committed and error, as last published
+        self._arrivals: deque[float] = deque(maxlen=1000)
+        self._newest = ("", -1)
+        self._problem = Problem(self)
+
+        qos = stream_qos()
+        self._status = self.create_publisher(RecorderStatus, "recorder_status", status_qos())
+        sensors = stream_qos(reliable=given.reliable_sensors)
+        for camera in given.cameras:
+            callback = partial(self._on_image, camera)
+            topic = f"camera/{camera}/image_raw"
+            self.create_subscription(Image, topic, callback, sensors, raw=True)
+        self.create_subscription(JointState, "joint_states", self._on_joints, sensors)
+        # Without the history: what it tells of was over before this recorder could take part.
+        self.create_subscription(EpisodeStatus, "episode", self._on_episode, qos)
+        self.create_subscription(PolicyAction, "action", self._on_action, qos)
+        self.create_subscription(VlaSignals, "signals", partial(self._on_sample, SIGNALS), qos)
+        predictions = partial(self._on_sample, PREDICTION)
+        self.create_subscription(FailureHorizons, "failure_horizons", predictions, qos)
+        self.create_service(Trigger, "~/start", self._on_start)
+        self.create_service(Trigger, "~/stop", self._on_stop)
+        self.create_service(LabelEpisode, "~/label", self._on_label)
+        self.create_steady_timer(COLLECT_PERIOD_S, self._collect)
+        self.create_steady_timer(1.0 / given.status_hz, self._publish_status)
+        self._diagnostics = Diagnostics(self, self._report)
+        if given.record:
+            self._start()
+
+    def close(self) -> None:
+        """Write the episodes that have ended; the one in flight is not one."""
+        self._take(self._assembler.finish())
+        self._writer.close()
+        self.get_logger().info(
+            f"recorded {self._writer.committed} episodes, {self._writer.steps} steps, "
+            f"in '{self._writer.path}'; dropped {self._dropped_episodes + self._writer.dropped}"
+        )
+
+    # Input
+
+    def _on_image(self, camera: str, raw: bytes) -> None:
+        if self._recording:
+            self._assembler.sample(camera, raw_stamp_ns(raw), raw, len(raw))
+
+    def _on_joints(self, message: JointState) -> None:
+        if not self._recording:
+            return
+        try:
+            state = convert.joint_positions(message, self.parameters.state_joints)
+        except ObservationError as error:  # a gap: the step has no state
+            self._dropped_messages += 1
+            if self._problem.set(str(error)):
+                self._diagnostics.publish()
+            return
+        self._problem.clear()
+        self._assembler.sample(STATE, convert.to_ns(message.header.stamp), state)
+
+    def _on_sample(self, stream: str, message: Any) -> None:
+        if self._recording:
+            self._assembler.sample(stream, convert.to_ns(message.header.stamp), message)
+
+    def _on_action(self, message: PolicyAction) -> None:
+        if not self._recording:
+            return
+        now_s = time.monotonic()
+        if (message.episode_id, message.step) != self._newest:  # else it is repeated
+            self._newest = (message.episode_id, message.step)
+            self._arrivals.append(now_s)
+        self._assembler.action(
+            message.episode_id,
+            message.step,
+            convert.to_ns(message.header.stamp),
+            np.asarray(message.action, dtype=np.float32),
+            message.policy_id,
+            now_s,
+        )
+
+    def _on_episode(self, message: EpisodeStatus) -> None:
+        if self._recording:
+            stamp_ns = convert.to_ns(message.header.stamp)
+            self._assembler.status(message, stamp_ns, time.monotonic())
+
+    # Episodes
+
+    def _collect(self) -> None:
+        self._take(self._assembler.collect(time.monotonic()))
+        if self._known != (self._writer.committed, self._writer.error):
+            self._publish_status()
+
+    def _take(self, results: list[Finished | Dropped]) -> None:
+        for result in results:
+            if isinstance(result, Finished):
+                if self._writer.submit(result):
+                    continue
+                reason = (
+                    f"{self.parameters.queue_episodes} episodes are waiting to be written already"
+                    " (queue_episodes)"
+                )
+                result = Dropped(result.status.episode_id, reason, result.messages)
+            self._dropped_episodes += 1
+            self._dropped_messages += result.messages
+            self._last_error = f"episode '{result.episode_id}' was dropped: {result.reason}"
+            self.get_logger().warning(self._last_error)
+
+    def _start(self) -> str:
+        """Start recording; return why it cannot, empty when it can."""
+        try:
+            self._writer.open()
+        except StoreError as error:
+            self._writer.error = str(error)
+            self.get_logger().error(f"not recording: {error}")
+            return str(error)
+        self._recording = True
+        return ""
+
+    def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        reason = self._start()
+        response.success = not reason
+        response.message = reason or f"recording into '{self._writer.path}' from the next episode"
+        self._publish_status()
+        return response
+
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._recording = False
+        dropped = self._assembler.abandon("recording was stopped before it ended")
+        self._take(dropped)
+        response.success = True
+        response.message = "stopped; what has ended is written" + (
+            ", the episode in flight is dropped" if dropped else ""
+        )
+        self._publish_status()
+        return response
+
+    def _on_label(
+        self, request: LabelEpisode.Request, response: LabelEpisode.Response
+    ) -> LabelEpisode.Response:
+        current = self._assembler.current
+        episode_id = request.episode_id or current or self._writer.writing or self._writer.last_id
+        try:
+            if not episode_id:
+                raise StoreError("no episode has been recorded yet; name one with episode_id")
+            label = (
+                Outcome(request.outcome),
+                FailureType(request.failure_type),
+                request.failure_step,
+            )
+            in_flight = self._assembler.holds(episode_id)
+            response.message = self._writer.label(episode_id, label, in_flight=in_flight)
+            response.success = True
+        except (StoreError, ValueError) as error:
+            response.message = str(error)
+        return response
+
+    # State
+
+    @property
+    def _state(self) -> int:
+        if self._writer.error:
+            return RecorderStatus.STATE_ERROR
+        if self._recording and self._assembler.current:
+            return RecorderStatus.STATE_RECORDING
+        return (
+            RecorderStatus.STATE_WRITING if self._writer.queue_depth else RecorderStatus.STATE_IDLE
+        )
+
+    def _publish_status(self) -> None:
+        writer, current = self._writer, self._assembler.current
+        message = RecorderStatus(
+            state=self._state,
+            store_path=str(writer.path),
+            episode_id=current or writer.writing,
+            episodes_committed=writer.committed,
+            steps_recorded=writer.steps,
+            steps_in_episode=self._assembler.steps(current),
+            messages_dropped=self._lost_messages(),
+            steps_with_gaps=writer.gaps,
+            queue_depth=writer.queue_depth,
+            last_error=writer.error or self._last_error,
+            disk_free_bytes=writer.free_bytes(),
+            rate_hz=self._rate_hz(),
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._known = (writer.committed, writer.error)
+        self._status.publish(message)
+
+    def _lost_messages(self) -> int:
+        return self._dropped_messages + self._writer.dropped_messages + self._assembler.late
+
+    def _rate_hz(self) -> float:
+        now_s = time.monotonic()
+        if not self._arrivals:
+            return math.nan
+        while self._arrivals and now_s - self._arrivals[0] > RATE_WINDOW_S:
+            self._arrivals.popleft()
+        return len(self._arrivals) / RATE_WINDOW_S
+
+    def _report(self) -> Report:
+        writer, state = self._writer, self._state
+        values: dict[str, object] = {
+            "store": writer.path,
+            "episodes committed": writer.committed,
+            "episodes dropped": self._dropped_episodes + writer.dropped,
+            "steps recorded": writer.steps,
+            "steps with gaps": writer.gaps,
+            "messages dropped": self._lost_messages(),
+            "queue depth": writer.queue_depth,
+            "free disk in MB": writer.free_bytes() // 1_000_000,
+            "rate_hz": self._rate_hz(),
+            "last error": writer.error or self._last_error,
+        }
+        if state == RecorderStatus.STATE_ERROR:
+            return Report(ERROR, writer.error, values)
+        if self._problem.text:
+            return Report(ERROR, self._problem.text, values)
+        if not self._recording:
+            return Report(OK, "stopped; call ~/start to record", values)
+        return Report(
+            WARN if self._last_error else OK, self._last_error or STATE_NAMES[state], values
+        )
+
+
+def raw_stamp_ns(raw: bytes) -> int:
+    """Stamp in ns of a serialised message that begins with a header.
+
+    CDR: four bytes of which the second is 1 for little-endian, then seconds and nanoseconds.
+    """
+    seconds, nanoseconds = struct.unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
+    return int(seconds) * convert.NANO + int(nanoseconds)
+
+
+def main() -> int:
+    """Run the node."""
+    return run(RecorderNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
