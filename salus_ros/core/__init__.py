@@ -1,0 +1,1 @@
+"""The vocabulary shared by everything else; pure numpy, imports nothing of ours."""

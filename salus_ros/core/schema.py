@@ -1,0 +1,67 @@
+"""Names, sizes and units of everything that is recorded, published or learnt from."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+CAMERAS: tuple[str, ...] = ("front", "side", "wrist")
+"""Camera names, in the order of every array and topic."""
+
+IMAGE_SIZE = 256
+"""Height and width of a camera image in pixels."""
+
+RATE_HZ = 30.0
+"""Control rate of the policy and of the recording."""
+
+MAX_EPISODE_STEPS = 200
+"""Time limit of an episode in steps of 1 / RATE_HZ."""
+
+STATE_DIM = 7
+"""Positions of the seven arm joints in rad."""
+
+ACTION_DIM = 7
+"""End-effector displacement: translation, rotation vector, and gripper (see `sim.world`)."""
+
+HORIZONS_S: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
+"""Prediction horizons in seconds; 6, 9, 12 and 15 steps at 30 Hz."""
+
+
+class SignalKind(Enum):
+    """What part of the policy a signal is read from."""
+
+    ATTENTION = "attention"
+    UNCERTAINTY = "uncertainty"
+    HIDDEN_STATE = "hidden state"
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSpec:
+    """Name and kind of one of the twelve signals; formulas are in `salus_ros.signals`."""
+
+    name: str
+    kind: SignalKind
+
+
+SIGNALS: tuple[SignalSpec, ...] = (
+    SignalSpec("attention_entropy", SignalKind.ATTENTION),
+    SignalSpec("attention_image_mass", SignalKind.ATTENTION),
+    SignalSpec("attention_camera_imbalance", SignalKind.ATTENTION),
+    SignalSpec("attention_shift", SignalKind.ATTENTION),
+    SignalSpec("sample_variance", SignalKind.UNCERTAINTY),
+    SignalSpec("sample_spread_growth", SignalKind.UNCERTAINTY),
+    SignalSpec("chunk_inconsistency", SignalKind.UNCERTAINTY),
+    SignalSpec("flow_curvature", SignalKind.UNCERTAINTY),
+    SignalSpec("latent_drift", SignalKind.HIDDEN_STATE),
+    SignalSpec("latent_norm", SignalKind.HIDDEN_STATE),
+    SignalSpec("latent_dispersion", SignalKind.HIDDEN_STATE),
+    SignalSpec("latent_ood", SignalKind.HIDDEN_STATE),
+)
+"""The twelve signals, in the order of every array; four of each kind."""
+
+SIGNAL_NAMES: tuple[str, ...] = tuple(spec.name for spec in SIGNALS)
+
+
+def horizon_steps(
+    horizons_s: tuple[float, ...] = HORIZONS_S, rate_hz: float = RATE_HZ
+) -> tuple[int, ...]:
+    """Horizons in whole steps: round(h * rate_hz), at least one step each."""
+    return tuple(max(1, round(h * rate_hz)) for h in horizons_s)

@@ -1,0 +1,197 @@
+"""Pick-and-place with ground truth: what happened, when, and of which kind.
+
+The observation follows LeRobot's Gymnasium convention (`pixels`, `agent_pos`); what a policy
+must not see (outcome, failure type and step) is in `info`.
+"""
+
+from importlib.resources import as_file, files
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from salus_ros.core.errors import ConfigError, ObservationError, SimulatorError
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.schema import (
+    ACTION_DIM,
+    CAMERAS,
+    IMAGE_SIZE,
+    MAX_EPISODE_STEPS,
+    RATE_HZ,
+    STATE_DIM,
+)
+from salus_ros.sim.arm import HOME, JOINT_NAMES, Arm
+from salus_ros.sim.referee import Referee
+
+TASKS: tuple[str, ...] = ("put the red cube in the bin",)
+"""Instructions that the world knows how to judge."""
+
+FAULTS: tuple[str, ...] = ("none",)
+"""Faults that can be injected."""
+
+CUBE_LOW = np.array([0.40, -0.20, 0.022])
+CUBE_HIGH = np.array([0.60, 0.02, 0.022])
+"""Corners of the box in which the cube starts, in m."""
+
+CUBE_YAW_RAD = 0.3
+
+Observation = dict[str, Any]
+Info = dict[str, Any]
+
+
+class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
+    """A Panda that must put a 44 mm cube into a bin.
+
+    Observation: `pixels` = {front, side, wrist: uint8 (256, 256, 3) RGB}, `agent_pos` =
+    float32 (7,) arm joint positions in rad. Action: float32 (7,) in [-1, 1], see
+    `Arm.command`. One step is 1/30 s of simulated time; an episode has at most 200.
+
+    An episode ends with `terminated` on success or on a drop, collision or other failure, and
+    with `truncated` when the time is up; `info` says which (see `Referee`). The same seed and
+    the same actions give the same episode.
+
+    Args:
+        render_mode: None or "rgb_array" (the front camera).
+        render_images: False leaves the images black; only for work that does not look at them.
+
+    Raises:
+        SimulatorError: if no headless OpenGL context can be made; says what to install.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": round(RATE_HZ)}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None, *, render_images: bool = True) -> None:
+        self.render_mode = render_mode
+        with as_file(files("salus_ros") / "assets/scene/panda_table.xml") as path:
+            self.model = mujoco.MjModel.from_xml_path(str(path))
+        self.data = mujoco.MjData(self.model)
+        self.arm = Arm(self.model, self.data)
+        self.referee = Referee(self.model, self.data, self.arm)
+        self.task = TASKS[0]
+        self.fault = FAULTS[0]
+        self._substeps = round(1.0 / RATE_HZ / self.model.opt.timestep)
+        self._cube_qpos = int(self.model.joint("cube").qposadr[0])
+        self._lamp = self.model.light("lamp").id
+        self._steps = 0
+        self._renderer = make_renderer(self.model) if render_images else None
+        image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+        self.observation_space = spaces.Dict(
+            {
+                "pixels": spaces.Dict({name: image for name in CAMERAS}),
+                "agent_pos": spaces.Box(-4.0, 4.0, (STATE_DIM,), np.float32),
+            }
+        )
+        self.action_space = spaces.Box(-1.0, 1.0, (ACTION_DIM,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, Info]:
+        """Start an episode; `options` may name a `task` and a `fault`.
+
+        Raises:
+            ConfigError: if the task or the fault is not known.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        self.task = _choose(options.get("task"), TASKS, "task")
+        self.fault = _choose(options.get("fault"), FAULTS, "fault")
+        mujoco.mj_resetData(self.model, self.data)
+        rng = self.np_random
+        yaw = rng.uniform(-CUBE_YAW_RAD, CUBE_YAW_RAD)
+        q = self._cube_qpos
+        self.data.qpos[q : q + 3] = rng.uniform(CUBE_LOW, CUBE_HIGH)
+        self.data.qpos[q + 3 : q + 7] = [np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
+        self.model.light_diffuse[self._lamp] = rng.uniform(0.4, 0.7)
+        self.arm.reset(np.array(HOME) + rng.normal(0.0, 0.02, len(HOME)))
+        self.referee.reset()
+        self._steps = 0
+        return self._observe(), self._info()
+
+    def step(
+        self, action: npt.NDArray[np.floating[Any]]
+    ) -> tuple[Observation, float, bool, bool, Info]:
+        """Advance 1/30 s; the reward is 1.0 on success and 0.0 otherwise.
+
+        Raises:
+            ObservationError: if the action has another shape or is not finite.
+        """
+        action = np.asarray(action, dtype=np.float64)
+        if action.shape != (ACTION_DIM,) or not np.isfinite(action).all():
+            raise ObservationError(
+                f"action of shape {action.shape} with values {action}: "
+                f"the world takes ({ACTION_DIM},) finite numbers in [-1, 1]"
+            )
+        self.arm.command(action)
+        self._steps += 1
+        for _ in range(self._substeps):
+            mujoco.mj_step(self.model, self.data)
+            self.referee.watch(self._steps)
+        truncated = self._steps >= MAX_EPISODE_STEPS
+        self.referee.judge(self._steps, time_is_up=truncated)
+        outcome, kind = self.referee.outcome, self.referee.failure_type
+        terminated = outcome is not Outcome.UNKNOWN and kind is not FailureType.TIMEOUT
+        reward = float(outcome is Outcome.SUCCESS)
+        return self._observe(), reward, terminated, truncated and not terminated, self._info()
+
+    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+        """The front camera's image (256, 256, 3), or None without a render mode."""
+        return self._image("front") if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    @property
+    def cube_position(self) -> npt.NDArray[np.float64]:
+        """Centre of the cube, (3,) in m; for the scripted expert, not for a policy."""
+        return np.asarray(self.data.body("cube").xpos, dtype=np.float64).copy()
+
+    def _image(self, camera: str) -> npt.NDArray[np.uint8]:
+        if self._renderer is None:
+            return np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+        self._renderer.update_scene(self.data, camera=camera)
+        return np.asarray(self._renderer.render(), dtype=np.uint8).copy()
+
+    def _observe(self) -> Observation:
+        state = self.arm.joint_positions[:STATE_DIM].astype(np.float32)
+        return {"pixels": {name: self._image(name) for name in CAMERAS}, "agent_pos": state}
+
+    def _info(self) -> Info:
+        return {
+            "task": self.task,
+            "fault": self.fault,
+            "joint_names": JOINT_NAMES,
+            "joint_positions": self.arm.joint_positions,
+            "outcome": self.referee.outcome,
+            "failure_type": self.referee.failure_type,
+            "failure_step": self.referee.failure_step,
+            "is_success": self.referee.outcome is Outcome.SUCCESS,
+        }
+
+
+def make_renderer(model: mujoco.MjModel) -> mujoco.Renderer:
+    """A 256 x 256 renderer.
+
+    Raises:
+        SimulatorError: if this machine offers no headless OpenGL.
+    """
+    try:
+        return mujoco.Renderer(model, IMAGE_SIZE, IMAGE_SIZE)
+    except Exception as error:  # the GL backends raise a dozen unrelated types
+        raise SimulatorError(
+            f"cannot render: {type(error).__name__}: {error}. MUJOCO_GL must be 'egl' (Debian: "
+            "apt-get install libegl1 libgl1-mesa-dri) or 'osmesa' (libosmesa6), set before start"
+        ) from error
+
+
+def _choose(given: str | None, known: tuple[str, ...], what: str) -> str:
+    if not given:
+        return known[0]
+    if given not in known:
+        raise ConfigError(f"unknown {what} {given!r}; known: {', '.join(map(repr, known))}")
+    return given
