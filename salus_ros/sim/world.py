@@ -62,6 +62,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(RATE_HZ)}  # noqa: RUF012
+    max_episode_steps = MAX_EPISODE_STEPS
 
     def __init__(self, render_mode: str | None = None, *, render_images: bool = True) -> None:
         self.render_mode = render_mode
@@ -150,6 +151,13 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def cube_position(self) -> npt.NDArray[np.float64]:
         """Centre of the cube, (3,) in m; for the scripted expert, not for a policy."""
         return np.asarray(self.data.body("cube").xpos, dtype=np.float64).copy()
+
+    def camera_matrix(self, camera: str) -> npt.NDArray[np.float64]:
+        """Pinhole matrix (3, 3) of a camera in pixels, pixel centres at whole numbers."""
+        fovy_rad = np.deg2rad(self.model.camera(camera).fovy[0])
+        focal_px = IMAGE_SIZE / 2 / np.tan(fovy_rad / 2)
+        centre_px = (IMAGE_SIZE - 1) / 2
+        return np.array([[focal_px, 0, centre_px], [0, focal_px, centre_px], [0, 0, 1]])
 
     def _image(self, camera: str) -> npt.NDArray[np.uint8]:
         if self._renderer is None:
