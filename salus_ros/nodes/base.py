@@ -1,6 +1,7 @@
 """What all nodes share: parameters, clocks, qualities of service, start and end."""
 
 import gc
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -8,9 +9,10 @@ from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.timer import Timer
 
@@ -19,6 +21,9 @@ from salus_ros.nodes.parameters import NodeParameters, declare
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+
+SIGNAL_CHECK_S = 0.2
+"""Longest wait in which Python does not look for signals."""
 
 DEPTH = 50
 """Messages kept for a slow reader; well over a second of an episode."""
@@ -87,8 +92,20 @@ def run(make: Callable[[], SalusNode[Any]], args: list[str] | None = None) -> in
         Exit code: 0 after a regular end, SIGINT or SIGTERM; 2 when the user has to change
         something, which is said in one line; 1 after any other error.
     """
-    rclpy.init(args=args)
     node: SalusNode[Any] | None = None
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+        if node is None:
+            raise KeyboardInterrupt  # nothing to finish yet
+
+    # Not rclpy's own handlers: they end the context at once, before the node could finish, and
+    # one signal more would interrupt that.
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     code = 0
     try:
         node = make()
@@ -96,10 +113,11 @@ def run(make: Callable[[], SalusNode[Any]], args: list[str] | None = None) -> in
         gc.freeze()  # what torch and rclpy have loaded would be walked in the middle of a step
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin_until_future_complete(node.finished)
+        while not (stopped or node.finished.done()):
+            executor.spin_once(timeout_sec=SIGNAL_CHECK_S)
         if node.finished.done() and node.finished.exception() is not None:
             raise node.finished.exception()
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         pass
     except SalusError as error:
         sys.stderr.write(f"error: {error}\n")

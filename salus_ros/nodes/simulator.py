@@ -5,6 +5,7 @@ machine speed; in real time it goes on without one, and a late policy is late.
 """
 
 import math
+import os
 import sys
 import time
 
@@ -307,6 +308,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
 
 def main() -> int:
     """Run the node."""
+    os.environ.setdefault("MUJOCO_GL", "egl")  # cameras need no screen; read at mujoco's import
     return run(SimulatorNode)
 
 

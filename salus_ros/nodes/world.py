@@ -122,10 +122,10 @@ class World:
         """Action (A,) for a step in which the policy gave none.
 
         No motion, and the gripper (the last value) as it was last told; before the first
-        action the middle of its range.
+        action at its upper limit, which is open.
         """
         action = np.zeros_like(self.action_low)
-        action[-1] = (self.action_low[-1] + self.action_high[-1]) / 2 if last is None else last[-1]
+        action[-1] = self.action_high[-1] if last is None else last[-1]
         return action
 
     def camera_matrix(self, camera: str) -> NDArray[np.float64] | None:

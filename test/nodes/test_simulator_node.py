@@ -261,7 +261,10 @@ def test_real_time_goes_on_without_actions(graph):
     assert taken[0] > 1e18  # the wall clock
     assert player.node._held_steps == LENGTH
     graph.until(lambda: len(player.joints) == LENGTH)
-    assert len({tuple(m.position) for m in player.joints}) == 1  # nothing moved
+    assert len({tuple(m.position[:6]) for m in player.joints}) == 1  # nothing moved
+    assert (
+        player.joints[-1].position[6] > player.joints[0].position[6]
+    )  # the gripper is told: open
     assert player.clock == []
 
 
@@ -277,7 +280,7 @@ def test_real_time_holds_the_gripper_when_the_policy_is_late(graph):
     assert arms[first] == pytest.approx(0.5)
     assert not arms[first + 1 :].any()
     np.testing.assert_allclose(moves[first:, 6], -1.0, atol=1e-6)
-    assert not moves[:first].any()
+    assert not moves[:first, :6].any()
 
 
 def test_real_time_ignores_the_action_of_a_step_that_was_answered(graph):
@@ -319,3 +322,27 @@ def test_a_world_that_cannot_be_is_one_clear_error(graph, parameters, said):
 def test_another_rate_than_the_worlds_is_said(graph, capfd):
     graph.add(SimulatorNode, env_id=FAST, rate_hz=10.0)
     assert "the world was made for 30 steps per second" in capfd.readouterr().err
+
+
+def test_the_built_in_world(graph):
+    player = Player(graph, env_id="salus/PickPlace-v0", republish_s=60.0, seed=1)
+    for step in range(3):
+        graph.until(lambda: len(player.running()) == step + 1)  # noqa: B023
+        player.act(player.running()[-1], [0, 0, -1, 0, 0, 0, 1])
+    graph.until(lambda: all(len(images) == 4 for images in player.images.values()))
+    status = player.running()[-1]
+    assert (status.step, status.seed, status.rate_hz) == (3, 1, 30.0)
+    assert status.task
+    for images in player.images.values():
+        pixels = convert.image_to_array(images[-1], "camera")
+        assert pixels.shape == (256, 256, 3)
+        assert pixels.std() > 5  # something is to be seen
+    assert status.max_steps == 200
+    graph.until(lambda: len(player.joints) == 4 and len(player.infos) == 4)
+    focal_px = player.infos[0].k[0]
+    assert 100 < focal_px < 1000
+    np.testing.assert_allclose(
+        player.infos[0].k, [focal_px, 0, 127.5, 0, focal_px, 127.5, 0, 0, 1]
+    )
+    assert len(player.joints[0].name) == 9
+    assert player.joints[0].position != player.joints[3].position

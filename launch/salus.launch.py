@@ -1,0 +1,181 @@
+"""The whole graph: simulator, vla, predictor and recorder.
+
+ros2 launch salus_ros salus.launch.py
+ros2 launch salus_ros salus.launch.py record:=runs/a.zarr episodes:=20 exit_when_done:=true
+ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ model:=runs/mlp
+
+Arguments that are left empty keep the value of `params_file`.
+"""
+
+from pathlib import Path
+
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+CONFIG = Path(__file__).resolve().parent.parent / "config" / "salus.yaml"
+BOOLEAN = ["true", "false"]
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "source",
+        default_value="mujoco",
+        choices=["mujoco", "none"],
+        description="Where images and joints come from: the built-in world, or topics of others",
+    ),
+    DeclareLaunchArgument(
+        "mode",
+        default_value="lockstep",
+        choices=["lockstep", "realtime"],
+        description="lockstep: the world waits for every action; realtime: the wall clock rules",
+    ),
+    DeclareLaunchArgument(
+        "policy",
+        default_value="",
+        description="Folder of a SmolVLA checkpoint; empty: the small one that ships with SALUS",
+    ),
+    DeclareLaunchArgument(
+        "model",
+        default_value="",
+        description="Trained predictor, best_predictor.pt or its folder; empty: none yet",
+    ),
+    DeclareLaunchArgument(
+        "record",
+        default_value="",
+        description="Folder of the zarr store to record into; empty: nothing is recorded",
+    ),
+    DeclareLaunchArgument(
+        "namespace", default_value="", description="Namespace of all nodes and topics, as robot1"
+    ),
+    DeclareLaunchArgument(
+        "rate", default_value="", description="Steps per second of the world in Hz (30)"
+    ),
+    DeclareLaunchArgument(
+        "device",
+        default_value="",
+        choices=["", "auto", "cpu", "cuda"],
+        description="Where policy and predictor run (auto: a GPU if there is one)",
+    ),
+    DeclareLaunchArgument(
+        "episodes", default_value="", description="Number of episodes; 0 goes on for ever (0)"
+    ),
+    DeclareLaunchArgument(
+        "seed", default_value="", description="Seed of episode 0; episode i has seed + i (0)"
+    ),
+    DeclareLaunchArgument(
+        "task", default_value="", description="Instruction for the policy; empty: the world's own"
+    ),
+    DeclareLaunchArgument(
+        "fault", default_value="", description="Fault injected in every episode; empty: none"
+    ),
+    DeclareLaunchArgument(
+        "replan_every",
+        default_value="",
+        description="Steps from one run of the policy's network to the next (3)",
+    ),
+    DeclareLaunchArgument(
+        "num_samples", default_value="", description="Action chunks K sampled at a replan (4)"
+    ),
+    DeclareLaunchArgument(
+        "exit_when_done",
+        default_value="false",
+        choices=BOOLEAN,
+        description="End everything after the last episode",
+    ),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="auto",
+        choices=["auto", *BOOLEAN],
+        description="Take the time from /clock; auto: where the built-in world is in lockstep",
+    ),
+    DeclareLaunchArgument(
+        "params_file", default_value=str(CONFIG), description="Parameters of all nodes, YAML"
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="How much the nodes say",
+    ),
+]
+
+
+def make_nodes(context: LaunchContext) -> list[Action]:
+    """Make the nodes that the arguments ask for."""
+    arguments = {item.name: LaunchConfiguration(item.name).perform(context) for item in ARGUMENTS}
+    simulated = arguments["source"] == "mujoco"
+    lockstep = simulated and arguments["mode"] == "lockstep"
+    sim_time = arguments["use_sim_time"]
+    clock = {"use_sim_time": lockstep if sim_time == "auto" else sim_time == "true"}
+    recording = bool(arguments["record"])
+
+    def given(**names: tuple[str, type]) -> dict[str, str | int | float]:
+        """Parameters whose argument was given, by name: (argument, type)."""
+        return {
+            name: kind(arguments[argument])
+            for name, (argument, kind) in names.items()
+            if arguments[argument]
+        }
+
+    def node(executable: str, parameters: dict) -> Node:
+        return Node(
+            package="salus_ros",
+            executable=executable,
+            name=executable,
+            namespace=arguments["namespace"],
+            parameters=[arguments["params_file"], parameters],
+            # Every graph has a clock of its own, so that two can run side by side.
+            remappings=[("/clock", "clock")],
+            ros_arguments=["--log-level", arguments["log_level"]],
+            output="screen",
+            emulate_tty=True,
+        )
+
+    vla = given(
+        policy_path=("policy", str),
+        device=("device", str),
+        num_samples=("num_samples", int),
+        replan_every=("replan_every", int),
+    )
+    nodes: list[Action] = [
+        node("vla", vla | clock),
+        node("predictor", given(model_path=("model", str), device=("device", str)) | clock),
+    ]
+    if recording:
+        store = given(store_path=("record", str))
+        # In lockstep every sample has the stamp of its step: anything else would be a loss. In
+        # real time a step without an action is normal, and marked.
+        strict = {"max_age_ms": 0.0} if lockstep else {}
+        loose = {"max_missing_share": 1.0} if simulated and not lockstep else {}
+        nodes.append(node("recorder", store | strict | loose | clock))
+    if simulated:
+        world = given(
+            rate_hz=("rate", float),
+            episodes=("episodes", int),
+            seed=("seed", int),
+            task=("task", str),
+            fault=("fault", str),
+        )
+        own = {
+            "mode": arguments["mode"],
+            "min_subscribers": len(nodes),  # nobody misses the first episode
+            "exit_when_done": arguments["exit_when_done"] == "true",
+        }
+        simulator = node("simulator", world | own)
+        nodes.append(simulator)
+        if own["exit_when_done"]:
+            over = EmitEvent(event=Shutdown(reason="the last episode is over"))
+            nodes.append(
+                RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=[over]))
+            )
+    return nodes
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the graph."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=make_nodes)])

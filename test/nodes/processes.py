@@ -1,0 +1,69 @@
+"""Nodes as processes of their own, as a person runs them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+HERE = Path(__file__).parent
+DEADLINE_S = 120.0
+
+
+def environment() -> dict[str, str]:
+    """The environment of this process, with the package and the test worlds on the path."""
+    paths = [str(HERE.parents[1]), str(HERE), os.environ.get("PYTHONPATH", "")]
+    # Unset, so that Python of the same environment finds its libraries by itself.
+    return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in paths if p)}
+
+
+class NodeProcess:
+    """A running node; a context manager that ends it."""
+
+    def __init__(self, name: str, namespace: str, *extra: str, **parameters: Any) -> None:
+        command = [sys.executable, "-m", f"salus_ros.nodes.{name}", "--ros-args"]
+        command += ["-r", f"__ns:={namespace}", "-r", "/clock:=clock", *extra]
+        for key, value in parameters.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            command += ["-p", f"{key}:={text}"]
+        self.process = subprocess.Popen(
+            command, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Return the exit code once the process has ended."""
+        self.said = self.process.communicate(timeout=DEADLINE_S)[1]
+        return self.process.returncode
+
+    def until_said(self, text: str) -> str:
+        """Read its standard error until it says so."""
+        assert self.process.stderr is not None
+        said = ""
+        end = time.monotonic() + DEADLINE_S
+        while text not in said:
+            assert time.monotonic() < end, said
+            line = self.process.stderr.readline()
+            assert line, f"it ended without saying '{text}': {said}"
+            said += line
+        return said
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()

@@ -1,0 +1,59 @@
+import signal
+
+import pytest
+from checkpoints import save_checkpoint
+from processes import NodeProcess
+
+FAST = "fast_world:salus_test/Fast-v0"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        (
+            "simulator",
+            {"mode": "turbo"},
+            "parameter 'mode' is 'turbo'; allowed is one of lockstep",
+        ),
+        ("simulator", {"env_id": "x/Nothing-v0"}, "env_id 'x/Nothing-v0' cannot be made"),
+        ("recorder", {"max_age_ms": -1.0}, "parameter 'max_age_ms' is -1.0; allowed is a number"),
+        ("predictor", {"model_path": "/nowhere"}, "cannot read the predictor '/nowhere'"),
+        ("vla", {"policy_path": "/nowhere"}, "/nowhere"),
+    ],
+)
+def test_what_the_user_must_change_is_one_line_and_exit_code_2(name, parameters, said):
+    with NodeProcess(name, "/t", **parameters) as node:
+        assert node.wait() == 2
+        errors = [line for line in node.said.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1
+        assert said in errors[0]
+        assert "Traceback" not in node.said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["simulator", "predictor", "recorder"])
+def test_a_signal_ends_a_node_in_good_order(name, number, tmp_path):
+    given = {
+        "simulator": {"env_id": FAST, "republish_s": 0.1},
+        "predictor": {"model_path": save_checkpoint(tmp_path)},
+        "recorder": {"store_path": tmp_path / "file", "min_free_mb": 0},
+    }
+    said = {
+        "simulator": "waiting for the action",
+        "predictor": "predicting with model",
+        "recorder": "not recording",
+    }
+    (tmp_path / "file").write_text("no store")
+    with NodeProcess(name, "/t", **given[name]) as node:
+        node.until_said(said[name])
+        assert node.stop(number) == 0
+        assert "Traceback" not in node.said
+
+
+def test_a_second_signal_does_not_interrupt_the_end():
+    with NodeProcess("simulator", "/t", env_id=FAST, republish_s=0.1) as node:
+        node.until_said("waiting for the action")
+        node.process.send_signal(signal.SIGINT)
+        node.process.send_signal(signal.SIGINT)
+        assert node.stop(signal.SIGTERM) == 0
+        assert "Traceback" not in node.said
