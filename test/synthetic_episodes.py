@@ -34,7 +34,7 @@ def make_episode(
         signals[:, kind] += 4 * np.clip(1 - left / WARNING_STEPS, 0, 1)
     valid = np.ones((length, 12), dtype=bool)
     valid[:, 11] = False  # no reference was fitted
-    valid[0, (3, 6, 8)] = False  # nothing to compare with yet
+    valid[:1, (3, 6, 8)] = False  # nothing to compare with yet
     known = {
         "outcome": Outcome.FAILURE if failed else Outcome.SUCCESS,
         "failure_type": kind,

@@ -65,6 +65,7 @@ def save_episode_figure(path: Path, episode: Episode, predictor: Predictor | Non
     for kind in SignalKind:
         _draw_signals(axes.pop(0), times, episode, kind, predictor)
     horizon_s = predictor.horizons_s[-1] if predictor is not None else HORIZONS_S[-1]
+    before_label = f"last {horizon_s:g} s before the failure"
     for axis in plots:
         axis.set_xlim(0.0, END_MARGIN * end_s)
         axis.spines[["top", "right"]].set_visible(False)
@@ -74,7 +75,7 @@ def save_episode_figure(path: Path, episode: Episode, predictor: Predictor | Non
             axis.axvline(failure_s, color=FAILURE_COLOUR, linewidth=1.5)
             axis.axvspan(
                 max(0.0, failure_s - horizon_s), failure_s, color=FAILURE_COLOUR, alpha=0.07,
-                linewidth=0, label=f"{horizon_s:g} s before it" if axis is plots[0] else None,
+                linewidth=0, label=before_label if axis is plots[0] else None,
             )  # fmt: skip
         handles, labels = axis.get_legend_handles_labels()
         if labels:

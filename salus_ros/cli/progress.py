@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def epoch_bar(console: Console, epochs: int) -> Iterator[Callable[["EpochRecord"], None]]:
-    """Show a bar of training epochs; yields the function to call after each."""
+    """Show a bar of training epochs; yields the function to call after each.
+
+    The bar appears with the first epoch, so that an error before it stands alone.
+    """
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -21,15 +24,20 @@ def epoch_bar(console: Console, epochs: int) -> Iterator[Callable[["EpochRecord"
         TimeElapsedColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=epochs, figures="")
+    progress = Progress(*columns, console=console)
+    task = progress.add_task("training", total=epochs, figures="")
 
-        def on_epoch(record: "EpochRecord") -> None:
-            figures = f"loss {record.train_loss:.4f}"
-            if record.validation_loss is not None:
-                figures += f", validation loss {record.validation_loss:.4f}"
-            if record.validation_f1 is not None:
-                figures += f", F1 {record.validation_f1:.3f}"
-            progress.update(task, advance=1, figures=figures)
+    def on_epoch(record: "EpochRecord") -> None:
+        figures = f"loss {record.train_loss:.4f}"
+        if record.validation_loss is not None:
+            figures += f", validation loss {record.validation_loss:.4f}"
+        if record.validation_f1 is not None:
+            figures += f", F1 {record.validation_f1:.3f}"
+        progress.start()
+        progress.update(task, advance=1, figures=figures)
 
+    try:
         yield on_epoch
+    finally:
+        if progress.live.is_started:
+            progress.stop()

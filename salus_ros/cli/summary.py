@@ -3,6 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,13 +29,12 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
     )
     valid = arrays["signals_valid"]
     ages = arrays.get("age_ms", np.zeros((reader.steps, 0), dtype=np.float32))
-    files = [file for file in reader.path.rglob("*") if file.is_file()]
     return {
         "path": str(reader.path),
         "episodes": len(reader),
         "steps": reader.steps,
         "seconds": float(np.sum(table["length"] / table["rate_hz"])),
-        "megabytes": round(sum(file.stat().st_size for file in files) / 1e6, 3),
+        "megabytes": round(_bytes_on_disc(reader.path) / 1e6, 3),
         "outcomes": {kind.name.lower(): int(np.sum(table["outcome"] == kind)) for kind in Outcome},
         "failure_types": {
             kind.label: int(np.sum(table["failure_type"] == kind))
@@ -162,6 +163,14 @@ def _table(title: str, *columns: str) -> Table:
             column, justify="left" if place == 0 or column in TEXT_COLUMNS else "right"
         )
     return table
+
+
+def _bytes_on_disc(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a writer beside us replaces files
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _counts(values: Iterable[Any]) -> dict[str, int]:

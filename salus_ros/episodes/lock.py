@@ -22,7 +22,8 @@ class WriterLock:
         Raises:
             StoreError: if another writer, in this process or in another, holds it.
         """
-        self.path = store.with_name(store.name + ".lock")
+        place = store.resolve()  # one lock however the folder is spelled
+        self.path = place.with_name(place.name + ".lock")
         self._file = self._acquire(store)
 
     def _acquire(self, store: Path) -> int:

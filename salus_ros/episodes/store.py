@@ -232,7 +232,9 @@ class EpisodeStore:
         return rows
 
     def _trim(self) -> None:
-        """Drop rows that a killed writer left behind its last commit."""
+        """Drop rows and unfinished files that a killed writer left behind its last commit."""
+        for unfinished in self.path.rglob("*.partial"):
+            unfinished.unlink()
         trimmed = 0
         for name in expected_arrays(self.spec):
             array = get_array(self._group, name)

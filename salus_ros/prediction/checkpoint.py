@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,9 +68,10 @@ class Checkpoint:
             CheckpointError: if the weights have other names or shapes, or are not finite.
         """
         outputs = len(self.horizons_s) * len(self.failure_types)
-        model = FailureMLP(
-            len(self.signal_names), self.config.hidden, outputs, self.config.dropout
-        )
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, then replaced
+            model = FailureMLP(
+                len(self.signal_names), self.config.hidden, outputs, self.config.dropout
+            )
         try:
             model.load_state_dict(dict(self.state_dict))
         except (RuntimeError, TypeError, AttributeError) as error:
@@ -137,6 +139,9 @@ class Checkpoint:
                 "folder that training wrote"
             ) from error
         try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                if (broken := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(f"checksum of {broken}")  # torch does not look
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # pickle, zip and torch each raise their own kinds
             raise CheckpointError(

@@ -168,7 +168,7 @@ def weighted_loss(
 
 def _any_label(labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether a failure of any type lies within the longest horizon: (N, H, K) -> (N,)."""
-    return np.asarray(labels.reshape(len(labels), -1).any(axis=1), dtype=np.bool_)
+    return np.asarray(np.any(labels, axis=(1, 2)), dtype=np.bool_)
 
 
 _FIGURES = ("accuracy", "precision", "recall", "f1")

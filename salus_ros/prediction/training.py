@@ -212,7 +212,7 @@ def fit_model(
                 history.append(record)
                 by_f1 = selected_by == "validation F1"
                 score = (record.validation_f1 or 0.0 if by_f1 else 0.0, -loss)
-                if score > best_score:
+                if math.isfinite(loss) and score > best_score:
                     best_score, best_epoch = score, epoch
                     best_state = copy.deepcopy(model.state_dict())
                 if on_epoch is not None:
@@ -248,7 +248,8 @@ def _flat(
     part: tuple[NDArray[np.float32], NDArray[np.bool_]],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     features, labels = part
-    return features, labels.reshape(len(labels), -1).astype(np.float32)  # (N, H * K)
+    outputs = math.prod(labels.shape[1:])
+    return features, labels.reshape(len(labels), outputs).astype(np.float32)  # (N, H * K)
 
 
 def _train_epoch(

@@ -1,0 +1,88 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from synthetic_episodes import WITH_IMAGES, make_episode
+
+from salus_ros.core.errors import StoreError
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes import EpisodeMeta
+
+
+def test_values_are_cast_to_the_types_of_the_store():
+    episode = make_episode()
+    assert episode.action.dtype == episode.signals.dtype == np.float32
+    assert episode.stamp_ns.dtype == np.int64
+    assert make_episode(spec=WITH_IMAGES).embedding.dtype == np.float16
+
+
+def test_a_signal_that_is_not_valid_is_nan_whatever_was_given():
+    episode = make_episode()
+    assert np.isnan(episode.signals[~episode.signals_valid]).all()
+    assert np.isfinite(episode.signals[episode.signals_valid]).all()
+
+
+def test_signals_may_all_be_missing():
+    episode = make_episode()
+    empty = dataclasses.replace(
+        episode,
+        signals=np.full_like(episode.signals, np.nan),
+        signals_valid=np.zeros_like(episode.signals_valid),
+    )
+    assert np.isnan(empty.signals).all()
+
+
+def replaced(**changes):
+    return dataclasses.replace(make_episode(spec=WITH_IMAGES), **changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"action": np.zeros(30)}, "action is float64 (30,); allowed is float32 with 2"),
+        ({"state": np.zeros((29, 7))}, "same number of steps"),
+        ({"images": {"front": np.zeros((30, 8, 6, 3))}}, "images of 'front' is float64"),
+        ({"images": {"front": np.zeros((30, 8, 6), np.uint8)}}, "uint8 (T, H, W, 3)"),
+        ({"stamp_ns": np.zeros(30, np.int64)}, "stamp_ns must increase"),
+        ({"stamp_ns": np.arange(30.0)}, "stamp_ns is float64"),
+        ({"signals": np.full((30, 12), np.inf)}, "marked valid is not finite"),
+        ({"signals_valid": np.ones((30, 12))}, "signals_valid is float64"),
+        ({"probability": np.zeros((30, 16))}, "probability is float64 (30, 16)"),
+    ],
+)
+def test_arrays_of_another_form_are_refused(change, said):
+    with pytest.raises(StoreError) as error:
+        replaced(**change)
+    assert said in str(error.value)
+
+
+def test_no_steps_is_no_episode():
+    with pytest.raises(StoreError, match="at least one"):
+        make_episode(length=0)
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"outcome": Outcome.FAILURE}, "a failure has a type"),
+        ({"outcome": Outcome.SUCCESS, "failure_type": FailureType.DROP}, "a failure has a type"),
+        ({"outcome": Outcome.SUCCESS, "failure_step": 3}, "use -1"),
+        ({"outcome": Outcome.UNKNOWN, "rate_hz": 0.0}, "rate_hz"),
+        ({"outcome": Outcome.UNKNOWN, "rate_hz": float("nan")}, "rate_hz"),
+    ],
+)
+def test_an_outcome_that_contradicts_itself_is_refused(known, said):
+    with pytest.raises(StoreError, match=said):
+        EpisodeMeta(id="a", task="", **known)
+
+
+def test_a_failure_after_the_end_is_refused():
+    with pytest.raises(StoreError, match="after its 30 steps"):
+        make_episode(kind=FailureType.DROP, failure_step=31)
+
+
+def test_only_a_known_ending_can_be_labelled():
+    assert EpisodeMeta("a", "", Outcome.SUCCESS).labelled
+    assert EpisodeMeta("a", "", Outcome.FAILURE, FailureType.DROP, 0).labelled
+    assert not EpisodeMeta("a", "", Outcome.FAILURE, FailureType.DROP).labelled
+    assert not EpisodeMeta("a", "", Outcome.UNKNOWN).labelled

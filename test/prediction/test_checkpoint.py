@@ -1,0 +1,145 @@
+import io
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+from salus_ros.core.errors import CheckpointError
+from salus_ros.prediction.checkpoint import Checkpoint
+from salus_ros.prediction.predictor import Predictor
+
+
+@pytest.fixture
+def file(trained, tmp_path):
+    path = tmp_path / "best_predictor.pt"
+    path.write_bytes((trained[0] / "best_predictor.pt").read_bytes())
+    return path
+
+
+def rewrite(file, change):
+    content = torch.load(file, weights_only=True)
+    change(content)
+    torch.save(content, file)
+
+
+def test_loads_with_weights_only(file):
+    content = torch.load(file, weights_only=True)
+    assert content["format"] == "salus-predictor"
+    assert sum(value.numel() for value in content["state_dict"].values()) == 35_728
+    assert content["failure_types"] == ["drop", "collision", "timeout", "other"]
+
+
+def test_what_is_loaded_is_what_was_saved(file, tmp_path):
+    first = Checkpoint.load(file)
+    model_id = first.save(tmp_path / "again.pt")
+    again = Checkpoint.load(tmp_path / "again.pt")
+    assert again.model_id == model_id
+    assert again.config == first.config
+    assert again.split == first.split
+    assert (again.threshold, again.epoch) == (first.threshold, first.epoch)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_folder_will_do_too(file):
+    assert Checkpoint.load(file.parent).model_id == Checkpoint.load(file).model_id
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+def test_pickled_code_is_refused_and_not_run(file, capsys):
+    rewrite_with_code = {"format": "salus-predictor", "state_dict": Evil()}
+    torch.save(rewrite_with_code, file)
+    with pytest.raises(CheckpointError, match="refused because loading it could run code"):
+        Predictor.load(file)
+    file.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(CheckpointError, match="not a predictor"):
+        Predictor.load(file)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_file_is_refused(file, share):
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError, match="damaged"):
+        Predictor.load(file)
+
+
+def test_a_flipped_byte_in_the_weights_is_refused(file):
+    content = bytearray(file.read_bytes())
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    content[largest.header_offset + 500] ^= 0xFF
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError):
+        Predictor.load(file)
+
+
+def missing(name):
+    return lambda content: content.pop(name)
+
+
+def other_shape(content):
+    content["state_dict"]["head.weight"] = torch.zeros(16, 65)
+
+
+def other_horizons(content):
+    content["horizons_s"] = [0.2, 0.3]
+
+
+def descending_horizons(content):
+    content["horizons_s"] = [0.5, 0.4, 0.3, 0.2]
+
+
+def nan_weights(content):
+    content["state_dict"]["head.bias"][0] = float("nan")
+
+
+def short_statistics(content):
+    content["normalisation"]["mean"] = torch.zeros(3)
+
+
+def unknown_type(content):
+    content["failure_types"] = ["drop", "collision", "timeout", "explosion"]
+
+
+def unknown_setting(content):
+    content["config"]["momentum"] = 0.9
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (missing("format"), "format 'salus-predictor' is expected"),
+        (missing("state_dict"), "lacks a part"),
+        (missing("normalisation"), "lacks a part"),
+        (missing("split"), "lacks a part"),
+        (lambda content: content.update(schema_version=2), "schema version 2"),
+        (lambda content: content.update(state_dict={}), "do not fit"),
+        (lambda content: content.update(state_dict=[1]), "wrong kind|do not fit"),
+        (other_shape, "do not fit"),
+        (other_horizons, "do not fit"),
+        (descending_horizons, "ascending"),
+        (nan_weights, "NaN"),
+        (short_statistics, "does not fit 12 signals"),
+        (unknown_type, "explosion"),
+        (unknown_setting, "momentum"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(file, change, said):
+    rewrite(file, change)
+    with pytest.raises(CheckpointError, match=said) as error:
+        Predictor.load(file)
+    assert str(file) in str(error.value)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    torch.save([1, 2], tmp_path / "list.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    for name in ("absent.pt", "list.pt", "text.pt", "."):
+        with pytest.raises(CheckpointError, match="training wrote"):
+            Checkpoint.load(tmp_path / name)
