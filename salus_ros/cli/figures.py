@@ -184,10 +184,11 @@ def _draw_risk(
     if has_live:
         axis.plot(times, live, color=RISK_COLOUR, linewidth=1.6, label="predicted live")
     if episode.alarm is not None and (episode.alarm == 1).any():
-        axis.fill_between(
-            times, 0, 1, where=episode.alarm == 1, step="post", color=FAILURE_COLOUR, alpha=0.12,
-            linewidth=0, label="alarm, live",
-        )  # fmt: skip
+        # Runs of steps with an alarm, each as one bar: (start, length).
+        edges = np.flatnonzero(np.diff(episode.alarm == 1, prepend=False, append=False))
+        step_s = 1.0 / episode.meta.rate_hz
+        bars = [(start * step_s, (end - start) * step_s) for start, end in edges.reshape(-1, 2)]
+        axis.broken_barh(bars, (0, 1), color=FAILURE_COLOUR, alpha=0.2, lw=0, label="alarm, live")
     if not has_live and prediction is None:
         axis.text(0.5, 0.5, "nothing was predicted", transform=axis.transAxes, ha="center")
     axis.set_ylim(-0.02, 1.15)
