@@ -3,9 +3,11 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -83,3 +85,14 @@ def graph(ros: Any) -> Iterator[Graph]:
     made = Graph()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small SmolVLA with random weights."""
+    from salus_ros.policy.tiny import TINY, build_policy, save_policy
+
+    folder = tmp_path_factory.mktemp("policy")
+    torch.manual_seed(0)
+    save_policy(build_policy(folder, TINY), folder, None)
+    return folder
