@@ -2,7 +2,7 @@
 
 Synthetic signals are trained on twice in one run: by `fit_model`, which holds the whole set in
 memory, and by the usual loop over a `DataLoader` with `torch.optim.Adam`. Both do the same number
-of steps on the same model. The proof of concept published 3 minutes on an RTX 2080 Ti.
+of steps on the same model, on one thread. The proof of concept published 3 minutes on an RTX 2080 Ti.
 
     python benchmark/bench_training.py [--json] [--samples 8000] [--device cpu]
 """
@@ -89,6 +89,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
+    # As `fit_model` does by itself. With torch's default the loop is hardly faster on a quiet
+    # machine and tens of times slower beside another job, which would be no fair comparison.
+    torch.set_num_threads(1)
     config = TrainingConfig()
     train, validation = synthetic_samples(arguments.samples)
 
