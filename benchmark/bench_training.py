@@ -2,7 +2,8 @@
 
 Synthetic signals are trained on twice in one run: by `fit_model`, which holds the whole set in
 memory, and by the usual loop over a `DataLoader` with `torch.optim.Adam`. Both do the same number
-of steps on the same model, on one thread. The proof of concept published 3 minutes on an RTX 2080 Ti.
+of steps on the same model, on one thread. The proof of concept published 3 minutes on an RTX
+2080 Ti.
 
     python benchmark/bench_training.py [--json] [--samples 8000] [--device cpu]
 """
