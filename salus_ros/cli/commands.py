@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from salus_ros import __version__
+from salus_ros.cli.policy import policy_app
 from salus_ros.core.errors import ConfigError, SalusError
 from salus_ros.prediction.config import TrainingConfig
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 out_console = Console()
 err_console = Console(stderr=True)
+app.add_typer(policy_app, name="policy")
 
 DEFAULTS = TrainingConfig()
 Store = Annotated[Path, typer.Argument(help="Folder of an episode store.", show_default=False)]

@@ -1,0 +1,112 @@
+"""A policy run with the twelve signals against LeRobot's own `predict_action_chunk`.
+
+Both run the same model on the same observation, in turn in one run; K chunks share one prefix.
+The 450M architecture has random weights: the arithmetic is the same, and nothing is downloaded.
+
+    python benchmark/bench_signals.py [--json] [--model tiny|450m] [--device cpu] [--runs 20]
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from salus_ros.core.schema import CAMERAS, IMAGE_SIZE, STATE_DIM
+from salus_ros.policy.tiny import SMOLVLA_450M, TINY, build_policy, count_parameters, save_policy
+from salus_ros.signals.computer import SignalComputer
+from salus_ros.signals.smolvla import load_policy
+from salus_ros.signals.tap import SmolVLATap
+
+ARCHITECTURES = {"tiny": TINY, "450m": SMOLVLA_450M}
+SAMPLES = (1, 4, 8)
+
+
+def measure(name: str, device: str, runs: int) -> dict[str, object]:
+    """Median duration of each variant in ms, and its median ratio to the stock sampler."""
+    with tempfile.TemporaryDirectory() as folder:
+        policy = build_policy(Path(folder), ARCHITECTURES[name])
+        parameters = count_parameters(policy)
+        save_policy(policy, Path(folder), None)
+        del policy
+        loaded = load_policy(folder, device)
+    batch = loaded.preprocess(
+        {
+            "observation.state": torch.zeros(STATE_DIM),
+            "task": "put the red cube in the bin",
+            **{f"observation.images.{c}": torch.rand(3, IMAGE_SIZE, IMAGE_SIZE) for c in CAMERAS},
+        }
+    )
+    config = loaded.config
+    noise = torch.randn(max(SAMPLES), config.chunk_size, config.max_action_dim, device=device)
+    tap = SmolVLATap(loaded.policy, config.n_action_steps)
+    computer = SignalComputer(config.n_action_steps)
+
+    def stock() -> None:
+        loaded.policy.predict_action_chunk(dict(batch), noise=noise[:1])
+
+    def with_signals(k: int) -> Callable[[], object]:
+        return lambda: computer(tap.sample(batch, noise[:k]), 0)
+
+    variants = {"predict_action_chunk": stock}
+    variants |= {f"K={k}": with_signals(k) for k in SAMPLES}  # type: ignore[dict-item]
+    times: dict[str, list[float]] = {variant: [] for variant in variants}
+    for run in range(runs + 1):
+        for variant, call in variants.items():
+            started = time.perf_counter()
+            call()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            if run > 0:  # the first is a warm-up
+                times[variant].append((time.perf_counter() - started) * 1e3)
+    reference = times["predict_action_chunk"]
+    return {
+        "model": name,
+        "parameters": parameters,
+        "device": torch.cuda.get_device_name() if device != "cpu" else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "runs": runs,
+        "ms": {variant: round(statistics.median(t), 2) for variant, t in times.items()},
+        "ratio": {
+            variant: round(
+                statistics.median(a / b for a, b in zip(t, reference, strict=True)), 3
+            )
+            for variant, t in times.items()
+        },
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=ARCHITECTURES, action="append")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--runs", type=int, default=0, help="0: 20 of tiny, 3 of 450m")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    results = [
+        measure(name, given.device, given.runs or (3 if name == "450m" else 20))
+        for name in given.model or ARCHITECTURES
+    ]
+    if given.json:
+        sys.stdout.write(json.dumps({"cpus": os.cpu_count(), "results": results}) + "\n")
+        return
+    for result in results:
+        sys.stdout.write(
+            f"{result['model']} ({result['parameters']:,} parameters, {result['device']}, "
+            f"{result['threads']} threads, median of {result['runs']})\n"
+        )
+        for variant, ms in result["ms"].items():  # type: ignore[attr-defined]
+            ratio = result["ratio"][variant]  # type: ignore[index]
+            sys.stdout.write(f"  {variant:<22}{ms:>10.1f} ms {ratio:>8.2f} x\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""`salus policy`: make, train and judge the small SmolVLA that ships with SALUS."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from salus_ros.cli.progress import bar
+from salus_ros.core.errors import ConfigError
+
+policy_app = typer.Typer(
+    help="Make demonstrations, train a tiny SmolVLA on them and measure its success.",
+    no_args_is_help=True,
+)
+console = Console()
+Policy = Annotated[Path, typer.Argument(help="Policy folder.", show_default=False)]
+Demonstrations_ = Annotated[
+    Path, typer.Argument(help="File made by `salus policy demonstrate`.", show_default=False)
+]
+DEFAULT_SEED = 100_000
+
+
+@policy_app.command(
+    epilog="Example: [bold]salus policy demonstrate --out runs/demos.npz --episodes 400[/]"
+)
+def demonstrate(
+    out: Annotated[Path, typer.Option(help="File to write (.npz).")],
+    episodes: Annotated[int, typer.Option(min=1, help="Successful episodes to keep.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first attempt.")] = DEFAULT_SEED,
+    workers: Annotated[int, typer.Option(min=1, help="Parallel processes.")] = 2,
+) -> None:
+    """Record the scripted expert in the built-in world, with noise on its motion."""
+    from salus_ros.policy.demonstrations import record
+    from salus_ros.policy.tiny import TINY
+
+    if out.suffix != ".npz":
+        raise ConfigError(f"--out is '{out}'; give a file name that ends in .npz")
+    with bar("demonstrations", episodes) as advance:
+        demos = record(episodes, seed, TINY.image_px, workers, lambda n: advance(n))
+    demos.save(out)
+    console.print(f"{len(demos.ends)} episodes, {len(demos.state)} steps in {out}")
+
+
+@policy_app.command(
+    epilog="Example: [bold]salus policy train runs/demos.npz --out runs/tiny_smolvla[/]\n\n"
+    "Ctrl-C or kill loses at most --save-every iterations; the same command goes on."
+)
+def train(
+    demonstrations: Demonstrations_,
+    out: Annotated[Path, typer.Option(help="Policy folder to write.")],
+    iterations: Annotated[int, typer.Option(min=1, help="Gradient steps in all.")] = 12_000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Steps per gradient step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate of AdamW.")] = 6e-4,
+    save_every: Annotated[int, typer.Option(min=1, help="Iterations between saves.")] = 250,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batches.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Train a tiny SmolVLA by flow matching on demonstrations."""
+    from salus_ros.policy.demonstrations import Demonstrations
+    from salus_ros.policy.training import PolicyTrainingConfig
+    from salus_ros.policy.training import train as run
+
+    config = PolicyTrainingConfig(
+        iterations=iterations,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        save_every=save_every,
+        seed=seed,
+    )
+    demos = Demonstrations.load(demonstrations)
+    with bar("training", iterations) as advance:
+        summary = run(
+            demos, out, config, device, lambda i, loss: advance(i, f"loss {loss:.3f}")
+        )
+    console.print(f"loss {summary['loss']:.4f} after {summary['iterations']} iterations: {out}")
+
+
+@policy_app.command(epilog="Example: [bold]salus policy evaluate runs/tiny_smolvla --json[/]")
+def evaluate(
+    policy: Policy,
+    episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
+    num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 1,
+    replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode.")] = 1_000_000,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure the success rate of a policy in the built-in world."""
+    from salus_ros.policy.evaluation import evaluate_policy
+    from salus_ros.signals.runner import SmolVLARunner
+
+    runner = SmolVLARunner(policy, device, num_samples, replan_every)
+    with nullcontext(None) if as_json else bar("episodes", episodes) as advance:
+        result = evaluate_policy(
+            runner, episodes, seed, None if advance is None else lambda n, e: advance(n, e)
+        )
+    result |= {"num_samples": num_samples, "replan_every": replan_every}
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    low, high = result["success_interval_95"]
+    console.print(
+        f"success {result['success_rate']:.1%} (95 %: {low:.1%} to {high:.1%}) "
+        f"in {episodes} episodes of seeds {seed} and on; {_counts(result['endings'])}"
+    )
+
+
+@policy_app.command(
+    epilog="Example: [bold]salus policy reference runs/tiny_smolvla runs/a.zarr[/]"
+)
+def reference(
+    policy: Policy,
+    store: Annotated[Path, typer.Argument(help="Episodes of that policy.", show_default=False)],
+) -> None:
+    """Fit what latent_ood measures against: hidden states of successful episodes."""
+    import numpy as np
+
+    from salus_ros.core.failures import Outcome
+    from salus_ros.episodes.reader import StoreReader
+    from salus_ros.signals.reference import LatentReference
+    from salus_ros.signals.smolvla import load_policy
+
+    policy_id = load_policy(policy).policy_id
+    rows = []
+    reader = StoreReader(store)
+    for i, meta in enumerate(reader.episodes()):
+        if meta.outcome is not Outcome.SUCCESS:
+            continue
+        if meta.policy_id != policy_id:
+            raise ConfigError(
+                f"episode '{meta.id}' of '{store}' was run by '{meta.policy_id}', "
+                f"the policy given is '{policy_id}'; give episodes of this policy"
+            )
+        episode = reader.episode(i, images=False)
+        rows.append(episode.embedding[episode.signals_fresh])
+    hidden = np.concatenate(rows) if rows else np.empty((0, 1))
+    LatentReference.fit(hidden).save(policy)
+    console.print(f"reference of {len(rows)} successful episodes, {len(hidden)} replans: {policy}")
+
+
+def _counts(endings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in endings.items())

@@ -1,0 +1,1 @@
+"""The shipped policy: a tiny SmolVLA, learnt from the scripted expert."""

@@ -1,0 +1,147 @@
+"""Demonstrations of the scripted expert, with noise on the motion and not on the labels."""
+
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lerobot.policies.common.vla_utils import resize_with_pad
+
+from salus_ros.core.errors import StoreError
+from salus_ros.core.failures import Outcome
+from salus_ros.core.schema import CAMERAS
+
+NOISE_LEVELS = (0.0, 0.3, 0.6)
+"""Standard deviations of the motion noise in units of the action; drawn per episode."""
+
+NOISE_MEMORY = 0.8
+"""Correlation of the noise from one step to the next (Ornstein-Uhlenbeck)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrations:
+    """Steps of successful episodes, one after another.
+
+    images: uint8 (N, cameras, S, S, 3), already resized as the policy would;
+    state: float32 (N, 7); action: float32 (N, 7), the expert's label; ends: int64 (E,), one
+    past the last step of each episode; tasks: the instruction of each episode.
+    """
+
+    images: npt.NDArray[np.uint8]
+    state: npt.NDArray[np.float32]
+    action: npt.NDArray[np.float32]
+    ends: npt.NDArray[np.int64]
+    tasks: tuple[str, ...]
+
+    def save(self, path: Path) -> None:
+        """Write to an `.npz` file (atomically: whole or not at all)."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.npz")
+        np.savez(
+            part,
+            images=self.images,
+            state=self.state,
+            action=self.action,
+            ends=self.ends,
+            tasks=np.array(self.tasks),
+        )
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Demonstrations":
+        """Read what `save` wrote.
+
+        Raises:
+            StoreError: if the file is not one.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as f:
+                tasks = tuple(str(task) for task in f["tasks"])
+                return cls(f["images"], f["state"], f["action"], f["ends"], tasks)
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise StoreError(
+                f"{path} does not hold demonstrations ({error}); "
+                "make them with: salus policy demonstrate --out FILE.npz"
+            ) from error
+
+
+def shrink(images: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
+    """Resize (B, H, W, 3) exactly as SmolVLA does before its vision encoder."""
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float()  # (B, 3, H, W)
+    small = resize_with_pad(tensor, size_px, size_px, pad_value=0.0)
+    return small.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def record(
+    episodes: int,
+    seed: int,
+    size_px: int,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Demonstrations:
+    """Record `episodes` successful episodes; the same seed gives the same data.
+
+    Args:
+        episodes: How many successful episodes to keep.
+        seed: Attempt i starts the world with seed + i.
+        size_px: Side of the images that are kept.
+        workers: Parallel processes.
+        progress: Called with the number of episodes kept so far.
+    """
+    kept: list[tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray]] = []
+    context = multiprocessing.get_context("spawn")
+    jobs = ((seed + i, size_px) for i in range(20 * episodes))
+    with context.Pool(workers) as pool:
+        for result in pool.imap(_attempt, jobs):
+            if result is not None:
+                kept.append(result)
+                if progress is not None:
+                    progress(len(kept))
+            if len(kept) == episodes:
+                break
+        pool.terminate()
+    if len(kept) < episodes:
+        raise StoreError(f"only {len(kept)} of {20 * episodes} attempts of the expert succeeded")
+    return Demonstrations(
+        images=np.concatenate([k[1] for k in kept]),
+        state=np.concatenate([k[2] for k in kept]),
+        action=np.concatenate([k[3] for k in kept]),
+        ends=np.cumsum([len(k[2]) for k in kept]),
+        tasks=tuple(k[0] for k in kept),
+    )
+
+
+_ENV = None
+
+
+def _attempt(job: tuple[int, int]):  # noqa: ANN202 - one episode, or None if it failed
+    from salus_ros.sim.expert import Expert
+    from salus_ros.sim.world import PickPlaceEnv
+
+    global _ENV  # one world per process: making an OpenGL context is slow
+    if _ENV is None:
+        torch.set_num_threads(1)
+        _ENV = PickPlaceEnv()
+    seed, size_px = job
+    env, rng = _ENV, np.random.default_rng(seed)
+    expert = Expert(env)
+    level = NOISE_LEVELS[int(rng.integers(len(NOISE_LEVELS)))]
+    observation, info = env.reset(seed=seed)
+    images, states, actions = [], [], []
+    noise, done = np.zeros(3), False
+    while not done:
+        action = expert.act()
+        images.append(shrink(np.stack([observation["pixels"][c] for c in CAMERAS]), size_px))
+        states.append(observation["agent_pos"])
+        actions.append(action)
+        noise = NOISE_MEMORY * noise + np.sqrt(1 - NOISE_MEMORY**2) * rng.normal(0, level, 3)
+        executed = action.copy()
+        executed[:3] = np.clip(executed[:3] + noise, -1, 1)
+        observation, _, terminated, truncated, info = env.step(executed)
+        done = terminated or truncated
+    if info["outcome"] is not Outcome.SUCCESS:
+        return None
+    return info["task"], np.stack(images), np.stack(states), np.stack(actions)

@@ -1,0 +1,248 @@
+"""SmolVLA of LeRobot's own classes in small: a few megabytes, milliseconds on a CPU.
+
+The vision-language backbone, the action expert and the flow-matching head are the genuine
+ones; only widths, depths and the image size are reduced, and the tokenizer knows the words of
+the tasks. The 450M architecture with random weights comes from the same function, for
+measuring speed without a download.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lerobot.configs import FeatureType, PolicyFeature
+from lerobot.policies.smolvla.configuration_smolvla import SmolVLAConfig
+from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
+from lerobot.policies.smolvla.processor_smolvla import make_smolvla_pre_post_processors
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import (
+    PreTrainedTokenizerFast,
+    SmolVLMConfig,
+    SmolVLMImageProcessor,
+    SmolVLMProcessor,
+    SmolVLMVideoProcessor,
+)
+
+from salus_ros.core.schema import ACTION_DIM, CAMERAS, IMAGE_SIZE, STATE_DIM
+
+VLM_FOLDER = "vlm"
+"""Sub-folder of a policy that holds the backbone's configuration and tokenizer."""
+
+WORDS = (
+    "put place pick stack move push the a red blue green yellow cube block can bowl in on into "
+    "onto bin box tray table up and with of to left right front back next from at lift carry"
+).split()
+SPECIAL_TOKENS = {
+    "fake_image_token": "<fake_token_around_image>",
+    "image_token": "<image>",
+    "global_image_token": "<global-img>",
+    "end_of_utterance_token": "<end_of_utterance>",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Sizes of a SmolVLA; see `TINY` and `SMOLVLA_450M`."""
+
+    text_hidden: int
+    text_intermediate: int
+    text_layers: int
+    vlm_layers_used: int
+    text_heads: int
+    text_kv_heads: int
+    head_dim: int
+    vocabulary: int
+    vision_hidden: int
+    vision_intermediate: int
+    vision_layers: int
+    vision_heads: int
+    image_px: int
+    patch_px: int
+    scale_factor: int
+    chunk_size: int
+    n_action_steps: int
+    max_dim: int
+    expert_width: float
+    freeze_backbone: bool
+
+
+TINY = Architecture(
+    text_hidden=128,
+    text_intermediate=384,
+    text_layers=4,
+    vlm_layers_used=4,
+    text_heads=4,
+    text_kv_heads=2,
+    head_dim=32,
+    vocabulary=64,
+    vision_hidden=96,
+    vision_intermediate=256,
+    vision_layers=3,
+    vision_heads=4,
+    image_px=64,
+    patch_px=8,
+    scale_factor=2,
+    chunk_size=16,
+    n_action_steps=6,
+    max_dim=8,
+    expert_width=1.0,
+    freeze_backbone=False,
+)
+
+SMOLVLA_450M = Architecture(
+    text_hidden=960,
+    text_intermediate=2560,
+    text_layers=32,
+    vlm_layers_used=16,
+    text_heads=15,
+    text_kv_heads=5,
+    head_dim=64,
+    vocabulary=49_280,
+    vision_hidden=768,
+    vision_intermediate=3072,
+    vision_layers=12,
+    vision_heads=12,
+    image_px=512,
+    patch_px=16,
+    scale_factor=4,
+    chunk_size=50,
+    n_action_steps=50,
+    max_dim=32,
+    expert_width=0.75,
+    freeze_backbone=True,
+)
+
+
+def write_backbone(folder: Path, arch: Architecture) -> None:
+    """Write the backbone's configuration and tokenizer to `folder`, without weights."""
+    words = ["<unk>", "<pad>", "<bos>", "<eos>", "\n", *SPECIAL_TOKENS.values(), *WORDS]
+    if len(words) > arch.vocabulary:
+        raise ValueError(f"{len(words)} words do not fit a vocabulary of {arch.vocabulary}")
+    tokenizer = Tokenizer(
+        WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>")  # noqa: S106
+    )
+    tokenizer.normalizer = Lowercase()
+    tokenizer.pre_tokenizer = Whitespace()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",  # noqa: S106
+        pad_token="<pad>",  # noqa: S106
+        bos_token="<bos>",  # noqa: S106
+        eos_token="<eos>",  # noqa: S106
+        extra_special_tokens=SPECIAL_TOKENS,
+    )
+    config = SmolVLMConfig(
+        text_config={
+            "model_type": "llama",
+            "hidden_size": arch.text_hidden,
+            "intermediate_size": arch.text_intermediate,
+            "num_hidden_layers": arch.text_layers,
+            "num_attention_heads": arch.text_heads,
+            "num_key_value_heads": arch.text_kv_heads,
+            "head_dim": arch.head_dim,
+            "vocab_size": arch.vocabulary,
+            "max_position_embeddings": 8192,
+            "pad_token_id": 1,
+            "bos_token_id": 2,
+            "eos_token_id": 3,
+        },
+        vision_config={
+            "hidden_size": arch.vision_hidden,
+            "intermediate_size": arch.vision_intermediate,
+            "num_hidden_layers": arch.vision_layers,
+            "num_attention_heads": arch.vision_heads,
+            "image_size": arch.image_px,
+            "patch_size": arch.patch_px,
+        },
+        scale_factor=arch.scale_factor,
+        image_token_id=6,
+        pad_token_id=1,
+    )
+    tokens = (arch.image_px // arch.patch_px // arch.scale_factor) ** 2
+    processor = SmolVLMProcessor(
+        SmolVLMImageProcessor(), fast, SmolVLMVideoProcessor(), image_seq_len=tokens
+    )
+    config.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def build_policy(
+    folder: Path, arch: Architecture, device: str = "cpu", image_px: int = IMAGE_SIZE
+) -> SmolVLAPolicy:
+    """A SmolVLA with random weights; its backbone's files are written to `folder`/vlm.
+
+    Args:
+        folder: Where `save_policy` will put the rest.
+        arch: Sizes.
+        device: Torch device.
+        image_px: Size of the camera images that the policy is given.
+    """
+    backbone = folder / VLM_FOLDER
+    write_backbone(backbone, arch)
+    config = SmolVLAConfig(
+        input_features={
+            "observation.state": PolicyFeature(FeatureType.STATE, (STATE_DIM,)),
+            **{
+                f"observation.images.{name}": PolicyFeature(
+                    FeatureType.VISUAL, (3, image_px, image_px)
+                )
+                for name in CAMERAS
+            },
+        },
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (ACTION_DIM,))},
+        chunk_size=arch.chunk_size,
+        n_action_steps=arch.n_action_steps,
+        max_state_dim=arch.max_dim,
+        max_action_dim=arch.max_dim,
+        resize_imgs_with_padding=(arch.image_px, arch.image_px),
+        tokenizer_max_length=48 if arch is SMOLVLA_450M else 16,
+        freeze_vision_encoder=arch.freeze_backbone,
+        train_expert_only=arch.freeze_backbone,
+        vlm_model_name=str(backbone),
+        load_vlm_weights=False,
+        num_vlm_layers=arch.vlm_layers_used,
+        expert_width_multiplier=arch.expert_width,
+        device=device,
+        push_to_hub=False,
+    )
+    return SmolVLAPolicy(config).to(device).float()
+
+
+def save_policy(
+    policy: SmolVLAPolicy, folder: Path, stats: dict[str, dict[str, Any]] | None
+) -> None:
+    """Write weights, configuration and normalisation as LeRobot does (safetensors only).
+
+    Args:
+        policy: The policy; its backbone must lie in `folder`/vlm.
+        folder: Where to.
+        stats: `{"observation.state": {"mean", "std"}, "action": {...}}`, or None for identity.
+    """
+    if stats is None:
+        dims = {"observation.state": STATE_DIM, "action": ACTION_DIM}
+        stats = {
+            key: {"mean": np.zeros(n, np.float32), "std": np.ones(n, np.float32)}
+            for key, n in dims.items()
+        }
+    name, device = policy.config.vlm_model_name, policy.config.device
+    before, after = make_smolvla_pre_post_processors(policy.config, dataset_stats=stats)
+    policy.config.vlm_model_name, policy.config.device = VLM_FOLDER, "cpu"
+    try:
+        policy.save_pretrained(folder)
+        for step in before.steps:  # the tokenizer is found beside the weights, wherever they lie
+            if hasattr(step, "tokenizer_name"):
+                step.tokenizer_name = VLM_FOLDER
+        before.save_pretrained(folder)
+        after.save_pretrained(folder)
+    finally:
+        policy.config.vlm_model_name, policy.config.device = name, device
+
+
+def count_parameters(policy: torch.nn.Module) -> int:
+    """Number of parameters, trained or not."""
+    return sum(p.numel() for p in policy.parameters())

@@ -1,0 +1,223 @@
+"""K action chunks from one prefix pass of SmolVLA, with what the signals need from inside.
+
+The stock sampler encodes the prefix and denoises one chunk. Here the prefix is encoded once
+and K chunks are denoised side by side on its cache:
+
+- self-attention layers of the expert get the prefix's keys and values repeated K times, since
+  each chunk appends its own;
+- cross-attention layers keep them once, and the K chunks are K times as many queries; the
+  expert's projections of those keys and values are the same at every denoising step and are
+  computed at the first only.
+
+The arithmetic is LeRobot's (`denoise_step`, Euler steps from time 1 to 0), so a chunk equals
+the stock sampler's for the same noise up to rounding (a test).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lerobot.policies.common.vla_utils import make_att_2d_masks
+from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+
+@dataclass(frozen=True, slots=True)
+class TappedSample:
+    """What one replan reveals.
+
+    Attributes:
+        chunks: (K, C, A) normalised actions.
+        hidden: (K, H) input of `action_out_proj` at the last denoising step, mean over the
+            executed tokens.
+        curvature: () mean over steps i and samples of |v_{i+1} - v_i|^2 / |v_i|^2.
+        attention: (S,) attention of the executed action tokens to the S prefix tokens at the
+            last denoising step, mean over heads, cross-attention layers, tokens and samples;
+            sums to 1. None where the expert has no cross-attention.
+        image_tokens: For each camera given, the slice of the prefix with its image tokens.
+    """
+
+    chunks: Tensor
+    hidden: Tensor
+    curvature: Tensor
+    attention: Tensor | None
+    image_tokens: tuple[slice, ...]
+
+
+class _Memo:
+    """Computes a projection once per replan instead of once per denoising step."""
+
+    def __init__(self, projection: nn.Module) -> None:
+        self._forward: Callable[[Tensor], Tensor] = projection.forward
+        self._value: Tensor | None = None
+        self._on = False
+        projection.forward = self  # type: ignore[assignment]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not self._on:
+            return self._forward(x)
+        if self._value is None:
+            self._value = self._forward(x)
+        return self._value
+
+    def switch(self, *, on: bool) -> None:
+        self._on, self._value = on, None
+
+
+class SmolVLATap:
+    """Samples chunks from a SmolVLA and reads its attention, velocities and hidden state.
+
+    Outside of `sample` the policy behaves as before.
+
+    Args:
+        policy: The policy; its expert's key and value projections are wrapped.
+        executed: Number of tokens of a chunk that will be executed.
+    """
+
+    def __init__(self, policy: SmolVLAPolicy, executed: int) -> None:
+        self._policy, self._model = policy, policy.model
+        self._executed = executed
+        self._vlm: Any = policy.model.vlm_with_expert
+        every = self._vlm.self_attn_every_n_layers
+        layers = range(self._vlm.num_vlm_layers)
+        cross = "cross" in self._vlm.attention_mode
+        self._cross = [i for i in layers if cross and not (every > 0 and i % every == 0)]
+        _, expert = self._vlm.get_model_layers(
+            [self._vlm.get_vlm_model().text_model, self._vlm.lm_expert]
+        )
+        attention = [expert[i].self_attn for i in self._cross if expert[i] is not None]
+        self._memos = [_Memo(p) for a in attention for p in (a.k_proj, a.v_proj)]
+        self._prefix_length = 0
+        self._recording = False
+        self._attention: list[Tensor] = []
+        self._hidden = torch.empty(0)
+        self._image_length = 0
+
+    @torch.inference_mode()
+    def sample(self, batch: dict[str, Any], noise: Tensor) -> TappedSample:
+        """Denoise K chunks of one observation.
+
+        Args:
+            batch: Preprocessed batch of one observation.
+            noise: (K, C, max_action_dim) standard normal, the state at time 1.
+
+        Returns:
+            What was sampled and seen.
+        """
+        model, config = self._model, self._policy.config
+        images, image_masks = self._policy.prepare_images(batch)
+        state = self._policy.prepare_state(batch)
+        tokens = batch["observation.language.tokens"]
+        masks = batch["observation.language.attention_mask"]
+        k = noise.shape[0]
+        with self._hooks():
+            embeddings, pad, autoregressive = model.embed_prefix(
+                images, image_masks, tokens, masks, state=state
+            )
+            _, cache = self._vlm.forward(
+                attention_mask=make_att_2d_masks(pad, autoregressive),
+                position_ids=torch.cumsum(pad, dim=1) - 1,
+                past_key_values=None,
+                inputs_embeds=[embeddings, None],
+                use_cache=True,
+            )
+            self._prefix_length = pad.shape[1]
+            for i, layer in enumerate(cache.layers):
+                if i not in self._cross:
+                    layer.batch_repeat_interleave(k)
+            for memo in self._memos:
+                memo.switch(on=True)
+            self._vlm.get_attention_interface = lambda: self._attend
+            x, velocity, curvatures = noise, None, []
+            dt = -1.0 / config.num_steps
+            dims = config.action_feature.shape[0]
+            for i in range(config.num_steps):
+                self._recording = i == config.num_steps - 1
+                time = torch.full((k,), 1.0 + i * dt, dtype=torch.float32, device=x.device)
+                last, velocity = velocity, model.denoise_step(
+                    x_t=x, prefix_pad_masks=pad.expand(k, -1), past_key_values=cache, timestep=time
+                )
+                if last is not None:
+                    change = (velocity - last)[..., :dims].square().sum(dim=(1, 2))
+                    size = last[..., :dims].square().sum(dim=(1, 2))
+                    curvatures.append(change / size)  # (K,)
+                x = x + dt * velocity
+        none = torch.full((1,), torch.nan, device=x.device)
+        return TappedSample(
+            chunks=x[..., :dims],
+            hidden=self._hidden[:, : self._executed].mean(dim=1),
+            curvature=torch.stack(curvatures or [none]).mean(),
+            attention=torch.stack(self._attention).mean(dim=0) if self._attention else None,
+            image_tokens=self._image_slices(len(images), tokens.shape[1]),
+        )
+
+    @contextmanager
+    def _hooks(self) -> Iterator[None]:
+        self._attention = []
+        connector = self._vlm.get_vlm_model().connector
+        handles = [
+            self._model.action_out_proj.register_forward_pre_hook(self._see_hidden),
+            connector.register_forward_hook(self._see_image),
+        ]
+        try:
+            yield
+        finally:
+            self._recording = False
+            for handle in handles:
+                handle.remove()
+            for memo in self._memos:
+                memo.switch(on=False)
+            self._vlm.__dict__.pop("get_attention_interface", None)
+
+    def _see_hidden(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if self._recording:
+            self._hidden = inputs[0]  # (K, C, H)
+
+    def _see_image(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        self._image_length = output.shape[1]
+
+    def _image_slices(self, images: int, _language: int) -> tuple[slice, ...]:
+        special = self._model.add_image_special_tokens
+        before, after = (2, 1) if special else (0, 0)
+        stride = before + self._image_length + after
+        starts = [i * stride + before for i in range(images)]
+        given = images - self._policy.config.empty_cameras if images > 1 else images
+        return tuple(slice(s, s + self._image_length) for s in starts[: max(given, 1)])
+
+    def _attend(
+        self, mask: Tensor, _batch: int, head_dim: int, q: Tensor, k: Tensor, v: Tensor
+    ) -> Tensor:
+        """Grouped-query attention of (N, L, heads, D) queries; N may be a multiple of k's batch.
+
+        Each query attends to something (the prefix holds at least one valid token), so the
+        fused kernel's treatment of fully masked rows does not matter.
+        """
+        n, length, heads, _ = q.shape
+        b, source = k.shape[:2]
+        dtype = v.dtype
+        q = q.to(torch.float32).reshape(b, n // b * length, heads, head_dim).transpose(1, 2)
+        k = k.to(torch.float32).transpose(1, 2)  # (b, kv heads, S, D)
+        v = v.to(torch.float32).transpose(1, 2)
+        mask = mask.expand(n, length, source).reshape(b, 1, n // b * length, source)
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, enable_gqa=k.shape[1] != heads
+        )
+        if self._recording and source == self._prefix_length:
+            self._attention.append(self._weights(q, k, mask, n, length))
+        out = out.transpose(1, 2).reshape(n, length, heads * head_dim)
+        return out.to(dtype)
+
+    def _weights(self, q: Tensor, k: Tensor, mask: Tensor, n: int, length: int) -> Tensor:
+        """Attention probabilities (S,), mean over heads, executed tokens and samples."""
+        b, heads, _, d = q.shape
+        rows = (
+            torch.arange(n // b, device=q.device)[:, None] * length
+            + torch.arange(min(self._executed, length), device=q.device)
+        ).flatten()
+        grouped = q[:, :, rows].reshape(b, k.shape[1], -1, d)  # (b, kv heads, group * rows, D)
+        logits = grouped @ k.transpose(2, 3) * d**-0.5
+        logits = logits.view(b, heads, len(rows), -1).masked_fill(~mask[:, :, rows], -torch.inf)
+        return logits.softmax(dim=-1).mean(dim=(0, 1, 2))
