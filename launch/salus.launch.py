@@ -142,10 +142,11 @@ def make_nodes(context: LaunchContext) -> list[Action]:
         num_samples=("num_samples", int),
         replan_every=("replan_every", int),
     )
-    nodes: list[Action] = [
-        node("vla", vla | clock),
-        node("predictor", given(model_path=("model", str), device=("device", str)) | clock),
-    ]
+    predictor = given(model_path=("model", str), device=("device", str))
+    # Who must be found by whom before it starts, so that nothing is lost.
+    vla |= clock | {"min_subscribers": 1 + recording}
+    predictor |= clock | {"min_subscribers": int(recording)}
+    nodes: list[Action] = [node("vla", vla), node("predictor", predictor)]
     if recording:
         store = given(store_path=("record", str))
         # In lockstep every sample has the stamp of its step: anything else would be a loss. In
@@ -163,7 +164,7 @@ def make_nodes(context: LaunchContext) -> list[Action]:
         )
         own = {
             "mode": arguments["mode"],
-            "min_subscribers": len(nodes),  # nobody misses the first episode
+            "min_subscribers": len(nodes),
             "exit_when_done": arguments["exit_when_done"] == "true",
         }
         simulator = node("simulator", world | own)

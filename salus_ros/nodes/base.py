@@ -11,6 +11,7 @@ import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -24,6 +25,8 @@ EXIT_USAGE = 2
 
 SIGNAL_CHECK_S = 0.2
 """Longest wait in which Python does not look for signals."""
+
+DISCOVERY_CHECK_S = 0.05
 
 DEPTH = 50
 """Messages kept for a slow reader; well over a second of an episode."""
@@ -76,6 +79,31 @@ class SalusNode[P: NodeParameters](Node):
     def create_steady_timer(self, period_s: float, callback: Callable[[], None]) -> Timer:
         """Make a timer on the wall: simulated time stands still while a world waits."""
         return self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def when_heard(self, publisher: Publisher, count: int, then: Callable[[], object]) -> None:
+        """Do something once `count` readers of a publisher have been found, at once for 0.
+
+        Discovery takes its time, and what is published before a reader is found is lost on it.
+        So every node subscribes to `episode` last, when those who listen to it are there: the
+        subscriptions of a process are found in the order in which they were made, and the
+        simulator, which counts those of `episode`, starts when nobody misses anything.
+        """
+        if count == 0:
+            then()
+            return
+
+        def check() -> None:
+            missing = count - publisher.get_subscription_count()
+            if missing <= 0:
+                timer.cancel()
+                then()
+            else:
+                self.get_logger().info(
+                    f"waiting for {missing} more nodes that listen to {publisher.topic_name}",
+                    throttle_duration_sec=5.0,
+                )
+
+        timer = self.create_steady_timer(DISCOVERY_CHECK_S, check)
 
     def close(self) -> None:
         """Finish what is under way; called once, after the last callback."""

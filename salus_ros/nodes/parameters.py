@@ -250,6 +250,9 @@ class VlaParameters(NodeParameters):
     reliable_sensors: bool = parameter(
         True, "Ask for reliable images and joint states; false for drivers that offer best effort"
     )
+    min_subscribers: int = parameter(
+        0, "Nodes that must listen to `signals` before this one listens to `episode`", minimum=0
+    )
     publish_embedding: bool = parameter(True, "Publish the hidden state with the signals")
     threads: int = parameter(
         0, "Threads torch may use on the CPU; 0 leaves it to torch", minimum=0, maximum=256
@@ -283,6 +286,11 @@ class PredictorParameters(NodeParameters):
         minimum=0.0,
         maximum=1.0,
         live=True,
+    )
+    min_subscribers: int = parameter(
+        0,
+        "Nodes that must listen to `failure_horizons` before this one listens to `episode`",
+        minimum=0,
     )
     stale_s: float = parameter(
         2.0,

@@ -55,10 +55,13 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._horizons = self.create_publisher(FailureHorizons, "failure_horizons", qos)
         self._risk = self.create_publisher(Float32, "risk", qos)
         self.create_subscription(VlaSignals, "signals", self._on_signals, qos)
-        self.create_subscription(EpisodeStatus, "episode", self._on_episode, status_qos())
+        self.when_heard(self._horizons, given.min_subscribers, self._take_part)
         Diagnostics(self, self._report)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
+
+    def _take_part(self) -> None:
+        self.create_subscription(EpisodeStatus, "episode", self._on_episode, status_qos())
 
     # Predicting
 

@@ -84,12 +84,12 @@ class RecorderNode(SalusNode[RecorderParameters]):
             topic = f"camera/{camera}/image_raw"
             self.create_subscription(Image, topic, callback, sensors, raw=True)
         self.create_subscription(JointState, "joint_states", self._on_joints, sensors)
-        # Without the history: what it tells of was over before this recorder could take part.
-        self.create_subscription(EpisodeStatus, "episode", self._on_episode, qos)
         self.create_subscription(PolicyAction, "action", self._on_action, qos)
         self.create_subscription(VlaSignals, "signals", partial(self._on_sample, SIGNALS), qos)
         predictions = partial(self._on_sample, PREDICTION)
         self.create_subscription(FailureHorizons, "failure_horizons", predictions, qos)
+        # Without the history: what it tells of was over before this recorder could take part.
+        self.create_subscription(EpisodeStatus, "episode", self._on_episode, qos)
         self.create_service(Trigger, "~/start", self._on_start)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(LabelEpisode, "~/label", self._on_label)

@@ -25,7 +25,6 @@ from salus_ros.nodes.parameters import SimulatorParameters
 from salus_ros.nodes.world import Observation, World
 
 WAIT_WARNING_S = 2.0
-START_CHECK_S = 0.1
 
 
 class SimulatorNode(SalusNode[SimulatorParameters]):
@@ -75,7 +74,6 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         self.create_subscription(PolicyAction, "action", self._on_action, qos)
         self.create_service(ResetEpisode, "~/reset", self._on_reset)
         self._diagnostics = Diagnostics(self, self._report)
-        self._start_timer = self.create_steady_timer(START_CHECK_S, self._start)
         if self._lockstep:
             self._timer = self.create_steady_timer(given.republish_s, self._repeat)
         else:
@@ -83,6 +81,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         # An impossible task or fault is found here, not in the first episode.
         self._world.reset(given.seed + given.first_episode, given.task, given.fault)
         self._publish_status()
+        self.when_heard(self._status, given.min_subscribers, self._start)
 
     def close(self) -> None:
         """Release the world."""
@@ -91,14 +90,6 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
     # Episodes
 
     def _start(self) -> None:
-        waiting_for = self.parameters.min_subscribers - self._status.get_subscription_count()
-        if waiting_for > 0:
-            self.get_logger().info(
-                f"waiting for {waiting_for} more nodes that listen to `episode`",
-                throttle_duration_sec=5.0,
-            )
-            return
-        self._start_timer.cancel()
         if self._phase == EpisodeStatus.PHASE_IDLE:
             self._begin()
 
@@ -265,7 +256,6 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         except SalusError as error:
             response.message = str(error)
             return response
-        self._start_timer.cancel()
         response.success = True
         response.episode_id = self._episode_id
         response.message = f"started {self._episode_id} with seed {self._seed}"

@@ -44,6 +44,9 @@ class VlaNode(SalusNode[VlaParameters]):
             import torch
 
             torch.set_num_threads(given.threads)
+        qos = stream_qos()
+        self._actions = self.create_publisher(PolicyAction, "action", qos)
+        self._signals = self.create_publisher(VlaSignals, "signals", qos)
         path = given.policy_path or str(DEFAULT_POLICY)
         self.get_logger().info(f"loading the policy '{path}'")
         self._runner = SmolVLARunner(
@@ -76,9 +79,6 @@ class VlaNode(SalusNode[VlaParameters]):
         self._heard_at: dict[str, float] = {}
         self._problem = Problem(self)
 
-        qos = stream_qos()
-        self._actions = self.create_publisher(PolicyAction, "action", qos)
-        self._signals = self.create_publisher(VlaSignals, "signals", qos)
         self._diagnostics = Diagnostics(self, self._report)
         sensors = stream_qos(reliable=given.reliable_sensors)
         self._topics = {camera: f"camera/{camera}/image_raw" for camera in given.cameras}
@@ -88,11 +88,14 @@ class VlaNode(SalusNode[VlaParameters]):
         self._topics |= {"joint_states": "joint_states", "episode": "episode"}
         joints = partial(self._on_input, "joint_states")
         self.create_subscription(JointState, "joint_states", joints, sensors)
-        episode = partial(self._on_input, "episode")
-        self.create_subscription(EpisodeStatus, "episode", episode, status_qos())
+        self.when_heard(self._signals, given.min_subscribers, self._take_part)
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
         self.get_logger().info(f"policy {self._runner.policy_id} is ready")
+
+    def _take_part(self) -> None:
+        callback = partial(self._on_input, "episode")
+        self.create_subscription(EpisodeStatus, "episode", callback, status_qos())
 
     def close(self) -> None:
         """Let the thread finish the step it is at."""

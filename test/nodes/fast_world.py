@@ -97,6 +97,14 @@ class BrokenWorld(BareWorld):
         self.observation_space = spaces.Dict({"agent_pos": spaces.Box(-1, 1, (7,), np.float32)})
 
 
-for _name, _class in (("Fast", FastWorld), ("Bare", BareWorld), ("Broken", BrokenWorld)):
-    if f"salus_test/{_name}-v0" not in gymnasium.registry:
-        gymnasium.register(f"salus_test/{_name}-v0", entry_point=_class)
+class LongWorld(FastWorld):
+    """The same, long enough to be disturbed."""
+
+    def __init__(self) -> None:
+        super().__init__(length=40)
+
+
+for _class in (BareWorld, FastWorld, BrokenWorld, LongWorld):
+    _id = f"salus_test/{_class.__name__.removesuffix('World')}-v0"
+    if _id not in gymnasium.registry:
+        gymnasium.register(_id, entry_point=_class)

@@ -103,7 +103,8 @@ def test_hidden_state_is_what_the_head_projects(loaded, batch, noise):
     )
     loaded.policy.predict_action_chunk(dict(batch), noise=noise[:1])
     handle.remove()
-    projected = loaded.policy.model.action_out_proj(sample.hidden[:1])
+    with torch.no_grad():
+        projected = loaded.policy.model.action_out_proj(sample.hidden[:1].clone())
     torch.testing.assert_close(projected, seen[-1].mean(dim=1), atol=1e-4, rtol=1e-4)
 
 
