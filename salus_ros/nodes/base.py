@@ -3,6 +3,7 @@
 import gc
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ EXIT_USAGE = 2
 SIGNAL_CHECK_S = 0.2
 """Longest wait in which Python does not look for signals."""
 
+DRAIN_S = 0.2
 DISCOVERY_CHECK_S = 0.05
 
 DEPTH = 50
@@ -143,6 +145,9 @@ def run(make: Callable[[], SalusNode[Any]], args: list[str] | None = None) -> in
         executor.add_node(node)
         while not (stopped or node.finished.done()):
             executor.spin_once(timeout_sec=SIGNAL_CHECK_S)
+        end_s = time.monotonic() + DRAIN_S
+        while time.monotonic() < end_s:  # what has arrived already is still taken in
+            executor.spin_once(timeout_sec=0)
         if node.finished.done() and node.finished.exception() is not None:
             raise node.finished.exception()
     except KeyboardInterrupt:

@@ -294,8 +294,9 @@ def test_a_recorder_that_ends_writes_what_has_ended_and_nothing_else(graph, tmp_
     robot = Robot(graph, tmp_path / "a.zarr", settle_s=30.0)
     robot.run("a", 3, skip=("prediction",))  # waits for predictions
     robot.step("b", 0, skip=("prediction",))
-    robot.graph.until(lambda: robot.node._assembler.steps("b") == 1)
-    robot.graph.until(lambda: robot.node._assembler.steps("a") == 3)
+    assembler = robot.node._assembler
+    robot.graph.until(lambda: assembler.steps("b") == 1 and assembler.steps("a") == 3)
+    robot.graph.until(lambda: assembler._episodes["a"].ended is not None)
     robot.close()
     assert [m.id for m in StoreReader(robot.path).episodes()] == ["a"]
 
