@@ -75,9 +75,7 @@ def measure(name: str, device: str, runs: int) -> dict[str, object]:
         "runs": runs,
         "ms": {variant: round(statistics.median(t), 2) for variant, t in times.items()},
         "ratio": {
-            variant: round(
-                statistics.median(a / b for a, b in zip(t, reference, strict=True)), 3
-            )
+            variant: round(statistics.median(a / b for a, b in zip(t, reference, strict=True)), 3)
             for variant, t in times.items()
         },
     }

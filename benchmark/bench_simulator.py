@@ -1,6 +1,6 @@
 """Steps per second of the built-in world with three cameras, against the same without images.
 
-    python benchmark/bench_simulator.py [--json] [--steps 200]
+python benchmark/bench_simulator.py [--json] [--steps 200]
 """
 
 import argparse
@@ -48,7 +48,10 @@ def main() -> None:
         "cpus": os.cpu_count(),
         "steps": given.steps,
         "steps_per_s": {"three cameras": round(cameras, 1), "no images": round(physics, 1)},
-        "ratio": {"no images": round(cameras / physics, 4), "real time": round(cameras / RATE_HZ, 2)},
+        "ratio": {
+            "no images": round(cameras / physics, 4),
+            "real time": round(cameras / RATE_HZ, 2),
+        },
     }
     if given.json:
         sys.stdout.write(json.dumps(result) + "\n")

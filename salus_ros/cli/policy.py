@@ -72,9 +72,7 @@ def train(
     )
     demos = Demonstrations.load(demonstrations)
     with bar("training", iterations) as advance:
-        summary = run(
-            demos, out, config, device, lambda i, loss: advance(i, f"loss {loss:.3f}")
-        )
+        summary = run(demos, out, config, device, lambda i, loss: advance(i, f"loss {loss:.3f}"))
     console.print(f"loss {summary['loss']:.4f} after {summary['iterations']} iterations: {out}")
 
 
@@ -135,7 +133,8 @@ def reference(
                 f"the policy given is '{policy_id}'; give episodes of this policy"
             )
         episode = reader.episode(i, images=False)
-        rows.append(episode.embedding[episode.signals_fresh])
+        if episode.embedding is not None:
+            rows.append(episode.embedding[episode.signals_fresh])
     hidden = np.concatenate(rows) if rows else np.empty((0, 1))
     LatentReference.fit(hidden).save(policy)
     console.print(f"reference of {len(rows)} successful episodes, {len(hidden)} replans: {policy}")

@@ -25,9 +25,7 @@ class Advance(Protocol):
 
 
 @contextmanager
-def bar(
-    description: str, total: int, console: Console | None = None
-) -> Iterator[Advance]:
+def bar(description: str, total: int, console: Console | None = None) -> Iterator[Advance]:
     """Show a progress bar with elapsed and remaining time; yields the function that moves it.
 
     The bar appears with the first call, so that an error before it stands alone.

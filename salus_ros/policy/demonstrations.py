@@ -117,7 +117,7 @@ def record(
 _ENV = None
 
 
-def _attempt(job: tuple[int, int]):  # noqa: ANN202 - one episode, or None if it failed
+def _attempt(job: tuple[int, int]):
     from salus_ros.sim.expert import Expert
     from salus_ros.sim.world import PickPlaceEnv
 

@@ -33,10 +33,46 @@ from salus_ros.core.schema import ACTION_DIM, CAMERAS, IMAGE_SIZE, STATE_DIM
 VLM_FOLDER = "vlm"
 """Sub-folder of a policy that holds the backbone's configuration and tokenizer."""
 
-WORDS = (
-    "put place pick stack move push the a red blue green yellow cube block can bowl in on into "
-    "onto bin box tray table up and with of to left right front back next from at lift carry"
-).split()
+WORDS = [
+    "put",
+    "place",
+    "pick",
+    "stack",
+    "move",
+    "push",
+    "the",
+    "a",
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "cube",
+    "block",
+    "can",
+    "bowl",
+    "in",
+    "on",
+    "into",
+    "onto",
+    "bin",
+    "box",
+    "tray",
+    "table",
+    "up",
+    "and",
+    "with",
+    "of",
+    "to",
+    "left",
+    "right",
+    "front",
+    "back",
+    "next",
+    "from",
+    "at",
+    "lift",
+    "carry",
+]
 SPECIAL_TOKENS = {
     "fake_image_token": "<fake_token_around_image>",
     "image_token": "<image>",
@@ -123,17 +159,15 @@ def write_backbone(folder: Path, arch: Architecture) -> None:
     words = ["<unk>", "<pad>", "<bos>", "<eos>", "\n", *SPECIAL_TOKENS.values(), *WORDS]
     if len(words) > arch.vocabulary:
         raise ValueError(f"{len(words)} words do not fit a vocabulary of {arch.vocabulary}")
-    tokenizer = Tokenizer(
-        WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>")  # noqa: S106
-    )
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.normalizer = Lowercase()
     tokenizer.pre_tokenizer = Whitespace()
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        unk_token="<unk>",  # noqa: S106
-        pad_token="<pad>",  # noqa: S106
-        bos_token="<bos>",  # noqa: S106
-        eos_token="<eos>",  # noqa: S106
+        unk_token="<unk>",
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
         extra_special_tokens=SPECIAL_TOKENS,
     )
     config = SmolVLMConfig(

@@ -42,16 +42,16 @@ class Batches:
     (DrQ, Kostrikov et al. 2021) and is the only augmentation beside brightness.
     """
 
-    def __init__(
-        self, demos: Demonstrations, config: PolicyTrainingConfig, chunk: int
-    ) -> None:
+    def __init__(self, demos: Demonstrations, config: PolicyTrainingConfig, chunk: int) -> None:
         self._config = config
         self._images = torch.from_numpy(demos.images)  # (N, V, S, S, 3) uint8
         self._state = torch.from_numpy(demos.state)  # (N, 7)
         self._action = torch.from_numpy(demos.action)  # (N, 7)
         lengths = np.diff(demos.ends, prepend=0)
         last = np.repeat(demos.ends - 1, lengths)  # (N,) last step of each step's episode
-        self._tasks = [task for task, n in zip(demos.tasks, lengths, strict=True) for _ in range(n)]
+        self._tasks = [
+            task for task, n in zip(demos.tasks, lengths, strict=True) for _ in range(n)
+        ]
         steps = np.arange(len(last))[:, None] + np.arange(chunk)  # (N, C)
         self._is_pad = torch.from_numpy(steps > last[:, None])
         self._steps = torch.from_numpy(np.minimum(steps, last[:, None]))
@@ -168,7 +168,7 @@ def _rate(i: int, config: PolicyTrainingConfig) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def _save(out, policy, average, optimiser, schedule, iteration, running, stats) -> None:  # type: ignore[no-untyped-def]
+def _save(out, policy, average, optimiser, schedule, iteration, running, stats) -> None:
     state = {
         "policy": policy.state_dict(),
         "average": average.state_dict(),
@@ -183,7 +183,7 @@ def _save(out, policy, average, optimiser, schedule, iteration, running, stats) 
     save_policy(average.module, out, stats)
 
 
-def _resume(out, policy, average, optimiser, schedule, device) -> tuple[int, float]:  # type: ignore[no-untyped-def]
+def _resume(out, policy, average, optimiser, schedule, device) -> tuple[int, float]:
     path = out / CHECKPOINT
     if not path.exists():
         return 0, math.nan

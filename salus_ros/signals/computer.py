@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from salus_ros.signals import definitions as d
 from salus_ros.signals.reference import LatentReference
@@ -63,5 +64,6 @@ class SignalComputer:
         return np.concatenate([attention, uncertainty, latent]).astype(np.float32)
 
 
-def _array(tensor: object) -> npt.NDArray[np.float64]:
-    return tensor.double().cpu().numpy()  # type: ignore[attr-defined,no-any-return]
+def _array(tensor: Tensor) -> npt.NDArray[np.float64]:
+    array: npt.NDArray[np.float64] = tensor.double().cpu().numpy()
+    return array

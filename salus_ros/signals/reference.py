@@ -42,7 +42,7 @@ class LatentReference:
     def distance(self, hidden: npt.NDArray[np.floating]) -> float:
         """Mahalanobis distance sqrt((h - mean)' precision (h - mean)) of h (H,)."""
         d = np.asarray(hidden, dtype=np.float64) - self.mean
-        return float(np.sqrt(max(d @ self.precision @ d, 0.0)))
+        return float(np.sqrt(max(float(d @ self.precision @ d), 0.0)))
 
     def save(self, folder: Path) -> None:
         """Write beside a policy's weights."""
@@ -63,7 +63,9 @@ class LatentReference:
             tensors = load_file(path)
             mean, precision = tensors["mean"], tensors["precision"]
         except (SafetensorError, OSError, KeyError) as error:
-            raise PolicyError(f"cannot read '{path}' ({error}); delete it or fit it anew") from error
+            raise PolicyError(
+                f"cannot read '{path}' ({error}); delete it or fit it anew"
+            ) from error
         if mean.shape != (width,) or precision.shape != (width, width):
             raise PolicyError(
                 f"'{path}' is a reference for hidden states of {mean.shape}, "

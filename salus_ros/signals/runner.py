@@ -87,9 +87,9 @@ class SmolVLARunner:
         """Begin an episode; nothing of the last one remains."""
         self._seed = seed
         self._planned_at: int | None = None
-        self._chunk = np.empty((0, self.action_dim), np.float32)
-        self._signals = np.full(12, np.nan, np.float32)
-        self._embedding = np.full(self.embedding_dim, np.nan, np.float16)
+        self._chunk: npt.NDArray[np.float32] = np.empty((0, self.action_dim), np.float32)
+        self._signals: npt.NDArray[np.float32] = np.full(12, np.nan, np.float32)
+        self._embedding: npt.NDArray[np.float16] = np.full(self.embedding_dim, np.nan, np.float16)
         self._computer.reset()
 
     def step(
@@ -179,5 +179,6 @@ class SmolVLARunner:
         shape = np.shape(state)
         if shape != (self.state_dim,) or not np.isfinite(state).all():
             raise ObservationError(
-                f"the state is {np.asarray(state)}: the policy takes {self.state_dim} finite values"
+                f"the state is {np.asarray(state)}: the policy takes {self.state_dim} finite "
+                "values"
             )

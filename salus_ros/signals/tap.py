@@ -54,7 +54,7 @@ class _Memo:
         self._forward: Callable[[Tensor], Tensor] = projection.forward
         self._value: Tensor | None = None
         self._on = False
-        projection.forward = self  # type: ignore[assignment]
+        projection.forward = self
 
     def __call__(self, x: Tensor) -> Tensor:
         if not self._on:
@@ -131,14 +131,21 @@ class SmolVLATap:
             for memo in self._memos:
                 memo.switch(on=True)
             self._vlm.get_attention_interface = lambda: self._attend
-            x, velocity, curvatures = noise, None, []
+            x, velocity = noise, None
+            curvatures: list[Tensor] = []
             dt = -1.0 / config.num_steps
             dims = config.action_feature.shape[0]
             for i in range(config.num_steps):
                 self._recording = i == config.num_steps - 1
                 time = torch.full((k,), 1.0 + i * dt, dtype=torch.float32, device=x.device)
-                last, velocity = velocity, model.denoise_step(
-                    x_t=x, prefix_pad_masks=pad.expand(k, -1), past_key_values=cache, timestep=time
+                last, velocity = (
+                    velocity,
+                    model.denoise_step(
+                        x_t=x,
+                        prefix_pad_masks=pad.expand(k, -1),
+                        past_key_values=cache,
+                        timestep=time,
+                    ),
                 )
                 if last is not None:
                     change = (velocity - last)[..., :dims].square().sum(dim=(1, 2))

@@ -77,7 +77,7 @@ class Expert:
     ) -> tuple[npt.NDArray[np.float64], bool]:
         match self.phase:
             case "above":
-                return cube + [0.0, 0.0, ABOVE_M], True
+                return cube + np.array([0.0, 0.0, ABOVE_M]), True
             case "descend":
                 return np.array([cube[0], cube[1], GRASP_M]), True
             case "close":

@@ -137,7 +137,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         reward = float(outcome is Outcome.SUCCESS)
         return self._observe(), reward, terminated, truncated and not terminated, self._info()
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """The front camera's image (256, 256, 3), or None without a render mode."""
         return self._image("front") if self.render_mode == "rgb_array" else None
 

@@ -58,7 +58,9 @@ def test_changing_the_future_does_not_change_the_past(runner, observations):
     for a, b in zip(play(runner, observations)[:4], play(runner, changed)[:4], strict=True):
         np.testing.assert_array_equal(a.signals, b.signals)
         np.testing.assert_array_equal(a.action, b.action)
-    assert not np.array_equal(play(runner, observations)[6].signals, play(runner, changed)[6].signals)
+    assert not np.array_equal(
+        play(runner, observations)[6].signals, play(runner, changed)[6].signals
+    )
 
 
 def test_nothing_leaks_from_one_episode_into_the_next(runner, observations):

@@ -80,7 +80,7 @@ def test_putting_the_cube_down_again_is_no_drop(env):
 
     def choose(env, step):
         action = expert.act()
-        if down or expert.phase == "lift" and env.cube_position[2] > 0.06:
+        if down or (expert.phase == "lift" and env.cube_position[2] > 0.06):
             down.append(step)
             action[:6] = 0.0
             action[2] = -0.15 if env.cube_position[2] > 0.03 else 0.0
