@@ -203,14 +203,16 @@ def demo(
     with Graph(folder, policy) as graph:
         graph.start("monitor")
         graph.start("recorder", store_path=store, max_age_ms=0.0)
-        graph.start("vla", **({"policy_path": policy} if policy else {}))
-        graph.start("predictor")
+        # Who listens must be found before anything is published, the monitor included.
+        given = {"policy_path": policy} if policy else {}
+        graph.start("vla", min_subscribers=3, **given)
+        graph.start("predictor", min_subscribers=2)
         graph.run_episodes(0, episodes, store, "recording")
         graph.stop("predictor")
         config = TrainingConfig()
         with epoch_bar(errors, config.epochs) as on_epoch:
             results = train_predictor(load_samples([store]), model, config, "cpu", on_epoch)
-        graph.start("predictor", model_path=model)
+        graph.start("predictor", model_path=model, min_subscribers=2)
         graph.seen.prediction_ms.clear()
         graph.run_episodes(episodes, 1, store, "live prediction")
     reader = StoreReader(store)

@@ -22,6 +22,7 @@ from salus_ros.signals.runner import PolicyStep, SmolVLARunner
 
 DEFAULT_POLICY = Path(__file__).parents[1] / "assets" / "policy" / "tiny_smolvla"
 CLOSE_TIMEOUT_S = 10.0
+LISTENERS_TIMEOUT_S = 5.0
 
 
 class VlaNode(SalusNode[VlaParameters]):
@@ -75,6 +76,7 @@ class VlaNode(SalusNode[VlaParameters]):
         self._step = -1
         self._phase = EpisodeStatus.PHASE_IDLE
         self._inference_ms = math.nan
+        self._gave_up = False  # waiting for listeners
         self._started_at = time.monotonic()
         self._heard_at: dict[str, float] = {}
         self._problem = Problem(self)
@@ -148,6 +150,8 @@ class VlaNode(SalusNode[VlaParameters]):
             self._actions.publish(action)
             self._signals.publish(signals)
             return
+        if not same_episode:
+            self._await_listeners()
         try:
             result = self._infer(messages, status, step)
         except ObservationError as error:
@@ -156,6 +160,20 @@ class VlaNode(SalusNode[VlaParameters]):
             return
         self._problem.clear()
         self._publish(key, messages, result)
+
+    def _await_listeners(self) -> None:
+        """Give one that has started again the time to be found; not again if it stays away."""
+        end = time.monotonic() + (0.0 if self._gave_up else LISTENERS_TIMEOUT_S)
+        expected = self.parameters.min_subscribers
+        while (found := self._signals.get_subscription_count()) < expected:
+            if self._closing or time.monotonic() >= end:
+                break
+            time.sleep(0.01)
+        if found < expected and not self._gave_up:
+            self.get_logger().warning(
+                f"only {found} of {expected} nodes listen to signals; going on without the others"
+            )
+        self._gave_up = found < expected
 
     def _infer(self, messages: dict[str, Any], status: EpisodeStatus, step: int) -> PolicyStep:
         given = self.parameters

@@ -49,12 +49,13 @@ class Graph:
         self.probe.create_subscription(kind, topic, heard.append, qos)
         return heard
 
-    def talk(self, kind: type, topic: str, *, status: bool = False) -> Any:
-        """Publisher of a topic, matched with every reader that there is now."""
+    def talk(self, kind: type, topic: str, *, status: bool = False, wait: bool = True) -> Any:
+        """Publisher of a topic, matched with every reader that there is now, at least one."""
         qos = status_qos() if status else stream_qos()
         publisher = self.probe.create_publisher(kind, topic, qos)
         readers = self.probe.count_subscribers(publisher.topic_name)
-        self.until(lambda: publisher.get_subscription_count() >= max(1, readers))
+        if wait:
+            self.until(lambda: publisher.get_subscription_count() >= max(1, readers))
         return publisher
 
     def call(self, kind: type, service: str, request: Any) -> Any:

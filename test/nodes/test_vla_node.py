@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from conftest import Graph
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
 
@@ -40,7 +41,8 @@ class Robot:
         self.node = graph.add(VlaNode, **(given | parameters))
         self.images = {c: graph.talk(Image, f"camera/{c}/image_raw") for c in CAMERAS}
         self.joints = graph.talk(JointState, "joint_states")
-        self.episode = graph.talk(EpisodeStatus, "episode", status=True)
+        wait = "min_subscribers" not in parameters
+        self.episode = graph.talk(EpisodeStatus, "episode", status=True, wait=wait)
 
     def observe(self, step, *, episode="a", skip=(), images=None, joints=None, **status):
         head = convert.header((step + 1) * PERIOD_NS, "camera")
@@ -296,3 +298,30 @@ def test_cameras_of_other_names_go_by_their_order():
         "camera1": "front",
         "camera2": "wrist",
     }
+
+
+def test_it_takes_part_when_its_listeners_are_there(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy, min_subscribers=2)  # one is the test itself
+    robot.observe(0)
+    graph.until(lambda: robot.images["front"].get_subscription_count() == 1)
+    assert robot.episode.get_subscription_count() == 0
+    graph.listen(VlaSignals, "signals")
+    graph.until(lambda: robot.episode.get_subscription_count() == 1)
+    robot.observe(0)
+    robot.answered(1)
+
+
+def test_it_goes_on_when_a_listener_stays_away(graph, tiny_policy, monkeypatch, capfd):
+    monkeypatch.setattr("salus_ros.nodes.vla.LISTENERS_TIMEOUT_S", 0.2)
+    second = Graph()
+    second.listen(VlaSignals, f"{graph.namespace}/signals")
+    robot = Robot(graph, tiny_policy, min_subscribers=2)
+    graph.until(lambda: robot.node._signals.get_subscription_count() == 2)
+    second.close()
+    graph.until(lambda: robot.node._signals.get_subscription_count() == 1)
+    robot.observe(0)
+    robot.answered(1)
+    assert "only 1 of 2 nodes listen to signals" in capfd.readouterr().err
+    robot.observe(1, episode="b")
+    robot.answered(2)
+    assert "nodes listen" not in capfd.readouterr().err
