@@ -316,7 +316,7 @@ def test_it_goes_on_when_a_listener_stays_away(graph, tiny_policy, monkeypatch, 
     second = Graph()
     second.listen(VlaSignals, f"{graph.namespace}/signals")
     robot = Robot(graph, tiny_policy, min_subscribers=2)
-    graph.until(lambda: robot.node._signals.get_subscription_count() == 2)
+    graph.until(lambda: robot.episode.get_subscription_count() == 1)
     second.close()
     graph.until(lambda: robot.node._signals.get_subscription_count() == 1)
     robot.observe(0)
