@@ -20,19 +20,23 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from salus_ros.cli.progress import bar, epoch_bar
 from salus_ros.core.errors import SalusError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.reader import StoreReader
 
-NAMESPACE = "/salus_demo"
+NAMESPACE = f"/salus_demo_{os.getpid()}"
+"""One for each run, so that two demos on one machine do not hear each other."""
+
 SILENCE_S = 180.0
 """The demo gives up when the graph says nothing for so long."""
 
 COMMIT_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 EXIT_INTERRUPTED = 130
+STORE = "episodes.zarr"
 
 console = Console()
 errors = Console(stderr=True)
@@ -53,8 +57,8 @@ class Seen:
 class Graph:
     """The running nodes; a context manager that ends them in good order."""
 
-    def __init__(self, folder: Path, policy: Path | None) -> None:
-        self._folder, self._policy = folder, policy
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._lines: queue.Queue[str] = queue.Queue()
         self.seen = Seen()
@@ -83,7 +87,7 @@ class Graph:
                 stderr=log,
                 text=True,
                 start_new_session=True,  # Ctrl-C reaches the demo, which ends them in order
-                env=os.environ | {"OMP_NUM_THREADS": "1"} if node != "vla" else None,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
             )
         self._processes[node] = process
         if watched:
@@ -189,18 +193,26 @@ def demo(
     ] = None,
 ) -> None:
     """Watch a SmolVLA move an arm, record it, learn when it fails, and predict it live."""
+    folder = out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
+    try:
+        _run(folder, episodes, policy)
+    except KeyboardInterrupt:
+        errors.print(f"stopped; whole episodes are kept: salus info {folder / STORE}")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _run(folder: Path, episodes: int, policy: Path | None) -> None:
     from salus_ros.cli.report import write_report
     from salus_ros.cli.summary import store_summary, store_tables, training_tables
     from salus_ros.prediction.config import TrainingConfig
     from salus_ros.prediction.dataset import load_samples
     from salus_ros.prediction.training import train_predictor
 
-    folder = out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
-    store, model, report = folder / "episodes.zarr", folder / "predictor", folder / "report"
+    store, model, report = folder / STORE, folder / "predictor", folder / "report"
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     started = time.monotonic()
     console.print(f"everything goes to {folder}; Ctrl-C stops and keeps what is recorded")
-    with Graph(folder, policy) as graph:
+    with Graph(folder) as graph:
         graph.start("monitor")
         graph.start("recorder", store_path=store, max_age_ms=0.0)
         # Who listens must be found before anything is published, the monitor included.
@@ -231,7 +243,7 @@ def _summary(reader: StoreReader, seen: Seen, seconds: float) -> Table:
         ("episodes recorded", f"{len(reader)}: " + _listed(counts)),
         ("steps recorded", str(reader.steps)),
         ("messages dropped", str(seen.recorder.get("dropped", "unknown"))),
-        ("steps with gaps", str(seen.recorder.get("gaps", "unknown"))),
+        ("steps without an input", _gaps(reader)),
         ("policy and signals, ms", _quantiles(seen.inference_ms)),
         ("signals to prediction, ms", _quantiles(seen.prediction_ms)),
         ("live episode", _ending(reader.meta(len(reader) - 1))),
@@ -241,6 +253,13 @@ def _summary(reader: StoreReader, seen: Seen, seconds: float) -> Table:
     for name, value in rows:
         table.add_row(name, value)
     return table
+
+
+def _gaps(reader: StoreReader) -> str:
+    """Steps that lack an image, the state, the action or the signals."""
+    ages = reader.to_numpy(["age_ms"])["age_ms"]  # (N, streams), NaN where there is no sample
+    inputs = [i for i, name in enumerate(reader.spec.streams) if name != "prediction"]
+    return str(int(np.isnan(ages[:, inputs]).any(axis=1).sum()))
 
 
 def _ending(meta: Any) -> str:
@@ -268,16 +287,13 @@ def _episodes_in(store: Path) -> int:
 
 
 def main() -> int:
-    """Run the demo; an error is one line, Ctrl-C leaves what is recorded readable."""
+    """Run the demo; an error that SALUS raises on purpose is one line and exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         typer.run(demo)
     except SalusError as error:
-        errors.print(f"[bold red]error:[/] [red]{error}[/]", soft_wrap=True)
+        errors.print(Text.assemble(("error: ", "bold red"), (str(error), "red")), soft_wrap=True)
         return 2
-    except KeyboardInterrupt:
-        errors.print("stopped; what was recorded is kept")
-        return EXIT_INTERRUPTED
     return 0
 
 

@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, R
 from salus_ros.nodes.parameters import SimulatorParameters
 from salus_ros.nodes.world import Observation, World
 
+DDS_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 WAIT_WARNING_S = 2.0
 
 
@@ -299,6 +301,8 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
 def main() -> int:
     """Run the node."""
     os.environ.setdefault("MUJOCO_GL", "egl")  # cameras need no screen; read at mujoco's import
+    if not any(name in os.environ for name in DDS_PROFILES):
+        os.environ[DDS_PROFILES[0]] = str(Path(__file__).parents[1] / "assets" / "fastdds.xml")
     return run(SimulatorNode)
 
 
