@@ -115,7 +115,7 @@ def train(
     same `out`, it goes on where it was stopped.
 
     Args:
-        demos: What to imitate; its images must have the architecture's size.
+        demos: What to imitate, with images already shrunk to what the architecture takes.
         out: Policy folder.
         config: Options.
         device: Torch device.
@@ -128,7 +128,7 @@ def train(
         CheckpointError: if `out` holds a training state that is not readable.
     """
     torch.manual_seed(config.seed)
-    policy = build_policy(out, TINY, device, image_px=demos.images.shape[2])
+    policy = build_policy(out, TINY, device)
     stats = normalisation(demos)
     prepare, _ = make_smolvla_pre_post_processors(policy.config, dataset_stats=stats)
     batches = Batches(demos, config, policy.config.chunk_size)
