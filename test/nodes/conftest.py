@@ -66,9 +66,11 @@ class Graph:
         self.until(future.done)
         return future.result()
 
-    def until(self, condition: Callable[[], bool], what: str = "") -> None:
+    def until(
+        self, condition: Callable[[], bool], what: str = "", deadline_s: float = DEADLINE_S
+    ) -> None:
         """Spin until a condition holds; fail when it never does."""
-        end = time.monotonic() + DEADLINE_S
+        end = time.monotonic() + deadline_s
         while not condition():
             assert time.monotonic() < end, f"never came: {what or condition}"
             self.executor.spin_once(timeout_sec=0.05)

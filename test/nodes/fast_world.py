@@ -22,8 +22,9 @@ class BareWorld(gymnasium.Env):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "render_fps": 30}
 
-    def __init__(self, length: int = LENGTH) -> None:
-        image = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
+    def __init__(self, length: int = LENGTH, size: int = SIZE) -> None:
+        self.size = size
+        image = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self.observation_space = spaces.Dict(
             {
                 "pixels": spaces.Dict({name: image for name in CAMERAS}),
@@ -49,7 +50,7 @@ class BareWorld(gymnasium.Env):
 
     def _observation(self) -> dict[str, Any]:
         pixels = {
-            name: np.full((SIZE, SIZE, 3), 10 * i + self.count, np.uint8)
+            name: np.full((self.size, self.size, 3), 10 * i + self.count, np.uint8)
             for i, name in enumerate(CAMERAS)
         }
         return {"pixels": pixels, "agent_pos": self.position.copy()}
@@ -98,10 +99,10 @@ class BrokenWorld(BareWorld):
 
 
 class LongWorld(FastWorld):
-    """The same, long enough to be disturbed."""
+    """The same, long enough to be disturbed, with images that are large for the transport."""
 
     def __init__(self) -> None:
-        super().__init__(length=40)
+        super().__init__(length=40, size=256)
 
 
 for _class in (BareWorld, FastWorld, BrokenWorld, LongWorld):

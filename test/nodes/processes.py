@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 HERE = Path(__file__).parent
-DEADLINE_S = 120.0
+DEADLINE_S = 300.0
 
 
 def environment() -> dict[str, str]:
@@ -32,6 +32,10 @@ class NodeProcess:
         self.process = subprocess.Popen(
             command, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
         )
+
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return self.process.poll() is not None
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Send a signal and return the exit code."""
@@ -64,6 +68,6 @@ class NodeProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.process.poll() is None:
+        if not self.ended():
             self.process.kill()
             self.process.communicate()

@@ -7,6 +7,7 @@ killed in the middle of an episode and started again.
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import rclpy
 from checkpoints import save_checkpoint
 from conftest import Graph
-from processes import NodeProcess
+from processes import DEADLINE_S, NodeProcess
 
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, PolicyAction
 from salus_ros.core.failures import FailureType, Outcome
@@ -68,6 +69,11 @@ class RunningGraph:
         )
 
 
+def any_at(actions: list[PolicyAction], step: int) -> bool:
+    """Whether an action of this step or a later one has come."""
+    return any(action.step >= step for action in actions)
+
+
 @pytest.fixture(scope="module")
 def recorded(
     tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path
@@ -88,14 +94,16 @@ def recorded(
             for name in NAMES
         }
         disturbed = graphs["disturbed"]
-        probe.until(lambda: any(a.step >= KILL_AT for a in actions), "an action to kill at")
+        due = partial(any_at, actions, KILL_AT)
+        probe.until(due, "an action to kill at", DEADLINE_S)
         disturbed.vla.stop(signal.SIGKILL)
         killed_at = statuses[-1].step
         assert statuses[-1].phase == EpisodeStatus.PHASE_RUNNING
         disturbed.vla = disturbed.start_vla()
         codes: dict[str, list[int]] = {}
         for name, graph in graphs.items():
-            probe.until(lambda g=graph: g.simulator.process.poll() is not None, "the end")
+            ended = graph.simulator.ended
+            probe.until(ended, "the end", DEADLINE_S)
             ends = [graph.simulator.wait()]
             for node in (graph.vla, graph.predictor, graph.recorder):
                 ends.append(node.stop())

@@ -1,9 +1,15 @@
 import signal
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from checkpoints import save_checkpoint
 from processes import NodeProcess
 
+import salus_ros
+from salus_ros.core import schema
+
+PACKAGE = Path(salus_ros.__file__).parent
 FAST = "fast_world:salus_test/Fast-v0"
 
 
@@ -57,3 +63,17 @@ def test_a_second_signal_does_not_interrupt_the_end():
         node.process.send_signal(signal.SIGINT)
         assert node.stop(signal.SIGTERM) == 0
         assert "Traceback" not in node.said
+
+
+def test_the_transport_of_the_simulator_holds_several_observations():
+    profiles = ElementTree.parse(PACKAGE / "assets" / "fastdds.xml")
+    (size,) = [item for item in profiles.iter() if item.tag.endswith("segment_size")]
+    observation = len(schema.CAMERAS) * schema.IMAGE_SIZE**2 * 3
+    assert int(size.text) >= 10 * observation
+    with NodeProcess("simulator", "/t", env_id=FAST, republish_s=0.1) as node:
+        node.until_said("waiting for the action")
+        maps = Path(f"/proc/{node.process.pid}/maps").read_text().splitlines()
+        mapped = [line.split() for line in maps if "/dev/shm/fastrtps_" in line]
+        sizes = [int(a[0].split("-")[1], 16) - int(a[0].split("-")[0], 16) for a in mapped]
+        assert max(sizes) >= int(size.text)
+        assert node.stop() == 0
