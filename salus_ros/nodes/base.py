@@ -1,13 +1,11 @@
 """What all nodes share: parameters, clocks, qualities of service, start and end."""
 
 import gc
-import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -31,14 +29,6 @@ SIGNAL_CHECK_S = 0.2
 
 DRAIN_S = 0.2
 DISCOVERY_CHECK_S = 0.05
-
-DDS_PROFILE = Path(__file__).parents[1] / "assets" / "dds" / "fastdds.xml"
-DDS_SETTINGS = (
-    "FASTDDS_DEFAULT_PROFILES_FILE",
-    "FASTRTPS_DEFAULT_PROFILES_FILE",
-    "FASTDDS_BUILTIN_TRANSPORTS",
-)
-"""A user who has set one of these has chosen transports already."""
 
 DEPTH = 50
 """Messages kept for a slow reader; well over a second of an episode."""
@@ -145,8 +135,6 @@ def run(make: Callable[[], SalusNode[Any]], args: list[str] | None = None) -> in
     # one signal more would interrupt that.
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    if not any(name in os.environ for name in DDS_SETTINGS):
-        os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(DDS_PROFILE)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     code = 0
     try:

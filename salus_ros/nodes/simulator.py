@@ -25,7 +25,14 @@ from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, R
 from salus_ros.nodes.parameters import SimulatorParameters
 from salus_ros.nodes.world import Observation, World
 
-DDS_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+DDS_PROFILE = Path(__file__).parents[1] / "assets" / "fastdds.xml"
+DDS_SETTINGS = (
+    "FASTRTPS_DEFAULT_PROFILES_FILE",
+    "FASTDDS_DEFAULT_PROFILES_FILE",
+    "FASTDDS_BUILTIN_TRANSPORTS",
+)
+"""A user who has set one of these has chosen the transports."""
+
 WAIT_WARNING_S = 2.0
 
 
@@ -301,8 +308,8 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
 def main() -> int:
     """Run the node."""
     os.environ.setdefault("MUJOCO_GL", "egl")  # cameras need no screen; read at mujoco's import
-    if not any(name in os.environ for name in DDS_PROFILES):
-        os.environ[DDS_PROFILES[0]] = str(Path(__file__).parents[1] / "assets" / "fastdds.xml")
+    if not any(name in os.environ for name in DDS_SETTINGS):
+        os.environ[DDS_SETTINGS[0]] = str(DDS_PROFILE)
     return run(SimulatorNode)
 
 
