@@ -36,6 +36,10 @@ SILENCE_S = 180.0
 COMMIT_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 EXIT_INTERRUPTED = 130
+FAULTS = ("none", "slip", "push")
+"""A third of the episodes each: without faults the shipped policy seldom fails."""
+
+LIVE_FAULT = "slip"
 STORE = "episodes.zarr"
 
 console = Console()
@@ -105,7 +109,7 @@ class Graph:
             process.kill()
             process.wait()
 
-    def run_episodes(self, first: int, count: int, store: Path, title: str) -> None:
+    def run_episodes(self, first: int, count: int, store: Path, title: str, fault: str) -> None:
         """Run `count` episodes from number `first` on, until the recorder has written them."""
         self.seen.finished = False
         already, seen_before = _episodes_in(store), len(self.seen.endings)
@@ -114,6 +118,7 @@ class Graph:
             episodes=count,
             seed=0,
             first_episode=first,
+            fault=fault,
             min_subscribers=4,
             exit_when_done=False,
         )
@@ -219,14 +224,18 @@ def _run(folder: Path, episodes: int, policy: Path | None) -> None:
         given = {"policy_path": policy} if policy else {}
         graph.start("vla", min_subscribers=3, **given)
         graph.start("predictor", min_subscribers=2)
-        graph.run_episodes(0, episodes, store, "recording")
+        first = 0
+        for i, fault in enumerate(FAULTS):
+            count = len(range(i, episodes, len(FAULTS)))
+            graph.run_episodes(first, count, store, f"recording, fault {fault}", fault)
+            first += count
         graph.stop("predictor")
         config = TrainingConfig()
         with epoch_bar(errors, config.epochs) as on_epoch:
             results = train_predictor(load_samples([store]), model, config, "cpu", on_epoch)
         graph.start("predictor", model_path=model, min_subscribers=2)
         graph.seen.prediction_ms.clear()
-        graph.run_episodes(episodes, 1, store, "live prediction")
+        graph.run_episodes(first, 1, store, f"live prediction, fault {LIVE_FAULT}", LIVE_FAULT)
     reader = StoreReader(store)
     page = write_report(store, report, len(reader) - 1, model)
     for table in (*store_tables(store_summary(reader)), *training_tables(results)):

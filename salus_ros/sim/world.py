@@ -24,13 +24,11 @@ from salus_ros.core.schema import (
     STATE_DIM,
 )
 from salus_ros.sim.arm import HOME, JOINT_NAMES, Arm
+from salus_ros.sim.faults import FAULTS, Fault
 from salus_ros.sim.referee import Referee
 
 TASKS: tuple[str, ...] = ("put the red cube in the bin",)
 """Instructions that the world knows how to judge."""
-
-FAULTS: tuple[str, ...] = ("none",)
-"""Faults that can be injected."""
 
 CUBE_LOW = np.array([0.40, -0.20, 0.022])
 CUBE_HIGH = np.array([0.60, 0.02, 0.022])
@@ -72,7 +70,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.arm = Arm(self.model, self.data)
         self.referee = Referee(self.model, self.data, self.arm)
         self.task = TASKS[0]
-        self.fault = FAULTS[0]
+        self.fault = Fault(self.model, self.data)
         self._substeps = round(1.0 / RATE_HZ / self.model.opt.timestep)
         self._cube_qpos = int(self.model.joint("cube").qposadr[0])
         self._lamp = self.model.light("lamp").id
@@ -98,7 +96,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         super().reset(seed=seed)
         options = options or {}
         self.task = _choose(options.get("task"), TASKS, "task")
-        self.fault = _choose(options.get("fault"), FAULTS, "fault")
+        fault = _choose(options.get("fault"), FAULTS, "fault")
         mujoco.mj_resetData(self.model, self.data)
         rng = self.np_random
         yaw = rng.uniform(-CUBE_YAW_RAD, CUBE_YAW_RAD)
@@ -108,6 +106,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.model.light_diffuse[self._lamp] = rng.uniform(0.4, 0.7)
         self.arm.reset(np.array(HOME) + rng.normal(0.0, 0.02, len(HOME)))
         self.referee.reset()
+        self.fault.reset(fault, rng)
         self._steps = 0
         return self._observe(), self._info()
 
@@ -127,6 +126,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             )
         self.arm.command(action)
         self._steps += 1
+        self.fault.apply(self._steps)
         for _ in range(self._substeps):
             mujoco.mj_step(self.model, self.data)
             self.referee.watch(self._steps)
@@ -172,7 +172,8 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def _info(self) -> Info:
         return {
             "task": self.task,
-            "fault": self.fault,
+            "fault": self.fault.name,
+            "fault_step": self.fault.start_step,
             "joint_names": JOINT_NAMES,
             "joint_positions": self.arm.joint_positions,
             "outcome": self.referee.outcome,

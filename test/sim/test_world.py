@@ -10,7 +10,8 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import CAMERAS, MAX_EPISODE_STEPS
 from salus_ros.sim import ENV_ID
 from salus_ros.sim.arm import JOINT_NAMES
-from salus_ros.sim.world import FAULTS, TASKS, PickPlaceEnv
+from salus_ros.sim.faults import FAULTS
+from salus_ros.sim.world import TASKS, PickPlaceEnv
 
 
 @pytest.fixture(scope="module")
