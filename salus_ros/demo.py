@@ -192,7 +192,7 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(help="Folder for everything; runs/demo-TIME by default.")
     ] = None,
-    episodes: Annotated[int, typer.Option(min=3, help="Episodes to train on.")] = 12,
+    episodes: Annotated[int, typer.Option(min=3, help="Episodes to train on.")] = 24,
     policy: Annotated[
         Path | None, typer.Option(help="Policy folder; the shipped tiny SmolVLA by default.")
     ] = None,
