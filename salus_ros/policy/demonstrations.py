@@ -12,10 +12,17 @@ from lerobot.policies.common.vla_utils import resize_with_pad
 
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import Outcome
-from salus_ros.core.schema import CAMERAS
+from salus_ros.core.schema import CAMERAS, MAX_EPISODE_STEPS
 
 NOISE_LEVELS = (0.0, 0.3, 0.6)
 """Standard deviations of the motion noise in units of the action; drawn per episode."""
+
+NOISE_BURST_STEPS = 12
+NOISE_SHARE = 0.4
+"""The noise comes in bursts, so that the expert shows both how to recover and how to finish."""
+
+NOISE_AXES = np.array([1.0, 1.0, 0.5])
+"""Less noise downwards: there is the table."""
 
 NOISE_MEMORY = 0.8
 """Correlation of the noise from one step to the next (Ornstein-Uhlenbeck)."""
@@ -131,6 +138,7 @@ def _attempt(job: tuple[int, int]):
     level = NOISE_LEVELS[int(rng.integers(len(NOISE_LEVELS)))]
     observation, info = env.reset(seed=seed)
     images, states, actions = [], [], []
+    bursts = rng.uniform(size=MAX_EPISODE_STEPS) < NOISE_SHARE
     noise, done = np.zeros(3), False
     while not done:
         action = expert.act()
@@ -139,7 +147,8 @@ def _attempt(job: tuple[int, int]):
         actions.append(action)
         noise = NOISE_MEMORY * noise + np.sqrt(1 - NOISE_MEMORY**2) * rng.normal(0, level, 3)
         executed = action.copy()
-        executed[:3] = np.clip(executed[:3] + noise, -1, 1)
+        burst = NOISE_AXES * bursts[len(actions) // NOISE_BURST_STEPS]
+        executed[:3] = np.clip(executed[:3] + noise * burst, -1, 1)
         observation, _, terminated, truncated, info = env.step(executed)
         done = terminated or truncated
     if info["outcome"] is not Outcome.SUCCESS:

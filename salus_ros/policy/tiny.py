@@ -234,7 +234,8 @@ def build_policy(
         max_state_dim=arch.max_dim,
         max_action_dim=arch.max_dim,
         resize_imgs_with_padding=(arch.image_px, arch.image_px),
-        tokenizer_max_length=48 if arch is SMOLVLA_450M else 16,
+        tokenizer_max_length=48 if arch is SMOLVLA_450M else 12,
+        pad_language_to="max_length",  # one prefix length for all tasks: episodes can be batched
         freeze_vision_encoder=arch.freeze_backbone,
         train_expert_only=arch.freeze_backbone,
         vlm_model_name=str(backbone),

@@ -7,25 +7,32 @@ from salus_ros.core.schema import ACTION_DIM
 from salus_ros.sim.arm import MAX_TRANSLATION_M
 from salus_ros.sim.world import PickPlaceEnv
 
+type Point = npt.NDArray[np.float64]
+"""(3,) in m, in the world frame."""
+
 ABOVE_M = 0.10
 GRASP_M = 0.018
 CARRY_M = 0.17
-RELEASE_M = 0.085
+RELEASE_M = {"bin": 0.085, "blue_cube": 0.063}
+"""Height of the tool at which the object is let go, by the goal of the task."""
+
+PLACE_M = {"bin": 0.02, "blue_cube": 0.006}
+"""How far beside the goal it may be let go."""
+
 NEAR_M = 0.012
 CLOSE_STEPS = 6
 OPEN_STEPS = 6
 
 
 class Expert:
-    """Above, descend, close, lift, carry, lower, open; goes back when the cube is elsewhere.
+    """Above, descend, close, lift, carry, lower, open; goes back when the object is elsewhere.
 
-    It reads the cube's true pose. `act` may be asked at any state the arm got into, so its
-    labels on perturbed motions teach recovery (DART, Laskey et al. 2017).
+    It reads true poses. `act` may be asked at any state the arm got into, so its labels on
+    perturbed motions teach recovery (DART, Laskey et al. 2017).
     """
 
     def __init__(self, env: PickPlaceEnv) -> None:
         self._env = env
-        self._bin = np.asarray(env.model.body("bin").pos, dtype=np.float64).copy()
         self.reset()
 
     def reset(self) -> None:
@@ -35,19 +42,21 @@ class Expert:
 
     def act(self) -> npt.NDArray[np.float32]:
         """The action for the current state, (7,) in [-1, 1]."""
-        tool, cube = self._env.arm.tool_position, self._env.cube_position
-        self._advance(tool, cube)
-        target, open_gripper = self._target(tool, cube)
+        tool, cube = self._env.arm.tool_position, self._env.object_position
+        goal = self._env.goal_position
+        self._advance(tool, cube, goal)
+        target, open_gripper = self._target(tool, cube, goal)
         action = np.zeros(ACTION_DIM, np.float32)
-        step = 0.25 * (target - tool) / MAX_TRANSLATION_M
+        step = 0.18 * (target - tool) / MAX_TRANSLATION_M
         action[:3] = step / max(1.0, float(np.abs(step).max()))
         action[6] = 1.0 if open_gripper else -1.0
         return action
 
-    def _advance(self, tool: npt.NDArray[np.float64], cube: npt.NDArray[np.float64]) -> None:
+    def _advance(self, tool: Point, cube: Point, goal: Point) -> None:
         sideways = float(np.linalg.norm(tool[:2] - cube[:2]))
         held = sideways < 0.03 and abs(tool[2] - cube[2]) < 0.03
-        to_bin = float(np.linalg.norm(tool[:2] - self._bin[:2]))
+        to_goal = float(np.linalg.norm(cube[:2] - goal[:2]))
+        place = self._env.task_goal
         match self.phase:
             case "above" if sideways < NEAR_M and tool[2] < cube[2] + ABOVE_M + 0.02:
                 self.phase = "descend"
@@ -63,18 +72,17 @@ class Expert:
                 self.phase = "above"
             case "lift" if tool[2] > CARRY_M - 0.03:
                 self.phase = "carry"
-            case "carry" if to_bin < 0.02:
+            case "carry" if to_goal < PLACE_M[place]:
                 self.phase = "lower"
-            case "lower" if tool[2] < RELEASE_M + 0.01:
+            case "lower" if tool[2] < RELEASE_M[place] + 0.004 and to_goal < 2 * PLACE_M[place]:
                 self.phase, self._timer = "open", 0
             case "open":
                 self._timer += 1
                 if self._timer > OPEN_STEPS and self._timer > 60:
                     self.phase = "above"
 
-    def _target(
-        self, tool: npt.NDArray[np.float64], cube: npt.NDArray[np.float64]
-    ) -> tuple[npt.NDArray[np.float64], bool]:
+    def _target(self, tool: Point, cube: Point, goal: Point) -> tuple[Point, bool]:
+        over_goal = goal[:2] + tool[:2] - cube[:2]  # the object, not the tool, shall be there
         match self.phase:
             case "above":
                 return cube + np.array([0.0, 0.0, ABOVE_M]), True
@@ -85,8 +93,9 @@ class Expert:
             case "lift":
                 return np.array([tool[0], tool[1], CARRY_M]), False
             case "carry":
-                return np.array([self._bin[0], self._bin[1], CARRY_M]), False
+                return np.array([*over_goal, CARRY_M]), False
             case "lower":
-                return np.array([self._bin[0], self._bin[1], RELEASE_M]), False
+                return np.array([*over_goal, RELEASE_M[self._env.task_goal]]), False
             case _:
-                return np.array([self._bin[0], self._bin[1], CARRY_M]), True
+                height = tool[2] if self._timer < OPEN_STEPS // 2 else CARRY_M
+                return np.array([tool[0], tool[1], height]), True

@@ -4,48 +4,124 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-FAULTS: tuple[str, ...] = ("none", "slip", "push")
-"""What can be injected: nothing; fingers that lose their grip; a push on the object."""
+FAULTS: tuple[str, ...] = ("none", "force", "noise", "slip")
+"""Nothing; a force on the task's object; noisy cameras and joints; a gripper that slips."""
 
-START_STEPS = (30, 70)
-"""A fault starts at a step drawn from this range; a cube is grasped near 35, released near 70."""
+FAULT_RATE = 0.1
+"""Share of the episodes that get each fault where faults are drawn."""
 
-SLIP_FRICTION = 0.005
-"""Sliding friction of pads and cube once they slip (otherwise 1.5 and 1.0)."""
+START_STEPS = (25, 80)
+"""A fault starts at a step drawn from this range; an object is grasped near step 35."""
 
-PUSH_FORCE_N = (4.0, 10.0)
-PUSH_STEPS = 6
+FORCE_N = (3.0, 9.0)
+FORCE_STEPS = 6
+
+NOISE_SCALE = (0.5, 1.5)
+"""Strength of sensor noise: multiples of `PIXEL_NOISE` and `JOINT_NOISE_RAD`."""
+
+PIXEL_NOISE = 40.0
+"""Standard deviation of each colour channel of each pixel, of 255."""
+
+JOINT_NOISE_RAD = 0.03
+"""Standard deviation of each measured arm joint."""
+
+NOISE_STEPS = 45
+
+SLIP_FRICTION = (0.005, 0.15)
+"""Sliding friction of pads and cubes once they slip (otherwise 1.5 and 1.0)."""
+
+_STREAM = 0xFA17
+
+
+def draw_fault(seed: int, rate: float = FAULT_RATE) -> str:
+    """The fault of the episode with this seed: each of `FAULTS[1:]` with probability `rate`.
+
+    It has its own source of chance, so the world's draws do not depend on it.
+
+    Raises:
+        ValueError: if the rates do not leave a probability for "none".
+    """
+    kinds = FAULTS[1:]
+    if not 0.0 <= rate * len(kinds) <= 1.0:
+        raise ValueError(f"fault rate {rate}: allowed is 0 to {1 / len(kinds):.3f} for each fault")
+    chance = np.random.default_rng([seed, _STREAM]).uniform()
+    index = int(chance / rate) if rate > 0 else len(kinds)
+    return kinds[index] if index < len(kinds) else FAULTS[0]
 
 
 class Fault:
     """One episode's fault; `apply` is called before every control step.
 
+    Attributes:
+        name: One of `FAULTS`.
+        start_step: First control step it acts on; -1 without one.
+        strength: Force in N, multiple of the nominal sensor noise, or sliding friction; NaN
+            without one.
+
     Args:
-        model: Model with the cube and the finger pads.
+        model: Model with the cubes and the finger pads.
         data: Its state.
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self._model, self._data = model, data
-        self._geoms = [model.geom(name).id for name in ("cube", "left_pad", "right_pad")]
-        self._cube = model.body("cube").id
+        names = ("red_cube", "blue_cube", "left_pad", "right_pad")
+        self._geoms = [model.geom(name).id for name in names]
         self._friction = model.geom_friction[self._geoms].copy()
-        self.name, self.start_step = FAULTS[0], -1
+        self.name, self.start_step, self.strength = FAULTS[0], -1, np.nan
         self._force: npt.NDArray[np.float64] = np.zeros(3)
+        self._body = -1
+        self._noise_seed = 0
 
-    def reset(self, name: str, rng: np.random.Generator) -> None:
-        """Draw the fault of a new episode; the draws do not depend on its name."""
+    def reset(self, name: str, target: str, scale: float, rng: np.random.Generator) -> None:
+        """Draw the fault of a new episode; the draws do not depend on its name.
+
+        Args:
+            name: One of `FAULTS`.
+            target: Body that a force acts on.
+            scale: Strength relative to the nominal one.
+            rng: The episode's source of chance.
+        """
         self._model.geom_friction[self._geoms] = self._friction
-        self._data.xfrc_applied[self._cube] = 0.0
+        self._data.xfrc_applied[:] = 0.0
         start, angle = int(rng.integers(*START_STEPS)), rng.uniform(0, 2 * np.pi)
-        force = rng.uniform(*PUSH_FORCE_N)
+        force, noise = rng.uniform(*FORCE_N) * scale, rng.uniform(*NOISE_SCALE) * scale
+        friction = rng.uniform(*SLIP_FRICTION) / scale
+        self._noise_seed = int(rng.integers(2**31))
+        self._body = self._model.body(target).id
         self._force = force * np.array([np.cos(angle), np.sin(angle), 0.0])
         self.name, self.start_step = name, -1 if name == "none" else start
+        strengths = {"force": force, "noise": noise, "slip": friction}
+        self.strength = float(strengths.get(name, np.nan))
 
     def apply(self, step: int) -> None:
         """Act on the physics of control step `step` (the first is 1)."""
         if self.name == "slip" and step == self.start_step:
-            self._model.geom_friction[self._geoms, 0] = SLIP_FRICTION
-        if self.name == "push":
-            pushing = self.start_step <= step < self.start_step + PUSH_STEPS
-            self._data.xfrc_applied[self._cube, :3] = self._force if pushing else 0.0
+            self._model.geom_friction[self._geoms, 0] = self.strength
+        if self.name == "force":
+            acting = self.start_step <= step < self.start_step + FORCE_STEPS
+            self._data.xfrc_applied[self._body, :3] = self._force if acting else 0.0
+
+    def noisy_image(
+        self, image: npt.NDArray[np.uint8], camera: int, step: int
+    ) -> npt.NDArray[np.uint8]:
+        """What camera number `camera` measures at `step`: the image, or a noisy one."""
+        if not self._noisy(step):
+            return image
+        noise = self._source(step, camera).standard_normal(image.shape, dtype=np.float32)
+        noisy = image + noise * np.float32(PIXEL_NOISE * self.strength)
+        return noisy.round().clip(0, 255).astype(np.uint8)
+
+    def noisy_joints(self, positions: npt.NDArray[np.float64], step: int) -> npt.NDArray:
+        """What the encoders of the arm (the first seven joints) measure at `step`, in rad."""
+        if not self._noisy(step):
+            return positions
+        noisy = positions.copy()
+        noisy[:7] += self._source(step, -1).normal(0.0, JOINT_NOISE_RAD * self.strength, 7)
+        return noisy
+
+    def _noisy(self, step: int) -> bool:
+        return self.name == "noise" and 0 <= step - self.start_step < NOISE_STEPS
+
+    def _source(self, step: int, sensor: int) -> np.random.Generator:
+        return np.random.default_rng([self._noise_seed, step, sensor + 1])

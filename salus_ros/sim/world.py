@@ -24,27 +24,20 @@ from salus_ros.core.schema import (
     STATE_DIM,
 )
 from salus_ros.sim.arm import HOME, JOINT_NAMES, Arm
+from salus_ros.sim.conditions import CONDITIONS, Arrangement
 from salus_ros.sim.faults import FAULTS, Fault
 from salus_ros.sim.referee import Referee
-
-TASKS: tuple[str, ...] = ("put the red cube in the bin",)
-"""Instructions that the world knows how to judge."""
-
-CUBE_LOW = np.array([0.40, -0.20, 0.022])
-CUBE_HIGH = np.array([0.60, 0.02, 0.022])
-"""Corners of the box in which the cube starts, in m."""
-
-CUBE_YAW_RAD = 0.3
+from salus_ros.sim.tasks import ALL_TASKS, TASKS, Task
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
 
 
 class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
-    """A Panda that must put a 44 mm cube into a bin.
+    """A Panda that moves 44 mm cubes: into a bin, past an obstacle, or onto each other.
 
     Observation: `pixels` = {front, side, wrist: uint8 (256, 256, 3) RGB}, `agent_pos` =
-    float32 (7,) arm joint positions in rad. Action: float32 (7,) in [-1, 1], see
+    float32 (7,) measured arm joint positions in rad. Action: float32 (7,) in [-1, 1], see
     `Arm.command`. One step is 1/30 s of simulated time; an episode has at most 200.
 
     An episode ends with `terminated` on success or on a drop, collision or other failure, and
@@ -54,6 +47,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     Args:
         render_mode: None or "rgb_array" (the front camera).
         render_images: False leaves the images black; only for work that does not look at them.
+        render_every: Steps between renderings, from step 0 on; `pixels` is empty in between.
 
     Raises:
         SimulatorError: if no headless OpenGL context can be made; says what to install.
@@ -62,18 +56,26 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(RATE_HZ)}  # noqa: RUF012
     max_episode_steps = MAX_EPISODE_STEPS
 
-    def __init__(self, render_mode: str | None = None, *, render_images: bool = True) -> None:
-        self.render_mode = render_mode
+    def __init__(
+        self,
+        render_mode: str | None = None,
+        *,
+        render_images: bool = True,
+        render_every: int = 1,
+    ) -> None:
+        if render_every < 1:
+            raise ConfigError(f"render_every is {render_every}; at least 1 step is needed")
+        self.render_mode, self._render_every = render_mode, render_every
         with as_file(files("salus_ros") / "assets/scene/panda_table.xml") as path:
             self.model = mujoco.MjModel.from_xml_path(str(path))
         self.data = mujoco.MjData(self.model)
         self.arm = Arm(self.model, self.data)
         self.referee = Referee(self.model, self.data, self.arm)
-        self.task = TASKS[0]
+        self._arrangement = Arrangement(self.model, self.data)
+        self._task: Task = ALL_TASKS[0]
+        self.condition = next(iter(CONDITIONS))
         self.fault = Fault(self.model, self.data)
         self._substeps = round(1.0 / RATE_HZ / self.model.opt.timestep)
-        self._cube_qpos = int(self.model.joint("cube").qposadr[0])
-        self._lamp = self.model.light("lamp").id
         self._steps = 0
         self._renderer = make_renderer(self.model) if render_images else None
         image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
@@ -88,25 +90,31 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
-        """Start an episode; `options` may name a `task` and a `fault`.
+        """Start an episode.
+
+        Args:
+            seed: Decides all that is drawn.
+            options: `task`: one of `TASKS`, by default drawn; `fault`: one of `FAULTS`, by
+                default "none"; `condition`: one of `CONDITIONS`, by default "standard".
 
         Raises:
-            ConfigError: if the task or the fault is not known.
+            ConfigError: if the task, the fault or the condition is not known.
         """
         super().reset(seed=seed)
         options = options or {}
-        self.task = _choose(options.get("task"), TASKS, "task")
-        fault = _choose(options.get("fault"), FAULTS, "fault")
-        mujoco.mj_resetData(self.model, self.data)
+        task = _known(options.get("task"), TASKS, "task")
+        fault = _known(options.get("fault"), FAULTS, "fault") or FAULTS[0]
+        conditions = tuple(CONDITIONS)
+        self.condition = _known(options.get("condition"), conditions, "condition") or conditions[0]
+        condition = CONDITIONS[self.condition]
         rng = self.np_random
-        yaw = rng.uniform(-CUBE_YAW_RAD, CUBE_YAW_RAD)
-        q = self._cube_qpos
-        self.data.qpos[q : q + 3] = rng.uniform(CUBE_LOW, CUBE_HIGH)
-        self.data.qpos[q + 3 : q + 7] = [np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
-        self.model.light_diffuse[self._lamp] = rng.uniform(0.4, 0.7)
-        self.arm.reset(np.array(HOME) + rng.normal(0.0, 0.02, len(HOME)))
-        self.referee.reset()
-        self.fault.reset(fault, rng)
+        drawn = TASKS[int(rng.integers(len(TASKS)))]
+        self._task = ALL_TASKS[TASKS.index(task or drawn)]
+        mujoco.mj_resetData(self.model, self.data)
+        self._arrangement.draw(condition, self._task.target, rng)
+        self.arm.reset(np.array(HOME) + rng.normal(0.0, condition.home_rad, len(HOME)))
+        self.referee.reset(self._task)
+        self.fault.reset(fault, self._task.target, condition.fault_scale, rng)
         self._steps = 0
         return self._observe(), self._info()
 
@@ -148,9 +156,19 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             self._renderer = None
 
     @property
-    def cube_position(self) -> npt.NDArray[np.float64]:
-        """Centre of the cube, (3,) in m; for the scripted expert, not for a policy."""
-        return np.asarray(self.data.body("cube").xpos, dtype=np.float64).copy()
+    def object_position(self) -> npt.NDArray[np.float64]:
+        """Centre of the cube to move, (3,) in m; for the scripted expert, not for a policy."""
+        return np.asarray(self.data.body(self._task.target).xpos, dtype=np.float64).copy()
+
+    @property
+    def goal_position(self) -> npt.NDArray[np.float64]:
+        """Position of the body where the cube shall rest, (3,) in m; see `object_position`."""
+        return np.asarray(self.data.body(self._task.goal).xpos, dtype=np.float64).copy()
+
+    @property
+    def task_goal(self) -> str:
+        """The body where the cube shall rest, see `Task.goal`."""
+        return self._task.goal
 
     def camera_matrix(self, camera: str) -> npt.NDArray[np.float64]:
         """Pinhole matrix (3, 3) of a camera in pixels, pixel centres at whole numbers."""
@@ -166,16 +184,25 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         return np.asarray(self._renderer.render(), dtype=np.uint8).copy()
 
     def _observe(self) -> Observation:
-        state = self.arm.joint_positions[:STATE_DIM].astype(np.float32)
-        return {"pixels": {name: self._image(name) for name in CAMERAS}, "agent_pos": state}
+        step = self._steps
+        pixels = {}
+        if step % self._render_every == 0:
+            for i, name in enumerate(CAMERAS):
+                pixels[name] = self.fault.noisy_image(self._image(name), i, step)
+        return {"pixels": pixels, "agent_pos": self._joints()[:STATE_DIM].astype(np.float32)}
+
+    def _joints(self) -> npt.NDArray[np.float64]:
+        return self.fault.noisy_joints(self.arm.joint_positions, self._steps)
 
     def _info(self) -> Info:
         return {
-            "task": self.task,
+            "task": self._task.instruction,
+            "condition": self.condition,
             "fault": self.fault.name,
             "fault_step": self.fault.start_step,
+            "fault_strength": self.fault.strength,
             "joint_names": JOINT_NAMES,
-            "joint_positions": self.arm.joint_positions,
+            "joint_positions": self._joints(),
             "outcome": self.referee.outcome,
             "failure_type": self.referee.failure_type,
             "failure_step": self.referee.failure_step,
@@ -198,9 +225,7 @@ def make_renderer(model: mujoco.MjModel) -> mujoco.Renderer:
         ) from error
 
 
-def _choose(given: str | None, known: tuple[str, ...], what: str) -> str:
-    if not given:
-        return known[0]
-    if given not in known:
+def _known(given: str | None, known: tuple[str, ...], what: str) -> str:
+    if given and given not in known:
         raise ConfigError(f"unknown {what} {given!r}; known: {', '.join(map(repr, known))}")
-    return given
+    return given or ""
