@@ -1,7 +1,13 @@
-"""A SmolVLA that is run step by step, with its signals: the same code live and offline."""
+"""A SmolVLA that is run step by step, with its signals: the same code live and offline.
 
+Several episodes may be run side by side on one network: `step_together` plans those that are due
+in one batch. On the CPU an episode's actions and signals do not depend, to the last bit, on the
+episodes beside it (a test).
+"""
+
+import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +19,25 @@ from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.signals.computer import SignalComputer
 from salus_ros.signals.reference import LatentReference
 from salus_ros.signals.smolvla import IMAGE_PREFIX, load_policy
-from salus_ros.signals.tap import SmolVLATap
+from salus_ros.signals.tap import SmolVLATap, TappedSample
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a policy is given at one step.
+
+    Attributes:
+        images: For each camera a uint8 RGB image (H, W, 3); may be empty where the runner is
+            not due.
+        state: (state_dim,) in the units of the training data, finite.
+        task: The instruction.
+        step: Step of the episode, increasing; gaps are allowed.
+    """
+
+    images: Mapping[str, npt.NDArray[np.uint8]]
+    state: npt.NDArray[np.floating]
+    task: str
+    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +50,7 @@ class PolicyStep:
         valid: bool (12,).
         fresh: Whether the network ran at this step.
         embedding: float16 (H,) pooled hidden state of the last replan.
-        inference_ms: Duration of the network run; NaN if it did not run.
+        inference_ms: Duration of the network run, of the whole batch; NaN if it did not run.
     """
 
     action: npt.NDArray[np.float32]
@@ -79,9 +103,16 @@ class SmolVLARunner:
         self.action_dim = int(config.action_feature.shape[0])
         self.embedding_dim = int(loaded.policy.model.vlm_with_expert.expert_hidden_size)
         self.policy_id = loaded.policy_id
-        reference = LatentReference.load(Path(policy_path), self.embedding_dim)
-        self._computer = SignalComputer(config.n_action_steps, reference)
+        self._reference = LatentReference.load(Path(policy_path), self.embedding_dim)
+        self._computer = SignalComputer(config.n_action_steps, self._reference)
         self.reset(0)
+
+    def sibling(self) -> "SmolVLARunner":
+        """Another runner with its own episode, on the same network with the same settings."""
+        other = copy.copy(self)
+        other._computer = SignalComputer(self._loaded.config.n_action_steps, self._reference)
+        other.reset(0)
+        return other
 
     def reset(self, seed: int) -> None:
         """Begin an episode; nothing of the last one remains."""
@@ -92,6 +123,14 @@ class SmolVLARunner:
         self._embedding: npt.NDArray[np.float16] = np.full(self.embedding_dim, np.nan, np.float16)
         self._computer.reset()
 
+    def due(self, step: int) -> bool:
+        """Whether the network runs at `step`, which then needs images."""
+        return (
+            self._planned_at is None
+            or step < self._planned_at
+            or step - self._planned_at >= self._replan_every
+        )
+
     def step(
         self,
         images: Mapping[str, npt.NDArray[np.uint8]],
@@ -99,70 +138,46 @@ class SmolVLARunner:
         task: str,
         step: int,
     ) -> PolicyStep:
-        """Act on one observation.
-
-        Args:
-            images: For each of `cameras` a uint8 RGB image (H, W, 3).
-            state: (state_dim,) in the units of the training data, finite.
-            task: The instruction.
-            step: Step of the episode, increasing; gaps are allowed.
+        """Act on one observation, whose fields `Observation` describes.
 
         Raises:
             ObservationError: if an image or the state is not of that form.
         """
-        self._check(images, state)
-        due = (
-            self._planned_at is None
-            or step < self._planned_at
-            or step - self._planned_at >= self._replan_every
-        )
-        inference_ms = float("nan")
-        if due:
-            started = time.perf_counter()
-            self._replan(images, state, task, step)
-            inference_ms = (time.perf_counter() - started) * 1e3
+        return step_together([self], [Observation(images, state, task, step)])[0]
+
+    def _noise(self, step: int) -> npt.NDArray[np.float32]:
+        rng = np.random.default_rng([self._seed, step])
+        return rng.standard_normal(self._noise_shape, dtype=np.float32)
+
+    def _accept(self, sample: TappedSample, chunk: npt.NDArray[np.float32], step: int) -> None:
+        self._signals = self._computer(sample, step)
+        self._embedding = sample.hidden.mean(dim=0).cpu().numpy().astype(np.float16)
+        self._chunk = chunk
+        self._planned_at = step
+
+    def _answer(self, step: int, *, fresh: bool, inference_ms: float) -> PolicyStep:
         assert self._planned_at is not None
         return PolicyStep(
             action=self._chunk[step - self._planned_at].copy(),
             signals=self._signals.copy(),
             valid=np.isfinite(self._signals),
-            fresh=due,
+            fresh=fresh,
             embedding=self._embedding.copy(),
             inference_ms=inference_ms,
         )
 
-    def _replan(
-        self,
-        images: Mapping[str, npt.NDArray[np.uint8]],
-        state: npt.NDArray[np.floating],
-        task: str,
-        step: int,
-    ) -> None:
-        batch = self._loaded.preprocess(
-            {
-                "observation.state": torch.as_tensor(np.asarray(state, dtype=np.float32)),
-                "task": task,
-                **{
-                    key: torch.from_numpy(np.ascontiguousarray(images[name]))
-                    .permute(2, 0, 1)
-                    .float()
-                    .div_(255.0)
-                    for key, name in zip(self._loaded.image_keys, self.cameras, strict=True)
-                },
-            }
-        )
-        rng = np.random.default_rng([self._seed, step])
-        noise = rng.standard_normal(self._noise_shape, dtype=np.float32)
-        sample = self._tap.sample(batch, torch.from_numpy(noise).to(self._device))
-        self._signals = self._computer(sample, step)
-        self._embedding = sample.hidden.mean(dim=0).cpu().numpy().astype(np.float16)
-        actions = self._loaded.postprocess(sample.chunks[0])  # (C, A)
-        self._chunk = actions.float().cpu().numpy()
-        self._planned_at = step
+    def _check(self, given: Observation) -> None:
+        images, state = given.images, given.state
+        if images or self.due(given.step):
+            self._check_images(images)
+        shape = np.shape(state)
+        if shape != (self.state_dim,) or not np.isfinite(state).all():
+            raise ObservationError(
+                f"the state is {np.asarray(state)}: the policy takes {self.state_dim} finite "
+                "values"
+            )
 
-    def _check(
-        self, images: Mapping[str, npt.NDArray[np.uint8]], state: npt.NDArray[np.floating]
-    ) -> None:
+    def _check_images(self, images: Mapping[str, npt.NDArray[np.uint8]]) -> None:
         missing = [name for name in self.cameras if name not in images]
         if missing:
             raise ObservationError(
@@ -176,9 +191,80 @@ class SmolVLARunner:
                     f"the image of '{name}' is {image.dtype} {image.shape}; "
                     "it must be uint8 (height, width, 3) RGB"
                 )
-        shape = np.shape(state)
-        if shape != (self.state_dim,) or not np.isfinite(state).all():
-            raise ObservationError(
-                f"the state is {np.asarray(state)}: the policy takes {self.state_dim} finite "
-                "values"
-            )
+
+
+def step_together(
+    runners: Sequence[SmolVLARunner], observations: Sequence[Observation]
+) -> list[PolicyStep]:
+    """Act on one observation of each of several episodes; those due are planned in one batch.
+
+    Args:
+        runners: A runner of each episode: one runner and its siblings, each at most once.
+        observations: Of each runner, in the same order.
+
+    Returns:
+        The answer of each runner, as `SmolVLARunner.step` gives it.
+
+    Raises:
+        ConfigError: if the runners do not share one network or do not match the observations.
+        ObservationError: if an image or a state is not of the form needed; nothing was stepped.
+    """
+    if len(runners) != len(observations):
+        raise ConfigError(
+            f"{len(runners)} runners and {len(observations)} observations; give one observation "
+            "for each runner"
+        )
+    _check_runners(runners)
+    pairs = list(zip(runners, observations, strict=True))
+    for runner, given in pairs:
+        runner._check(given)
+    due = [runner.due(given.step) for runner, given in pairs]
+    started = time.perf_counter()
+    _replan([pair for pair, is_due in zip(pairs, due, strict=True) if is_due])
+    elapsed_ms = (time.perf_counter() - started) * 1e3
+    return [
+        runner._answer(given.step, fresh=fresh, inference_ms=elapsed_ms if fresh else float("nan"))
+        for (runner, given), fresh in zip(pairs, due, strict=True)
+    ]
+
+
+def _check_runners(runners: Sequence[SmolVLARunner]) -> None:
+    if len({id(runner) for runner in runners}) != len(runners):
+        raise ConfigError(
+            "a runner is given twice; each episode needs its own, see SmolVLARunner.sibling"
+        )
+    if len({id(runner._tap) for runner in runners}) > 1:
+        policies = sorted({runner.policy_id for runner in runners})
+        raise ConfigError(
+            f"the runners of {', '.join(policies)} do not share one network; load the policy "
+            "once and make the other runners with SmolVLARunner.sibling"
+        )
+
+
+def _replan(pairs: Sequence[tuple[SmolVLARunner, Observation]]) -> None:
+    """Plan all given episodes in one batch."""
+    if not pairs:
+        return
+    first = pairs[0][0]
+    loaded = first._loaded
+    batch = loaded.preprocess(
+        {
+            "observation.state": torch.from_numpy(
+                np.stack([np.asarray(given.state, dtype=np.float32) for _, given in pairs])
+            ),
+            "task": [given.task for _, given in pairs],
+            **{
+                key: torch.from_numpy(np.stack([given.images[name] for _, given in pairs]))
+                .permute(0, 3, 1, 2)
+                .float()
+                .div_(255.0)
+                for key, name in zip(loaded.image_keys, first.cameras, strict=True)
+            },
+        }
+    )
+    noise = np.stack([runner._noise(given.step) for runner, given in pairs])
+    samples = first._tap.sample(batch, torch.from_numpy(noise).to(first._device))
+    actions = loaded.postprocess(torch.stack([sample.chunks[0] for sample in samples]))
+    chunks = actions.float().cpu().numpy()  # (B, C, A)
+    for (runner, given), sample, chunk in zip(pairs, samples, chunks, strict=True):
+        runner._accept(sample, chunk, given.step)

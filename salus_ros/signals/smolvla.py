@@ -76,7 +76,9 @@ def load_policy(folder: str | Path, device: str = "cpu") -> LoadedPolicy:
         ) from error
     overrides: dict[str, Any] = {
         "device_processor": {"device": device},
-        "tokenizer_processor": {"tokenizer_name": name},
+        # A prefix of one length for every instruction, so that observations can be batched; the
+        # padding is masked, and the network's answer the same but for rounding.
+        "tokenizer_processor": {"tokenizer_name": name, "padding": "max_length"},
     }
     try:
         preprocess = PolicyProcessorPipeline.from_pretrained(

@@ -1,7 +1,7 @@
 """K action chunks from one prefix pass of SmolVLA, with what the signals need from inside.
 
-The stock sampler encodes the prefix and denoises one chunk. Here the prefix is encoded once
-and K chunks are denoised side by side on its cache:
+The stock sampler encodes the prefix and denoises one chunk. Here the prefixes of B observations
+are encoded once and K chunks of each are denoised side by side on their cache:
 
 - self-attention layers of the expert get the prefix's keys and values repeated K times, since
   each chunk appends its own;
@@ -27,7 +27,7 @@ from torch.nn import functional as F  # noqa: N812
 
 @dataclass(frozen=True, slots=True)
 class TappedSample:
-    """What one replan reveals.
+    """What one replan of one observation reveals.
 
     Attributes:
         chunks: (K, C, A) normalised actions.
@@ -97,22 +97,22 @@ class SmolVLATap:
         self._image_length = 0
 
     @torch.inference_mode()
-    def sample(self, batch: dict[str, Any], noise: Tensor) -> TappedSample:
-        """Denoise K chunks of one observation.
+    def sample(self, batch: dict[str, Any], noise: Tensor) -> list[TappedSample]:
+        """Denoise K chunks of each of B observations.
 
         Args:
-            batch: Preprocessed batch of one observation.
-            noise: (K, C, max_action_dim) standard normal, the state at time 1.
+            batch: Preprocessed batch of B observations with equally many language tokens.
+            noise: (B, K, C, max_action_dim) standard normal, the state at time 1.
 
         Returns:
-            What was sampled and seen.
+            What was sampled and seen, for each observation.
         """
         model, config = self._model, self._policy.config
         images, image_masks = self._policy.prepare_images(batch)
         state = self._policy.prepare_state(batch)
         tokens = batch["observation.language.tokens"]
         masks = batch["observation.language.attention_mask"]
-        k = noise.shape[0]
+        b, k = noise.shape[:2]
         with self._hooks():
             embeddings, pad, autoregressive = model.embed_prefix(
                 images, image_masks, tokens, masks, state=state
@@ -128,38 +128,44 @@ class SmolVLATap:
             for i, layer in enumerate(cache.layers):
                 if i not in self._cross:
                     layer.batch_repeat_interleave(k)
+            pad = pad.repeat_interleave(k, dim=0)  # (B K, S)
             for memo in self._memos:
                 memo.switch(on=True)
             self._vlm.get_attention_interface = lambda: self._attend
-            x, velocity = noise, None
+            x, velocity = noise.flatten(0, 1), None  # (B K, C, max_action_dim)
             curvatures: list[Tensor] = []
             dt = -1.0 / config.num_steps
             dims = config.action_feature.shape[0]
             for i in range(config.num_steps):
                 self._recording = i == config.num_steps - 1
-                time = torch.full((k,), 1.0 + i * dt, dtype=torch.float32, device=x.device)
+                time = torch.full((b * k,), 1.0 + i * dt, dtype=torch.float32, device=x.device)
                 last, velocity = (
                     velocity,
                     model.denoise_step(
-                        x_t=x,
-                        prefix_pad_masks=pad.expand(k, -1),
-                        past_key_values=cache,
-                        timestep=time,
+                        x_t=x, prefix_pad_masks=pad, past_key_values=cache, timestep=time
                     ),
                 )
                 if last is not None:
                     change = (velocity - last)[..., :dims].square().sum(dim=(1, 2))
                     size = last[..., :dims].square().sum(dim=(1, 2))
-                    curvatures.append(change / size)  # (K,)
+                    curvatures.append(change / size)  # (B K,)
                 x = x + dt * velocity
-        none = torch.full((1,), torch.nan, device=x.device)
-        return TappedSample(
-            chunks=x[..., :dims],
-            hidden=self._hidden[:, : self._executed].mean(dim=1),
-            curvature=torch.stack(curvatures or [none]).mean(),
-            attention=torch.stack(self._attention).mean(dim=0) if self._attention else None,
-            image_tokens=self._image_slices(len(images), tokens.shape[1]),
-        )
+        none = torch.full((b * k,), torch.nan, device=x.device)
+        chunks = x[..., :dims].unflatten(0, (b, k))
+        hidden = self._hidden[:, : self._executed].mean(dim=1).unflatten(0, (b, k))
+        curvature = torch.stack(curvatures or [none], dim=1).unflatten(0, (b, k))
+        attention = torch.stack(self._attention).mean(dim=0) if self._attention else None
+        image_tokens = self._image_slices(len(images))
+        return [
+            TappedSample(
+                chunks=chunks[i],
+                hidden=hidden[i],
+                curvature=curvature[i].mean(),
+                attention=attention[i] if attention is not None else None,
+                image_tokens=image_tokens,
+            )
+            for i in range(b)
+        ]
 
     @contextmanager
     def _hooks(self) -> Iterator[None]:
@@ -181,12 +187,12 @@ class SmolVLATap:
 
     def _see_hidden(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if self._recording:
-            self._hidden = inputs[0]  # (K, C, H)
+            self._hidden = inputs[0]  # (B K, C, H)
 
     def _see_image(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
         self._image_length = output.shape[1]
 
-    def _image_slices(self, images: int, _language: int) -> tuple[slice, ...]:
+    def _image_slices(self, images: int) -> tuple[slice, ...]:
         special = self._model.add_image_special_tokens
         before, after = (2, 1) if special else (0, 0)
         stride = before + self._image_length + after
@@ -218,7 +224,7 @@ class SmolVLATap:
         return out.to(dtype)
 
     def _weights(self, q: Tensor, k: Tensor, mask: Tensor, n: int, length: int) -> Tensor:
-        """Attention probabilities (S,), mean over heads, executed tokens and samples."""
+        """Attention probabilities (b, S), mean over heads, executed tokens and samples."""
         b, heads, _, d = q.shape
         rows = (
             torch.arange(n // b, device=q.device)[:, None] * length
@@ -227,4 +233,4 @@ class SmolVLATap:
         grouped = q[:, :, rows].reshape(b, k.shape[1], -1, d)  # (b, kv heads, group * rows, D)
         logits = grouped @ k.transpose(2, 3) * d**-0.5
         logits = logits.view(b, heads, len(rows), -1).masked_fill(~mask[:, :, rows], -torch.inf)
-        return logits.softmax(dim=-1).mean(dim=(0, 1, 2))
+        return logits.softmax(dim=-1).mean(dim=(1, 2))

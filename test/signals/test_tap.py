@@ -31,7 +31,7 @@ def noise(loaded):
 
 
 def test_every_sample_equals_the_stock_sampler_for_the_same_noise(loaded, batch, noise):
-    sample = SmolVLATap(loaded.policy, 6).sample(batch, noise)
+    sample = SmolVLATap(loaded.policy, 6).sample(batch, noise[None])[0]
     for k in range(4):
         stock = loaded.policy.predict_action_chunk(dict(batch), noise=noise[k : k + 1])
         torch.testing.assert_close(sample.chunks[k], stock[0], atol=1e-4, rtol=1e-4)
@@ -39,7 +39,7 @@ def test_every_sample_equals_the_stock_sampler_for_the_same_noise(loaded, batch,
 
 def test_the_policy_is_as_before_afterwards(loaded, batch, noise):
     before = loaded.policy.predict_action_chunk(dict(batch), noise=noise[:1])
-    SmolVLATap(loaded.policy, 6).sample(batch, noise)
+    SmolVLATap(loaded.policy, 6).sample(batch, noise[None])[0]
     after = loaded.policy.predict_action_chunk(dict(batch), noise=noise[:1])
     torch.testing.assert_close(before, after, atol=0.0, rtol=0.0)
     assert "get_attention_interface" not in vars(loaded.policy.model.vlm_with_expert)
@@ -47,14 +47,16 @@ def test_the_policy_is_as_before_afterwards(loaded, batch, noise):
 
 def test_another_observation_is_not_answered_from_the_last_ones_memory(loaded, batch, noise):
     tap = SmolVLATap(loaded.policy, 6)
-    tap.sample(batch, noise)
+    tap.sample(batch, noise[None])[0]
     other = dict(batch) | {"observation.state": batch["observation.state"] + 1.0}
     stock = loaded.policy.predict_action_chunk(dict(other), noise=noise[:1])
-    torch.testing.assert_close(tap.sample(other, noise).chunks[:1], stock, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        tap.sample(other, noise[None])[0].chunks[:1], stock, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_attention_is_a_distribution_over_the_prefix(loaded, batch, noise):
-    sample = SmolVLATap(loaded.policy, 6).sample(batch, noise)
+    sample = SmolVLATap(loaded.policy, 6).sample(batch, noise[None])[0]
     assert sample.attention is not None
     assert float(sample.attention.sum()) == pytest.approx(1.0, abs=1e-5)
     assert [(s.start, s.stop) for s in sample.image_tokens] == [(0, 16), (16, 32), (32, 48)]
@@ -87,7 +89,7 @@ def test_attention_equals_the_probabilities_of_lerobots_eager_attention(
         logits = logits.masked_fill(~mask[:, None], -torch.inf)
         expected.append(logits.softmax(-1)[:, :, :6].mean(dim=(0, 1, 2)))
     monkeypatch.undo()
-    sample = SmolVLATap(loaded.policy, 6).sample(batch, noise[:1])
+    sample = SmolVLATap(loaded.policy, 6).sample(batch, noise[None, :1])[0]
     torch.testing.assert_close(
         sample.attention, torch.stack(expected).mean(0), atol=1e-5, rtol=1e-4
     )
@@ -96,7 +98,7 @@ def test_attention_equals_the_probabilities_of_lerobots_eager_attention(
 def test_hidden_state_is_what_the_head_projects(loaded, batch, noise):
     """The mean over all tokens of a linear head's input gives the mean of its output."""
     chunk = loaded.config.chunk_size
-    sample = SmolVLATap(loaded.policy, chunk).sample(batch, noise)
+    sample = SmolVLATap(loaded.policy, chunk).sample(batch, noise[None])[0]
     seen = []
     handle = loaded.policy.model.action_out_proj.register_forward_hook(
         lambda _m, _i, output: seen.append(output)
@@ -109,6 +111,6 @@ def test_hidden_state_is_what_the_head_projects(loaded, batch, noise):
 
 
 def test_curvature_is_not_negative_and_finite(loaded, batch, noise):
-    curvature = float(SmolVLATap(loaded.policy, 6).sample(batch, noise).curvature)
+    curvature = float(SmolVLATap(loaded.policy, 6).sample(batch, noise[None])[0].curvature)
     assert np.isfinite(curvature)
     assert curvature > 0
