@@ -13,7 +13,7 @@ CUBE_DISTANCE_M = 0.10
 """Least distance of the two cubes' centres: room for the fingers between them."""
 
 HAND_CLEARANCE_M = np.array([0.05, 0.125])
-"""The obstacle keeps this distance in x or in y from each cube, so that the hand fits beside it."""
+"""Distance in x or in y of the obstacle from each cube, so that the hand fits beside it."""
 
 STANDARD_LOW = np.array([0.40, -0.20])
 STANDARD_HIGH = np.array([0.60, 0.00])

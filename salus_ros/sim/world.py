@@ -195,12 +195,11 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         return self.fault.noisy_joints(self.arm.joint_positions, self._steps)
 
     def _info(self) -> Info:
-        return {
+        info: Info = {
             "task": self._task.instruction,
             "condition": self.condition,
             "fault": self.fault.name,
             "fault_step": self.fault.start_step,
-            "fault_strength": self.fault.strength,
             "joint_names": JOINT_NAMES,
             "joint_positions": self._joints(),
             "outcome": self.referee.outcome,
@@ -208,6 +207,9 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             "failure_step": self.referee.failure_step,
             "is_success": self.referee.outcome is Outcome.SUCCESS,
         }
+        if self.fault.start_step >= 0:
+            info["fault_strength"] = self.fault.strength
+        return info
 
 
 def make_renderer(model: mujoco.MjModel) -> mujoco.Renderer:

@@ -1,6 +1,7 @@
 """The built-in world: Gymnasium's contract, determinism, and errors that name what is wrong."""
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -10,6 +11,14 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import CAMERAS, MAX_EPISODE_STEPS
 from salus_ros.sim import ENV_ID
 from salus_ros.sim.arm import JOINT_NAMES
+from salus_ros.sim.conditions import (
+    CONDITIONS,
+    CUBE_DISTANCE_M,
+    CUBES,
+    HAND_CLEARANCE_M,
+    STANDARD_HIGH,
+    STANDARD_LOW,
+)
 from salus_ros.sim.faults import FAULTS
 from salus_ros.sim.world import TASKS, PickPlaceEnv
 
@@ -61,23 +70,77 @@ def test_another_seed_gives_another_episode(world):
     assert not np.array_equal(a["pixels"]["front"], b["pixels"]["front"])
 
 
-def test_every_camera_sees_the_cube(world):
+@pytest.mark.parametrize("cube", CUBES)
+def test_every_camera_sees_the_cubes(world, cube):
     world.reset(seed=0)
-    world.data.qpos[world._cube_qpos : world._cube_qpos + 3] = [0.5, -0.05, 0.022]
+    q = int(world.model.joint(cube).qposadr[0])
+    world.data.qpos[q : q + 3] = [0.5, -0.05, 0.022]
+    mujoco.mj_forward(world.model, world.data)
     with_cube = {name: world._image(name).astype(int) for name in CAMERAS}
-    world.data.qpos[world._cube_qpos + 2] = -0.4
-    import mujoco
-
+    world.data.qpos[q + 2] = -0.4
     mujoco.mj_forward(world.model, world.data)
     for name in CAMERAS:
         difference = np.abs(with_cube[name] - world._image(name).astype(int)).sum(axis=2)
         assert (difference > 60).sum() > 30, name
 
 
+def test_images_between_two_renderings_are_left_out_and_the_others_are_the_same(world):
+    sparse = PickPlaceEnv(render_every=3)
+    every, some = episode(world, 4, steps=8), episode(sparse, 4, steps=8)
+    sparse.close()
+    assert len(every) == len(some) == 9
+    for step, (a, b) in enumerate(zip(every, some, strict=True)):
+        np.testing.assert_array_equal(a["agent_pos"], b["agent_pos"])
+        assert list(b["pixels"]) == (list(CAMERAS) if step % 3 == 0 else [])
+        for name, image in b["pixels"].items():
+            np.testing.assert_array_equal(image, a["pixels"][name])
+
+
+def test_the_scene_does_not_tell_the_task():
+    scenes = {}
+    env = PickPlaceEnv()
+    for task in (TASKS[0], TASKS[2]):  # both move the red cube
+        observation, _ = env.reset(seed=5, options={"task": task})
+        scenes[task] = observation["pixels"]["front"]
+    env.close()
+    np.testing.assert_array_equal(*scenes.values())
+
+
+def test_the_seed_draws_every_task(blind):
+    drawn = [blind.reset(seed=seed)[1]["task"] for seed in range(60)]
+    for task in TASKS:
+        assert drawn.count(task) > 8
+
+
+def test_shifted_episodes_start_where_standard_ones_never_do(blind):
+    for seed in range(40):
+        blind.reset(seed=seed)
+        assert np.all(blind.object_position[:2] >= STANDARD_LOW)
+        assert np.all(blind.object_position[:2] <= STANDARD_HIGH)
+        blind.reset(seed=seed, options={"condition": "shifted"})
+        place = blind.object_position[:2]
+        assert np.any(place < STANDARD_LOW) or np.any(place > STANDARD_HIGH)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_there_is_room_for_the_hand(blind, condition):
+    for seed in range(40):
+        blind.reset(seed=seed, options={"condition": condition})
+        red, blue, obstacle = (
+            np.array(blind.data.body(name).xpos[:2]) for name in (*CUBES, "obstacle")
+        )
+        assert np.linalg.norm(red - blue) >= CUBE_DISTANCE_M - 1e-6
+        for cube in (red, blue):
+            assert np.any(np.abs(obstacle - cube) > HAND_CLEARANCE_M - 1e-6)
+
+
 def test_info_tells_what_a_policy_must_not_see(blind):
-    _, info = blind.reset(seed=0)
-    assert info["task"] == TASKS[0]
+    _, info = blind.reset(seed=0, options={"task": TASKS[1]})
+    assert info["task"] == TASKS[1]
+    assert info["condition"] == "standard"
     assert info["fault"] == FAULTS[0] == "none"
+    assert info["fault_step"] == -1
+    assert "fault_strength" not in info
     assert info["joint_names"] == JOINT_NAMES
     assert info["joint_positions"].shape == (9,)
     assert info["outcome"] is Outcome.UNKNOWN
@@ -96,7 +159,7 @@ def test_the_time_limit_truncates(blind):
     assert info["failure_step"] == MAX_EPISODE_STEPS
 
 
-@pytest.mark.parametrize("option", ["task", "fault"])
+@pytest.mark.parametrize("option", ["task", "fault", "condition"])
 def test_an_unknown_option_is_refused_with_what_is_known(blind, option):
     with pytest.raises(ConfigError, match=rf"unknown {option} 'juggle'; known: '"):
         blind.reset(seed=0, options={option: "juggle"})
