@@ -53,7 +53,7 @@ def measure(name: str, device: str, runs: int) -> dict[str, object]:
         loaded.policy.predict_action_chunk(dict(batch), noise=noise[:1])
 
     def with_signals(k: int) -> Callable[[], object]:
-        return lambda: computer(tap.sample(batch, noise[:k]), 0)
+        return lambda: computer(tap.sample(batch, noise[None, :k])[0], 0)
 
     variants = {"predict_action_chunk": stock}
     variants |= {f"K={k}": with_signals(k) for k in SAMPLES}  # type: ignore[dict-item]

@@ -247,6 +247,13 @@ def _replan(pairs: Sequence[tuple[SmolVLARunner, Observation]]) -> None:
         return
     first = pairs[0][0]
     loaded = first._loaded
+    for name in first.cameras:
+        shapes = sorted({given.images[name].shape for _, given in pairs})
+        if len(shapes) > 1:
+            raise ObservationError(
+                f"the images of '{name}' are {' and '.join(map(str, shapes))}; those that are "
+                "planned together must be of one size"
+            )
     batch = loaded.preprocess(
         {
             "observation.state": torch.from_numpy(

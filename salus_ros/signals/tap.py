@@ -174,6 +174,7 @@ class SmolVLATap:
         handles = [
             self._model.action_out_proj.register_forward_pre_hook(self._see_hidden),
             connector.register_forward_hook(self._see_image),
+            self._model.state_proj.register_forward_hook(self._project_alone),
         ]
         try:
             yield
@@ -191,6 +192,17 @@ class SmolVLATap:
 
     def _see_image(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
         self._image_length = output.shape[1]
+
+    @staticmethod
+    def _project_alone(module: nn.Linear, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+        """Project the state of each observation by itself, from a copy aligned as a batch of one.
+
+        It is the one product whose rows are observations rather than tokens. The kernel for a
+        single row sums in another order than those for several, so the batch would show in the
+        last bits of everything after it.
+        """
+        rows = inputs[0].split(1)
+        return torch.cat([F.linear(row.clone(), module.weight, module.bias) for row in rows])
 
     def _image_slices(self, images: int) -> tuple[slice, ...]:
         special = self._model.add_image_special_tokens

@@ -37,6 +37,28 @@ def test_every_sample_equals_the_stock_sampler_for_the_same_noise(loaded, batch,
         torch.testing.assert_close(sample.chunks[k], stock[0], atol=1e-4, rtol=1e-4)
 
 
+def test_every_observation_of_a_batch_equals_the_stock_sampler(loaded, observation, noise):
+    images, state = observation
+    given = {
+        f"observation.images.{name}": torch.stack(
+            [torch.from_numpy(np.roll(image, 40 * b, 1)).permute(2, 0, 1) for b in range(3)]
+        ).float()
+        / 255
+        for name, image in images.items()
+    }
+    given["observation.state"] = torch.from_numpy(np.stack([state, -state, state + 1]))
+    given["task"] = ["put the red cube in the bin", "lift", "stack the red cube on the blue cube"]
+    batch = loaded.preprocess(given)
+    assert not batch["observation.language.attention_mask"].all()  # of different length, padded
+    shape = (3, 2, *noise.shape[1:])
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    samples = SmolVLATap(loaded.policy, 6).sample(batch, noise)
+    for k in range(2):
+        stock = loaded.policy.predict_action_chunk(dict(batch), noise=noise[:, k])
+        chunks = torch.stack([sample.chunks[k] for sample in samples])
+        torch.testing.assert_close(chunks, stock, atol=1e-4, rtol=1e-4)
+
+
 def test_the_policy_is_as_before_afterwards(loaded, batch, noise):
     before = loaded.policy.predict_action_chunk(dict(batch), noise=noise[:1])
     SmolVLATap(loaded.policy, 6).sample(batch, noise[None])[0]
