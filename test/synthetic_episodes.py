@@ -35,11 +35,14 @@ def make_episode(
     valid = np.ones((length, 12), dtype=bool)
     valid[:, 11] = False  # no reference was fitted
     valid[:1, (3, 6, 8)] = False  # nothing to compare with yet
+    if seed % 3 == 2:
+        meta = {"fault": "slip", "fault_step": length // 2, "fault_strength": 0.125} | meta
     known = {
         "outcome": Outcome.FAILURE if failed else Outcome.SUCCESS,
         "failure_type": kind,
         "failure_step": length if failed else -1,
         "task": "put the cube on the plate",
+        "condition": "standard",
     }
     height, width = spec.image_size
     return Episode(

@@ -25,6 +25,10 @@ class EpisodeMeta:
             after the last recorded step); -1 when there was none or its moment is unknown.
         seed: Seed of the world; -1 when it had none, as on a real robot.
         fault: Fault that was injected, "none" without one.
+        condition: Condition that the world was drawn under; empty where there are none to name.
+        fault_step: Control step at which the fault starts, which an episode may not live to see;
+            -1 without a fault, or where its moment is unknown.
+        fault_strength: Strength of the fault in its own unit; NaN without one, or unknown.
         policy_id: Which policy acted.
         model_id: Which predictor wrote the live predictions; empty without one.
         rate_hz: Steps per second of episode time.
@@ -42,6 +46,9 @@ class EpisodeMeta:
     model_id: str = ""
     rate_hz: float = 30.0
     wall_time_s: float = math.nan
+    condition: str = ""
+    fault_step: int = -1
+    fault_strength: float = math.nan
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outcome", Outcome(self.outcome))
@@ -56,6 +63,16 @@ class EpisodeMeta:
             raise StoreError(
                 f"episode '{self.id}': failure step {self.failure_step} is not allowed with "
                 f"outcome '{self.outcome.name.lower()}'; use -1 where nothing failed"
+            )
+        if self.fault_step < -1 or (self.fault_step >= 0 and self.fault == "none"):
+            raise StoreError(
+                f"episode '{self.id}': fault step {self.fault_step} is not allowed with fault "
+                f"'{self.fault}'; use -1 where no fault was injected"
+            )
+        if self.fault == "none" and not math.isnan(self.fault_strength):
+            raise StoreError(
+                f"episode '{self.id}': fault strength {self.fault_strength} is not allowed "
+                "without a fault; use NaN"
             )
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise StoreError(f"episode '{self.id}': rate_hz {self.rate_hz} must be above 0")

@@ -78,7 +78,7 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> tuple[zarr.Group, StoreS
         raise StoreError(
             f"'{path}' has schema version {attributes.get('schema_version')!r}, this version of "
             f"SALUS reads {SCHEMA_VERSION}; it was written by salus_ros "
-            f"{attributes.get('salus_version')!r}, use that version"
+            f"{attributes.get('salus_version')!r}: use that version, or record it again"
         )
     with store_errors(path, "read the sizes of"):
         return group, StoreSpec.from_attributes(attributes)

@@ -21,7 +21,7 @@ from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FAILURE_TYPES, FailureType
 
 FORMAT = "salus-episodes"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 EPISODE_ENDS = "meta/episode_ends"
 CHUNK_BYTES = 128 * 1024
 """Size of a low-dimensional chunk: an append rewrites at most one, and few are read."""
@@ -183,6 +183,9 @@ META_ARRAYS: dict[str, ArrayLayout] = {
     "model_id": _column(_TEXT, ""),
     "rate_hz": _column(np.float64, np.nan),
     "wall_time_s": _column(np.float64, np.nan),
+    "condition": _column(_TEXT, ""),
+    "fault_step": _column(np.int32, -1),
+    "fault_strength": _column(np.float32, np.nan),
 }
 """Arrays under `meta/` beside `episode_ends`: one per field of `EpisodeMeta`, by its name."""
 

@@ -67,6 +67,9 @@ def test_no_steps_is_no_episode():
         ({"outcome": Outcome.FAILURE}, "a failure has a type"),
         ({"outcome": Outcome.SUCCESS, "failure_type": FailureType.DROP}, "a failure has a type"),
         ({"outcome": Outcome.SUCCESS, "failure_step": 3}, "use -1"),
+        ({"outcome": Outcome.UNKNOWN, "fault_step": 3}, "no fault"),
+        ({"outcome": Outcome.UNKNOWN, "fault": "slip", "fault_step": -2}, "fault step -2"),
+        ({"outcome": Outcome.UNKNOWN, "fault_strength": 0.1}, "without a fault; use NaN"),
         ({"outcome": Outcome.UNKNOWN, "rate_hz": 0.0}, "rate_hz"),
         ({"outcome": Outcome.UNKNOWN, "rate_hz": float("nan")}, "rate_hz"),
     ],
@@ -79,6 +82,11 @@ def test_an_outcome_that_contradicts_itself_is_refused(known, said):
 def test_a_failure_after_the_end_is_refused():
     with pytest.raises(StoreError, match="after its 30 steps"):
         make_episode(kind=FailureType.DROP, failure_step=31)
+
+
+def test_a_fault_may_start_after_the_end_or_at_an_unknown_moment():
+    assert make_episode(fault="slip", fault_step=99, fault_strength=0.1).meta.fault_step == 99
+    assert make_episode(fault="force").meta.fault_step == -1
 
 
 def test_only_a_known_ending_can_be_labelled():

@@ -104,9 +104,11 @@ def test_what_is_no_store_is_refused(tmp_path, name):
 
 
 def test_a_store_of_another_version_is_refused(path):
-    zarr.open_group(path, mode="r+").attrs["schema_version"] = 99
-    with pytest.raises(StoreError, match="schema version 99"):
-        StoreReader(path)
+    for other in (1, 99):
+        zarr.open_group(path, mode="r+").attrs["schema_version"] = other
+        for use in (StoreReader, EpisodeStore.open):
+            with pytest.raises(StoreError, match=f"schema version {other}.* or record it again"):
+                use(path)
 
 
 def damage_attributes(path):
