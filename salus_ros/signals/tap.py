@@ -93,6 +93,7 @@ class SmolVLATap:
         self._prefix_length = 0
         self._recording = False
         self._attention: list[Tensor] = []
+        self._bias: dict[int, Tensor] = {}  # of the mask, by the number of keys
         self._hidden = torch.empty(0)
         self._image_length = 0
 
@@ -114,6 +115,7 @@ class SmolVLATap:
         masks = batch["observation.language.attention_mask"]
         b, k = noise.shape[:2]
         with self._hooks():
+            self._embed_together(images)
             embeddings, pad, autoregressive = model.embed_prefix(
                 images, image_masks, tokens, masks, state=state
             )
@@ -169,7 +171,7 @@ class SmolVLATap:
 
     @contextmanager
     def _hooks(self) -> Iterator[None]:
-        self._attention = []
+        self._attention, self._bias = [], {}
         connector = self._vlm.get_vlm_model().connector
         handles = [
             self._model.action_out_proj.register_forward_pre_hook(self._see_hidden),
@@ -184,7 +186,14 @@ class SmolVLATap:
                 handle.remove()
             for memo in self._memos:
                 memo.switch(on=False)
-            self._vlm.__dict__.pop("get_attention_interface", None)
+            for name in ("get_attention_interface", "embed_image"):
+                self._vlm.__dict__.pop(name, None)
+
+    def _embed_together(self, images: list[Tensor]) -> None:
+        """Encode all cameras' images (B, 3, H, W) in one pass; `embed_prefix` asks one by one."""
+        if len({image.shape for image in images}) == 1:
+            parts = iter(self._vlm.embed_image(torch.cat(images)).split(len(images[0])))
+            self._vlm.embed_image = lambda _image: next(parts)
 
     def _see_hidden(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if self._recording:
@@ -226,16 +235,21 @@ class SmolVLATap:
         q = q.to(torch.float32).reshape(b, n // b * length, heads, head_dim).transpose(1, 2)
         k = k.to(torch.float32).transpose(1, 2)  # (b, kv heads, S, D)
         v = v.to(torch.float32).transpose(1, 2)
-        mask = mask.expand(n, length, source).reshape(b, 1, n // b * length, source)
+        if source not in self._bias:  # the same for every layer and denoising step
+            mask = mask.expand(n, length, source).reshape(b, 1, n // b * length, source)
+            self._bias[source] = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(
+                ~mask, -torch.inf
+            )
+        bias = self._bias[source]
         out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, enable_gqa=k.shape[1] != heads
+            q, k, v, attn_mask=bias, enable_gqa=k.shape[1] != heads
         )
         if self._recording and source == self._prefix_length:
-            self._attention.append(self._weights(q, k, mask, n, length))
+            self._attention.append(self._weights(q, k, bias, n, length))
         out = out.transpose(1, 2).reshape(n, length, heads * head_dim)
         return out.to(dtype)
 
-    def _weights(self, q: Tensor, k: Tensor, mask: Tensor, n: int, length: int) -> Tensor:
+    def _weights(self, q: Tensor, k: Tensor, bias: Tensor, n: int, length: int) -> Tensor:
         """Attention probabilities (b, S), mean over heads, executed tokens and samples."""
         b, heads, _, d = q.shape
         rows = (
@@ -244,5 +258,5 @@ class SmolVLATap:
         ).flatten()
         grouped = q[:, :, rows].reshape(b, k.shape[1], -1, d)  # (b, kv heads, group * rows, D)
         logits = grouped @ k.transpose(2, 3) * d**-0.5
-        logits = logits.view(b, heads, len(rows), -1).masked_fill(~mask[:, :, rows], -torch.inf)
+        logits = logits.view(b, heads, len(rows), -1) + bias[:, :, rows]
         return logits.softmax(dim=-1).mean(dim=(1, 2))
