@@ -165,9 +165,9 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _bytes_on_disc(folder: Path) -> int:
+def _bytes_on_disc(store: Path) -> int:
     total = 0
-    for file in folder.rglob("*"):
+    for file in [store] if store.is_file() else store.rglob("*"):
         with suppress(FileNotFoundError):  # a writer beside us replaces files
             total += file.stat().st_size if file.is_file() else 0
     return total

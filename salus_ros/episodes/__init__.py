@@ -1,4 +1,4 @@
-"""The episode store: whole episodes in one zarr group, readable while it grows."""
+"""The episode store: whole episodes in one zarr group, readable while it grows, or packed."""
 
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.layout import StoreSpec

@@ -1,6 +1,7 @@
 """Opening the zarr group of a store, with every zarr failure turned into a StoreError."""
 
 import errno
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.core.array_spec import ArrayConfigParams
+from zarr.storage import ZipStore
 
 from salus_ros.core.errors import SalusError, StoreError
 from salus_ros.episodes.layout import (
@@ -23,6 +25,9 @@ from salus_ros.episodes.layout import (
 )
 
 ZarrArray = zarr.Array[Any]
+
+PACKED_SUFFIX = ".zip"
+"""A store whose name ends so is one file, in full `.zarr.zip`; any other is a folder."""
 
 # Write every chunk, and refuse a chunk whose file is gone: by default zarr would hand out the
 # fill value, and lost frames would look like black ones.
@@ -53,20 +58,43 @@ def _damaged(path: Path, doing: str, error: Exception) -> str:
     )
 
 
-def open_group(path: Path, mode: Literal["r", "r+"]) -> tuple[zarr.Group, StoreSpec]:
-    """Open the root group of an existing store and read its sizes.
+def is_packed(path: Path) -> bool:
+    """Whether a store of this name is one packed file, which can only be read."""
+    return path.suffix == PACKED_SUFFIX
+
+
+def refuse_packed(path: Path) -> None:
+    """Refuse to write to a packed store.
 
     Raises:
-        StoreError: if there is no store, it is of another kind or version, or is damaged.
+        StoreError: if `path` is the name of one.
     """
-    if not (path / "zarr.json").is_file():
+    if is_packed(path):
+        raise StoreError(
+            f"'{path}' is the name of a packed store, which can only be read; record into a "
+            "folder, and join both with `salus pack`"
+        )
+
+
+def open_group(path: Path, mode: Literal["r", "r+"]) -> tuple[zarr.Group, StoreSpec]:
+    """Open the root group of an existing store, a folder or a packed file, and read its sizes.
+
+    Raises:
+        StoreError: if there is no store, it is of another kind or version, or is damaged, or a
+            packed one shall be written.
+    """
+    if is_packed(path):
+        place: Path | ZipStore = _open_packed(path, mode)
+    elif (path / "zarr.json").is_file():
+        place = path
+    else:
         found = "does not exist" if not path.exists() else "is not an episode store"
         raise StoreError(
             f"'{path}' {found}; give the folder that a recording wrote (it holds zarr.json, "
-            "data/ and meta/)"
+            "data/ and meta/), or a .zarr.zip of `salus pack`"
         )
     with store_errors(path, "open"):
-        group = zarr.open_group(path, mode=mode, use_consolidated=False)
+        group = zarr.open_group(place, mode=mode, use_consolidated=False)
         attributes = dict(group.attrs)
     if attributes.get("format") != FORMAT:
         raise StoreError(
@@ -82,6 +110,30 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> tuple[zarr.Group, StoreS
         )
     with store_errors(path, "read the sizes of"):
         return group, StoreSpec.from_attributes(attributes)
+
+
+def _open_packed(path: Path, mode: Literal["r", "r+"]) -> ZipStore:
+    if mode != "r":
+        refuse_packed(path)
+    if not path.is_file():
+        found = "does not exist" if not path.exists() else "is no file"
+        raise StoreError(f"'{path}' {found}; give a .zarr.zip that `salus pack` wrote")
+    try:
+        with store_errors(path, "open"), zipfile.ZipFile(path) as content:
+            whole = "zarr.json" in content.namelist()
+    except StoreError as error:
+        if not isinstance(error.__cause__, zipfile.BadZipFile):
+            raise
+        raise StoreError(
+            f"'{path}' is no whole zip file: it is corrupt, or was cut short when it was copied; "
+            "copy it again"
+        ) from error
+    if not whole:
+        raise StoreError(
+            f"'{path}' is a zip file but not an episode store: there is no zarr.json at its top; "
+            "give one that `salus pack` wrote"
+        )
+    return ZipStore(path, mode="r")
 
 
 def get_array(group: zarr.Group, name: str) -> ZarrArray:

@@ -84,17 +84,22 @@ class StoreSpec:
             shard_steps=int(attributes["shard_steps"]),
         )
 
+    def differences(self, other: "StoreSpec") -> list[tuple[str, Any, Any]]:
+        """Sizes that differ: name, ours and the other's."""
+        mine, theirs = self.to_attributes(), other.to_attributes()
+        # How many frames share a file is the store's own affair.
+        names = [name for name in mine if name != "shard_steps" and mine[name] != theirs[name]]
+        return [(name, mine[name], theirs[name]) for name in names]
+
     def check_same(self, other: "StoreSpec", path: object) -> None:
         """Refuse sizes that differ from those of the store at `path`.
 
         Raises:
             StoreError: naming every difference.
         """
-        mine, theirs = self.to_attributes(), other.to_attributes()
-        # How many frames share a file is the store's own affair.
-        different = [n for n in mine if n != "shard_steps" and mine[n] != theirs[n]]
+        different = self.differences(other)
         if different:
-            listed = "; ".join(f"{n}: store {mine[n]}, given {theirs[n]}" for n in different)
+            listed = "; ".join(f"{name}: store {a}, given {b}" for name, a, b in different)
             raise StoreError(
                 f"'{path}' holds episodes of another form ({listed}); record into a new folder"
             )

@@ -1,5 +1,6 @@
 """Reading an episode store, also while another process writes it."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ class StoreReader:
 
     What is committed when the reader is made, or at its last `refresh`, is what it shows;
     an episode that is being written stays out of sight. It never writes.
+
+    A store is a folder or one packed file (`.zarr.zip`). A reader may be used by several threads,
+    and by a process that was forked from the one that made it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -41,6 +45,7 @@ class StoreReader:
 
     def refresh(self) -> int:
         """Take in the episodes committed since; return their number in all."""
+        self._process = os.getpid()
         # The order matters: an episode is visible in `episode_ends` only after its rows are.
         self._group, _ = open_group(self.path, "r")
         with store_errors(self.path, "read"):
@@ -163,6 +168,10 @@ class StoreReader:
             )
 
     def _read(self, name: str, rows: slice) -> NDArray[Any]:
+        if self._process != os.getpid():
+            # After a fork the place in a packed file is shared with the parent, who moves it.
+            self._group, _ = open_group(self.path, "r")
+            self._process = os.getpid()
         return np.asarray(get_array(self._group, f"data/{name}")[rows])
 
     def _check_index(self, index: int) -> None:

@@ -20,6 +20,7 @@ from salus_ros.episodes.files import (
     expected_arrays,
     get_array,
     open_group,
+    refuse_packed,
     store_errors,
 )
 from salus_ros.episodes.layout import (
@@ -59,9 +60,11 @@ class EpisodeStore:
         """Create an empty store in a folder that does not exist yet, or is empty.
 
         Raises:
-            StoreError: if something is there already, or the folder cannot be written.
+            StoreError: if something is there already, the folder cannot be written, or the name
+                is that of a packed store.
         """
         path = Path(path)
+        refuse_packed(path)
         with store_errors(path, "create"):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = WriterLock(path)
@@ -85,9 +88,11 @@ class EpisodeStore:
             spec: If given, the sizes the store must have.
 
         Raises:
-            StoreError: if it is no store, is damaged, has other sizes, or has a writer already.
+            StoreError: if it is no store, is damaged, packed, has other sizes, or has a writer
+                already.
         """
         path = Path(path)
+        refuse_packed(path)
         open_group(path, "r")  # before a lock file appears beside something that is no store
         with store_errors(path, "lock"):
             lock = WriterLock(path)

@@ -14,6 +14,7 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.labels import before_failure, horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import EpisodeMeta
+from salus_ros.episodes.identity import CONTENT, content_key
 from salus_ros.episodes.reader import StoreReader
 
 
@@ -22,9 +23,8 @@ class EpisodeRecord:
     """Where a labelled episode comes from.
 
     Attributes:
-        key: Hash of what the policy saw, did and signalled. It survives a copy of the store, and
-            a repeated episode (same world, same seed) has the same key.
-        store: Folder of its store.
+        key: Its `content_key`; a repeated episode (same world, same seed) has the same.
+        store: Its store.
         index: Index in that store.
         meta: What is known about it as a whole.
         length: Number of steps.
@@ -116,7 +116,7 @@ def load_samples(
                 f"'{reader.path}' has the signals {list(reader.spec.signals)}, "
                 f"'{readers[0].path}' has {list(spec.signals)}; train on stores of one kind"
             )
-        arrays = reader.to_numpy(("state", "action", "signals", "signals_valid"))
+        arrays = reader.to_numpy(CONTENT)
         for index, meta in enumerate(reader.episodes()):
             if not meta.labelled:
                 unlabelled += 1
@@ -132,7 +132,7 @@ def load_samples(
             )
             parts["before"].append(before_failure(length, meta.failure_step))
             parts["episode"].append(np.full(length, len(records), dtype=np.int64))
-            records.append(EpisodeRecord(_key(one), str(reader.path), index, meta, length))
+            records.append(EpisodeRecord(content_key(one), str(reader.path), index, meta, length))
     if not records:
         raise ConfigError(
             f"no labelled episode in {[str(path) for path in stores]} ({unlabelled} without a "
@@ -151,11 +151,3 @@ def load_samples(
         horizons_s=horizons,
         failure_types=types,
     )
-
-
-def _key(arrays: dict[str, NDArray[np.generic]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + repr(arrays[name].shape).encode())
-        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return digest.hexdigest()[:16]
