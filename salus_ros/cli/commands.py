@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from salus_ros import __version__
+from salus_ros.cli.pack import pack
 from salus_ros.cli.policy import policy_app
 from salus_ros.core.errors import ConfigError, SalusError
 from salus_ros.prediction.config import TrainingConfig
@@ -34,9 +35,13 @@ app = typer.Typer(
 out_console = Console()
 err_console = Console(stderr=True)
 app.add_typer(policy_app, name="policy")
+app.command(
+    epilog="Example: [bold]salus pack runs/a.zarr runs/b.zarr --out runs/ab.zarr.zip[/]\n\n"
+    "Plain zarr reads the file too; images are kept without loss."
+)(pack)
 
 DEFAULTS = TrainingConfig()
-Store = Annotated[Path, typer.Argument(help="Folder of an episode store.", show_default=False)]
+Store = Annotated[Path, typer.Argument(help="Episode store.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")]
 

@@ -160,13 +160,7 @@ def pack(
             episode cannot be read or the file not be written.
     """
     out = Path(out)
-    if not is_packed(out):
-        raise StoreError(
-            f"'{out}' is no name for a packed store: it must end in '{PACKED_SUFFIX}', as in "
-            f"'{out.with_suffix('.zarr' + PACKED_SUFFIX)}'"
-        )
-    if out.is_dir() or (out.exists() and not force):
-        raise StoreError(f"'{out}' exists already; give another name, or --force to replace it")
+    check_target(out, force=force)
     part = out.with_name(out.name + ".partial")
     with store_errors(out, "write"):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -176,6 +170,21 @@ def pack(
         finally:
             part.unlink(missing_ok=True)
     return Packed(out, len(selection), steps, out.stat().st_size, _array_bytes(out))
+
+
+def check_target(out: Path, *, force: bool = False) -> None:
+    """Refuse a place that `pack` cannot write to.
+
+    Raises:
+        StoreError: if the name is not one of a packed store, or the file exists already.
+    """
+    if not is_packed(out):
+        raise StoreError(
+            f"'{out}' is no name for a packed store: it must end in '{PACKED_SUFFIX}', as in "
+            f"'{out.with_suffix('.zarr' + PACKED_SUFFIX)}'"
+        )
+    if out.is_dir() or (out.exists() and not force):
+        raise StoreError(f"'{out}' exists already; give another name, or --force to replace it")
 
 
 def _write(selection: Selection, part: Path, on_episode: Callable[[int], None] | None) -> int:

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import multiprocessing
 import os
 import shutil
@@ -11,6 +12,7 @@ import pytest
 import zarr
 from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
 
+from salus_ros.cli import main
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
@@ -261,3 +263,30 @@ def test_threads_and_forked_processes_read_beside_each_other(stores, packed_file
     child.join(60)
     assert child.exitcode == 0
     assert not errors
+
+
+def test_the_verb_packs_and_every_verb_reads_it(stores, tmp_path, monkeypatch, capsys):
+    def salus(*arguments):
+        monkeypatch.setattr("sys.argv", ["salus", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            main()
+        return done.value.code or 0, *capsys.readouterr()
+
+    path = tmp_path / "a.zarr.zip"
+    arguments = ("pack", *stores, "--out", path, "--no-images", "--episodes", 5)
+    code, out, _ = salus(*arguments, "--json")
+    said = json.loads(out)
+    assert (code, said["episodes"], said["repeated_episodes_left_out"]) == (0, 5, 0)
+    assert said["bytes_per_step"]["data/embedding"] > 0
+    code, out, _ = salus("info", path, "--json")
+    described = json.loads(out)
+    assert (code, described["episodes"], described["spec"]["cameras"]) == (0, 5, [])
+    assert described["megabytes"] == said["megabytes"] > 0
+
+    code, _, err = salus(*arguments)
+    assert code == 2
+    assert "exists already" in err
+    code, out, _ = salus("pack", stores[0], path, "--out", path, "--no-images", "--force")
+    assert code == 0
+    assert "repeated, left out" in out
+    assert len(StoreReader(path)) == 5
