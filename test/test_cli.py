@@ -1,3 +1,4 @@
+import base64
 import dataclasses
 import json
 import re
@@ -165,10 +166,12 @@ def test_report_draws_the_episode_and_the_curves(salus, model, tmp_path):
     assert code == 0
     page = Path(out.split("open ")[1].strip())
     html = page.read_text()
-    assert "Episode 0 of 2" in html  # the one that failed
-    for image in re.findall(r'src="([^"]+)"', html):
-        assert (page.parent / image).read_bytes()[:4] == b"\x89PNG"
-    assert html.count("<img") == 2
+    assert "Episode 0 of 2, step by step" in html  # the one that failed
+    assert "Training of model" in html
+    for name in ("episode.png", "frames.png", "learning_curves.png"):
+        image = (page.parent / name).read_bytes()
+        assert image[:4] == b"\x89PNG"
+        assert base64.b64encode(image).decode() in html
 
 
 @pytest.mark.parametrize("kind", [FailureType.NONE, FailureType.TIMEOUT])
@@ -176,7 +179,16 @@ def test_report_of_an_episode_without_images_or_model(salus, tmp_path, kind):
     path = make_store(tmp_path / "a.zarr", [kind])
     code, _, _ = salus("report", path, "--episode", 0, "--out", tmp_path / "report")
     assert code == 0
-    assert (tmp_path / "report" / "index.html").read_text().count("<img") == 1
+    assert "Episode 0 of 1, step by step" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_report_of_two_stores_as_json(salus, store, tmp_path):
+    other = make_store(tmp_path / "b.zarr", KINDS)
+    code, out, err = salus("report", store, other, "--out", tmp_path / "report", "--json")
+    numbers = json.loads(out)
+    assert (code, err) == (0, "")
+    assert [part["episodes"] for part in numbers["overview"]["stores"]] == [16, 4]
+    assert numbers == json.loads((tmp_path / "report" / "report.json").read_text())
 
 
 def error_line(result):
@@ -202,7 +214,7 @@ def test_errors_are_one_line_and_exit_code_2(salus, store, model, tmp_path):
     assert "cannot read" in error_line(salus("evaluate", tmp_path / "absent.pt", store))
     report = ("--out", tmp_path / "r")
     assert "no episode 99" in error_line(salus("report", store, *report, "--episode", 99))
-    assert "no episode yet" in error_line(salus("report", tmp_path / "empty.zarr", *report))
+    assert "each once" in error_line(salus("report", store, store, *report))
 
 
 def test_wrong_use_is_explained_by_the_parser(salus):

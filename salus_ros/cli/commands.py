@@ -192,23 +192,40 @@ def evaluate(
 
 
 @app.command(
-    epilog="Example: [bold]salus report runs/a.zarr --episode 3 --model runs/mlp --out report[/]"
+    epilog="Example: [bold]salus report runs/a.zarr runs/b.zarr --out report[/]\n\n"
+    "index.html needs no other file; the figures and report.json lie beside it."
 )
 def report(
-    store: Store,
-    out: Annotated[Path, typer.Option(help="Folder for the figures and index.html.")],
+    stores: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA...", help="Episode stores, shown together.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for index.html and the figures.")] = Path(
+        "report"
+    ),
     episode: Annotated[
         int | None,
-        typer.Option(help="Index of the episode; the last one that failed, if not given."),
+        typer.Option(
+            help="Episode of the first store to show step by step; the last that failed, if not "
+            "given."
+        ),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of a trained predictor: adds its risk and curves.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Draw an episode (camera frames, risk, signals, failure) and the learning curves."""
+    """Describe recorded episodes on one page: how they end, the signals, what is missing."""
     from salus_ros.cli.report import write_report
+    from salus_ros.cli.report.page import NUMBERS_NAME
 
-    out_console.print(f"open {write_report(store, out, episode, model)}", soft_wrap=True)
+    page = write_report(stores, out, episode, model)
+    if as_json:
+        sys.stdout.write((page.parent / NUMBERS_NAME).read_text())
+        return
+    out_console.print(f"open {page}", soft_wrap=True)
 
 
 @app.command(epilog="Example: [bold]salus doctor --store runs/a.zarr[/]")

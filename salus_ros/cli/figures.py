@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from salus_ros.cli.colours import ENDING_COLOURS, FAILURE_COLOUR
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.core.schema import HORIZONS_S, SIGNALS, SignalKind
+from salus_ros.core.schema import HORIZONS_S, SIGNAL_NAMES, SIGNALS
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.prediction.predictor import Prediction, Predictor
 
-FAILURE_COLOUR = "#c62828"
 RISK_COLOUR = "#1a1a2e"
 LINE_COLOURS = ("#1f6fb4", "#e08214", "#2a9d62", "#8e5ea2")
 FRAMES = 8
@@ -26,7 +26,12 @@ FRAME_GAP = 0.06
 """Share of a frame's slot that is left free beside it."""
 
 
-def save_episode_figure(path: Path, episode: Episode, predictor: Predictor | None = None) -> None:
+def save_episode_figure(
+    path: Path,
+    episode: Episode,
+    predictor: Predictor | None = None,
+    signal_names: Sequence[str] = SIGNAL_NAMES,
+) -> None:
     """Draw camera frames above the risk and the signals of one episode, on one time axis.
 
     The moment of failure is marked through all of it, with the longest horizon before it. The
@@ -37,7 +42,9 @@ def save_episode_figure(path: Path, episode: Episode, predictor: Predictor | Non
         path: PNG file to write.
         episode: The episode; without images the frames are left out.
         predictor: Adds its risk and the probability of each type.
+        signal_names: Names of the columns of its signals.
     """
+    kinds = _columns_by_kind(signal_names)
     step_s = 1.0 / episode.meta.rate_hz
     times = np.arange(len(episode), dtype=np.float64) * step_s
     prediction = None
@@ -45,7 +52,7 @@ def save_episode_figure(path: Path, episode: Episode, predictor: Predictor | Non
         prediction = predictor.predict(episode.signals, episode.signals_valid)
     slot_in = 0.9 * WIDTH_IN / FRAMES
     heights = [slot_in * (1 - FRAME_GAP)] * len(episode.images)
-    heights += [1.9] + ([1.5] if prediction is not None else []) + [1.5] * len(SignalKind)
+    heights += [1.9] + ([1.5] if prediction is not None else []) + [1.5] * len(kinds)
     figure = Figure(figsize=(WIDTH_IN, sum(heights) + 0.25 * len(heights) + 0.6))
     figure.set_layout_engine("constrained", hspace=0.01)
     axes: list[Axes] = list(
@@ -62,8 +69,8 @@ def save_episode_figure(path: Path, episode: Episode, predictor: Predictor | Non
     _draw_risk(axes.pop(0), times, episode, prediction, predictor)
     if prediction is not None and predictor is not None:
         _draw_types(axes.pop(0), times, prediction, predictor)
-    for kind in SignalKind:
-        _draw_signals(axes.pop(0), times, episode, kind, predictor)
+    for kind, columns in kinds.items():
+        _draw_signals(axes.pop(0), times, episode, kind, columns, predictor)
     horizon_s = predictor.horizons_s[-1] if predictor is not None else HORIZONS_S[-1]
     before_label = f"last {horizon_s:g} s before the failure"
     for axis in plots:
@@ -198,11 +205,10 @@ def _draw_risk(
 def _draw_types(
     axis: Axes, times: NDArray[np.float64], prediction: Prediction, predictor: Predictor
 ) -> None:
-    for column, (kind, colour) in enumerate(
-        zip(predictor.failure_types, LINE_COLOURS * 3, strict=False)
-    ):
+    for column, kind in enumerate(predictor.failure_types):
         assert kind != FailureType.NONE
         values = prediction.probability[:, -1, column]
+        colour = ENDING_COLOURS[kind.label]
         axis.plot(times, values, color=colour, linewidth=1.1, label=kind.label)
     axis.set_ylim(-0.02, 1.25)
     axis.set_ylabel(f"by type,\nwithin {predictor.horizons_s[-1]:g} s", fontsize=9)
@@ -212,10 +218,11 @@ def _draw_signals(
     axis: Axes,
     times: NDArray[np.float64],
     episode: Episode,
-    kind: SignalKind,
+    kind: str,
+    columns: Mapping[str, int],
     predictor: Predictor | None,
 ) -> None:
-    """Four signals on one scale: standard deviations of the training split, or of the episode."""
+    """Signals of a kind in standard deviations of the training split, or of the episode."""
     values = episode.signals.astype(np.float64)
     if predictor is not None:
         statistics = predictor.checkpoint.normalisation
@@ -226,15 +233,23 @@ def _draw_signals(
         centred = values - np.nansum(values, axis=0) / counts
         std = np.sqrt(np.nansum(centred**2, axis=0) / counts)
         values = centred / np.where(std > 0, std, np.nan)
-    columns = [column for column, spec in enumerate(SIGNALS) if spec.kind == kind]
-    for column, colour in zip(columns, LINE_COLOURS, strict=True):
-        name = SIGNALS[column].name
+    for place, (name, column) in enumerate(columns.items()):
+        colour = LINE_COLOURS[place % len(LINE_COLOURS)]
         if not np.isfinite(values[:, column]).any():
             name += " (none)"
         axis.plot(times, values[:, column], color=colour, linewidth=1.0, label=name)
-    low, high = _limits(values[:, columns])
+    low, high = _limits(values[:, list(columns.values())])
     axis.set_ylim(low, high + 0.3 * (high - low))  # room for the legend
-    axis.set_ylabel(f"{kind.value}\nin std", fontsize=9)
+    axis.set_ylabel(f"{kind}\nin std", fontsize=9)
+
+
+def _columns_by_kind(names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Columns of the signals of each kind by name; those of none we know are "other"."""
+    kinds = {spec.name: spec.kind.value for spec in SIGNALS}
+    found: dict[str, dict[str, int]] = {}
+    for column, name in enumerate(names):
+        found.setdefault(kinds.get(name, "other"), {})[name] = column
+    return found
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,0 +1,365 @@
+"""Sections of the page: each draws its figures into a folder and returns its HTML."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from salus_ros.cli.report import figures, markup, signal_figures
+from salus_ros.cli.report.counts import NO_FAULT, fault_delays
+from salus_ros.cli.report.figures import shown
+from salus_ros.cli.report.filmstrip import Strip
+from salus_ros.cli.report.recordings import ENDINGS, FAILED, SUCCESS, UNLABELLED, Recordings
+from salus_ros.cli.report.signals import (
+    ALL,
+    BIN_S,
+    LAST_S,
+    NO_TIMEOUT,
+    WAY_S,
+    Values,
+)
+from salus_ros.core.statistics import CONFIDENCE, LEAST_EPISODES, REPLICATES
+
+LEVEL = f"{100 * CONFIDENCE:.0f} %"
+
+Numbers = Mapping[str, Any]
+
+
+def head(overview: Numbers) -> list[str]:
+    """Figures at a glance, and a line on where they come from."""
+    success, hours = overview["success"], overview["hours"]
+    rate = markup.percent(success["share"])
+    tiles = {
+        "episodes": f"{overview['episodes']:,}",
+        "steps": f"{overview['steps']:,}",
+        "of simulated time": f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min",
+        f"success, {LEVEL} interval {markup.interval(success) or '-'}": rate,
+    }
+    if overview["unlabelled"]:
+        tiles["unlabelled, in no share"] = f"{overview['unlabelled']:,}"
+    rows = [
+        (name, ", ".join(f"{shown(value)} ({n})" for value, n in overview[name].items()))
+        for name in ("policies", "conditions", "tasks", "faults")
+    ]
+    return [markup.tiles(tiles), markup.table((), rows)]
+
+
+def outcomes(groups: Numbers, out: Path) -> str:
+    """Endings by task, fault, condition and policy."""
+    if not groups["all"][0]["episodes"]:
+        return markup.note("There is no episode yet.")
+    file = out / "outcomes.png"
+    figures.save_outcomes(file, groups)
+    header = ("", "episodes", *(markup.dot(ending) for ending in ENDINGS), UNLABELLED)
+    rows: list[tuple[Any, ...]] = []
+    for name, members in groups.items():
+        if name != "all":
+            rows.append((f"by {name}",))
+        rows += [
+            (
+                markup.Markup(f"<b>{markup.escape(shown(member['name']))}</b>"),
+                member["episodes"],
+                *(markup.share_cell(member["endings"][ending]) for ending in ENDINGS),
+                member["unlabelled"],
+            )
+            for member in members
+        ]
+    return markup.join(
+        markup.note(
+            "Each bar is one group of episodes, the number in a segment how many ended that way, "
+            f"the dark line the {LEVEL} Wilson interval of the success rate. On the "
+            "right: how many episodes have a known outcome."
+        ),
+        markup.image(file, "Shares of outcomes by group"),
+        markup.table(header, rows),
+    )
+
+
+def frames(strips: Sequence[Strip], out: Path) -> str:
+    """Frames of one episode of each ending."""
+    if not strips:
+        return markup.note("No episode with a known outcome has images.")
+    file = out / "frames.png"
+    figures.save_filmstrips(file, strips)
+    rows = [
+        (
+            markup.dot(s.ending), s.task, f"fault: {shown(s.fault)}", f"camera {s.camera}",
+            f"episode {s.index} of {s.store}",
+        )
+        for s in strips
+    ]  # fmt: skip
+    absent = [ending for ending in ENDINGS if ending not in {s.ending for s in strips}]
+    return markup.join(
+        markup.note(
+            "Of each ending, the episode of median length among those with images; from the start "
+            "to the failure (framed) or the end.",
+            f"Without such an episode: {', '.join(absent)}." if absent else None,
+        ),
+        markup.image(file, "Frames of one episode per ending"),
+        markup.table((), rows),
+    )
+
+
+def lengths(numbers: Numbers, recordings: Recordings, out: Path) -> str:
+    """How long episodes lasted."""
+    if not len(recordings):
+        return markup.note("There is no episode yet.")
+    file = out / "lengths.png"
+    figures.save_lengths(file, recordings)
+    rows = [
+        (
+            markup.dot(ending), found["steps"]["values"], found["steps"]["min"],
+            found["steps"]["p05"], found["steps"]["p50"], found["steps"]["p95"],
+            found["steps"]["max"], found["seconds"]["p50"],
+        )
+        for ending, found in numbers.items()
+        if found["steps"]["values"] or ending != UNLABELLED
+    ]  # fmt: skip
+    header = (
+        "steps", "episodes", "shortest", "5 %", "median", "95 %", "longest", "median in s",
+    )  # fmt: skip
+    return markup.join(
+        markup.image(file, "Histogram of episode lengths by ending"), markup.table(header, rows)
+    )
+
+
+def failure_times(numbers: Numbers, recordings: Recordings, out: Path) -> str:
+    """When in the episode each type of failure happened."""
+    rows = [
+        (
+            markup.dot(kind), found["episodes"], found["moment_unknown"],
+            found["seconds"]["p05"], found["seconds"]["p25"], found["seconds"]["p50"],
+            found["seconds"]["p75"], found["seconds"]["p95"],
+        )
+        for kind, found in numbers.items()
+    ]  # fmt: skip
+    header = ("s", "failures", "moment unknown", "5 %", "25 %", "median", "75 %", "95 %")
+    if not np.isfinite(recordings.failure_s()).any():
+        return markup.join(
+            markup.note("No failure has a known moment."), markup.table(header, rows)
+        )
+    file = out / "failure_times.png"
+    figures.save_failure_times(file, recordings)
+    return markup.join(
+        markup.note("One tick below the histogram per episode."),
+        markup.image(file, "When each type of failure happens"),
+        markup.table(header, rows),
+    )
+
+
+def faults(numbers: Sequence[Numbers], recordings: Recordings, out: Path) -> str:
+    """What followed the injected faults."""
+    injected = [found for found in numbers if found["fault"] != NO_FAULT]
+    if not injected:
+        return markup.note("No fault was injected in any of these episodes.")
+    delays = fault_delays(recordings)
+    file = out / "fault_delays.png"
+    if delays:
+        figures.save_fault_delays(file, delays)
+    header = (
+        "fault", "episodes", "failed after it", *(markup.dot(kind) for kind in FAILED),
+        "delay in s", "failed before", "over before", "no moment",
+    )  # fmt: skip
+    rows = [
+        (
+            markup.Markup(f"<b>{markup.escape(shown(found['fault']))}</b>"),
+            found["episodes"],
+            markup.share_cell(found["failed_after"]),
+            *found["types_after"].values(),
+            _delay(found["delay_s"]),
+            *(
+                None if found["fault"] == NO_FAULT else found[key]
+                for key in ("failed_before", "over_before", "without_moment")
+            ),
+        )
+        for found in numbers
+    ]
+    return markup.join(
+        markup.note(
+            "“Failed after it”: failures at the step of the fault or later, among the episodes "
+            "with a known outcome that were still going when the fault came; in the row without "
+            "a fault, all failures. Delay: median and quartiles. The difference between the rows, "
+            "not a row alone, is what a fault does."
+        ),
+        markup.image(file, "Delay from fault to failure")
+        if delays
+        else markup.note("No failure followed a fault at a known moment."),
+        markup.table(header, rows),
+    )
+
+
+def signals(
+    numbers: Sequence[Numbers], clock: Numbers, values: Sequence[Values], out: Path
+) -> str:
+    """Distribution of each signal, and what it alone tells beside the clock."""
+    shapes, areas = out / "signals.png", out / "aurocs.png"
+    signal_figures.save_distributions(shapes, values, numbers)
+    known = any(found["auroc"][ALL]["auroc"] is not None for found in numbers)
+    if known:
+        signal_figures.save_aurocs(areas, [*numbers, clock])
+    kinds = (ALL, NO_TIMEOUT, *FAILED)
+    auroc_rows = [
+        (found["name"], *(_auroc_cell(found["auroc"][kind]) for kind in kinds),
+         found["auroc"][ALL]["success_values"])
+        for found in (*numbers, clock)
+    ]  # fmt: skip
+    quantile_rows = [
+        (
+            f"{found['name']}, {label}", part["values"], part["episodes"], part["p05"],
+            part["p25"], part["p50"], part["p75"], part["p95"],
+        )
+        for found in numbers
+        for label, part in (
+            (signal_figures.GROUP_LABELS[group], part)
+            for group, part in found["distributions"].items()
+        )
+    ]  # fmt: skip
+    return markup.join(
+        markup.note(
+            "Only values that were computed at their step and are valid count. Filled: density "
+            "between the 0.5th and 99.5th percentile, each to its own height; bar: 5 to 95 %, "
+            "25 to 75 % and median. A strongly skewed positive signal has a logarithmic axis."
+        ),
+        markup.image(shapes, "Distribution of each signal"),
+        "<h3>What one signal alone tells</h3>",
+        markup.note(
+            f"Values of the last {LAST_S:g} s before a failure against all values of successful "
+            "episodes; in the table with the number of values and of failed episodes. Lines: "
+            f"{LEVEL} intervals from {REPLICATES} resamples of whole episodes. The clock is no "
+            "signal: it shows how much the time since the start alone tells, and a signal that "
+            "follows the task's phase tells that much without knowing of any failure."
+        ),
+        markup.image(areas, "AUROC of each signal")
+        if known
+        else markup.note("It takes successes and failures with a known moment, with values."),
+        markup.table(("AUROC", *kinds, "values of successes"), auroc_rows),
+        markup.details(
+            "All quantiles",
+            markup.table(
+                ("signal", "values", "episodes", "5 %", "25 %", "median", "75 %", "95 %"),
+                quantile_rows,
+            ),
+        ),
+    )
+
+
+def way(ways: Sequence[Numbers], values: Sequence[Values], out: Path) -> str:
+    """Each signal in the seconds before each type of failure."""
+    kinds = [kind for kind in FAILED if any(found[kind]["failures"] for found in ways)]
+    if not kinds:
+        return markup.note("There is no failure with a known moment and values before it.")
+    file = out / "before_failure.png"
+    signal_figures.save_ways(file, values, ways)
+    matched = [
+        f"{kind} {markup.percent(max(found[kind]['matched'] or 0.0 for found in ways))}"
+        for kind in kinds
+    ]
+    return markup.join(
+        markup.note(
+            f"Solid: median and quartiles in the {WAY_S:g} s before a failure, in points of "
+            f"{BIN_S:g} s. Dashed green: successful episodes at the same time since their start, "
+            "so that what merely belongs to the phase of the task shows in both; left out where "
+            f"fewer than {LEAST_EPISODES} lasted that long. Share of the points that have such "
+            f"successes: {', '.join(matched)}. In brackets: failures."
+        ),
+        markup.image(file, "Signals on the way into a failure"),
+    )
+
+
+def missing(numbers: Numbers) -> str:
+    """What is not there."""
+    if not numbers["steps"]:
+        return markup.note("There is no step yet.")
+    arrays: list[tuple[Any, ...]] = [
+        (part["name"], _missing(part["missing"]), _missing(part["partly_missing"]),
+         ", ".join(part["not_in"]))
+        for part in numbers["arrays"]
+    ]  # fmt: skip
+    arrays += [
+        (f"images of {part['name']}", _missing(part["missing"]), None, ", ".join(part["not_in"]))
+        for part in numbers["cameras"]
+    ]
+    if not numbers["cameras"]:
+        arrays.append(("images", markup.bad("not recorded"), None, None))
+    streams = [
+        (part["name"], _missing(part["missing"]), markup.percent(part["late"]["share"]),
+         part["age_ms"]["p50"], part["age_ms"]["p95"], part["age_ms"]["max"])
+        for part in numbers["streams"]
+    ]  # fmt: skip
+    signal_rows = [
+        (
+            part["name"],
+            markup.bad("never valid")
+            if not part["valid"]["count"]
+            else markup.percent(part["valid"]["share"]),
+            markup.percent(part["fresh_and_valid"]["share"]),
+            part["fresh_and_valid"]["count"],
+            part["episodes_with"],
+        )
+        for part in numbers["signals"]
+    ]
+    gaps = numbers["gaps"]
+    return markup.join(
+        markup.note(
+            "Share of all steps; a store that lacks an array counts as missing there. What was "
+            "not there is stored as NaN or as not valid, and never enters a figure as a zero."
+        ),
+        markup.table(("array", "no value", "part of the row", "not recorded in"), arrays),
+        "<h3>Signals</h3>",
+        markup.note(
+            f"Computed at {markup.percent(numbers['fresh_share']['share'])} of the steps, held at "
+            "the others."
+        ),
+        markup.table(
+            ("signal", "valid", "computed and valid", "values", "episodes with a value"),
+            signal_rows,
+        ),
+        "<h3>Age of the samples used</h3>",
+        markup.table(
+            ("ms", "no sample", "older than a period", "median", "95 %", "oldest"), streams
+        )
+        if streams
+        else markup.note("These stores have no streams."),
+        markup.note(
+            f"Steps further apart than {gaps['longer_than_periods']:g} control periods: "
+            f"{gaps['gaps']}, in {gaps['episodes']} episodes."
+        ),
+        "<h3>Episodes</h3>",
+        markup.table(("", "episodes"), list(numbers["episodes"].items())),
+    )
+
+
+def stores(overview: Numbers) -> str:
+    """The stores the episodes come from."""
+    rows = [
+        (
+            part["path"], part["episodes"], part["steps"], markup.share_cell(part["success"]),
+            ", ".join(shown(name) for name in part["conditions"]),
+            ", ".join(part["cameras"]) or "none", part["embedding_dim"],
+        )
+        for part in overview["stores"]
+    ]  # fmt: skip
+    header = ("store", "episodes", "steps", SUCCESS, "conditions", "cameras", "embedding")
+    return markup.table(header, rows)
+
+
+def _auroc_cell(found: Numbers) -> markup.Markup:
+    if found["auroc"] is None:
+        return markup.Markup("-")
+    ends = "" if found["low"] is None else f"{found['low']:.2f} to {found['high']:.2f}"
+    return markup.below(
+        f"{found['auroc']:.2f}", ends, f"{found['values']} of {found['episodes']} ep."
+    )
+
+
+def _missing(found: Numbers) -> str:
+    text = markup.percent(found["share"])
+    return markup.bad(text) if found["share"] == 1.0 else markup.Markup(text)
+
+
+def _delay(found: Numbers) -> markup.Markup:
+    """Median, and quartiles below it."""
+    if found["p50"] is None:
+        return markup.Markup("-")
+    return markup.below(f"{found['p50']:.2f}", f"{found['p25']:.2f} to {found['p75']:.2f}")
