@@ -91,6 +91,7 @@ def test_info_as_json_and_as_tables(salus, store):
     assert summary["outcomes"] == {"unknown": 0, "success": 4, "failure": 12}
     assert summary["signals_valid"]["latent_ood"] == 0.0
     assert summary["age_ms"]["state"]["p50"] is None  # nothing was measured
+    assert summary["conditions"] == {"standard": 16}
     code, out, _ = salus("info", store)
     assert code == 0
     assert "latent_ood" in out

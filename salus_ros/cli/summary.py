@@ -44,6 +44,7 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
         "length": _quantiles(table["length"]),
         "tasks": _counts(table["task"]),
         "faults": _counts(table["fault"]),
+        "conditions": _counts(table["condition"]),
         "policies": _counts(table["policy_id"]),
         "models": _counts(name for name in table["model_id"] if name),
         "signals_valid": {
@@ -73,7 +74,8 @@ def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     overview.add_row(
         "embedding", f"{spec['embedding_dim']} values" if spec["embedding_dim"] else "none"
     )
-    for title, key in (("task", "tasks"), ("fault", "faults"), ("policy", "policies")):
+    rows = {"task": "tasks", "fault": "faults", "condition": "conditions", "policy": "policies"}
+    for title, key in rows.items():
         overview.add_row(title, _listed(summary[key]))
     overview.add_row(
         "predicted live", f"{summary['steps_predicted_live']} steps {_listed(summary['models'])}"

@@ -145,9 +145,9 @@ def interval(found: Mapping[str, Any]) -> str:
 
 
 def share_cell(found: Mapping[str, Any]) -> Markup:
-    """A count, with its share and interval below it."""
+    """A count, with its share and interval below it; "-" of nothing."""
     if found["share"] is None:
-        return Markup(str(found["count"]))
+        return Markup("-")
     return below(str(found["count"]), percent(found["share"]), f"[{interval(found)}]")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from salus_ros import __version__
 from salus_ros.cli.figures import save_episode_figure, save_learning_curves
-from salus_ros.cli.report import counts, markup, sections
+from salus_ros.cli.report import counts, markup, sections, signal_sections
 from salus_ros.cli.report.filmstrip import Strip, filmstrips
 from salus_ros.cli.report.missing import missing_data
 from salus_ros.cli.report.recordings import Recordings, load_recordings
@@ -144,9 +144,9 @@ def _sections(
         ("How long episodes last", sections.lengths(numbers["lengths"], recordings, out)),
         ("When they fail", sections.failure_times(numbers["failure_times"], recordings, out)),
         ("Injected faults", sections.faults(numbers["faults"], recordings, out)),
-        ("Signals", sections.signals(numbers["signals"], numbers["clock"], values, out)),
-        ("The way into a failure", sections.way(numbers["before_failure"], values, out)),
-        ("Missing data", sections.missing(numbers["missing"])),
+        ("Signals", signal_sections.signals(numbers["signals"], numbers["clock"], values, out)),
+        ("The way into a failure", signal_sections.way(numbers["before_failure"], values, out)),
+        ("Missing data", signal_sections.missing(numbers["missing"])),
     ]
 
 
