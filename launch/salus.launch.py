@@ -68,10 +68,17 @@ ARGUMENTS = [
         "seed", default_value="", description="Seed of episode 0; episode i has seed + i (0)"
     ),
     DeclareLaunchArgument(
-        "task", default_value="", description="Instruction for the policy; empty: the world's own"
+        "task",
+        default_value="",
+        description="Instruction for the policy; empty: drawn by the seed",
     ),
     DeclareLaunchArgument(
-        "fault", default_value="", description="Fault injected in every episode; empty: none"
+        "fault",
+        default_value="",
+        description="Fault injected in every episode; empty: none, random: drawn by the seed",
+    ),
+    DeclareLaunchArgument(
+        "condition", default_value="", description="Condition of the episodes (standard)"
     ),
     DeclareLaunchArgument(
         "replan_every",
@@ -161,6 +168,7 @@ def make_nodes(context: LaunchContext) -> list[Action]:
             seed=("seed", int),
             task=("task", str),
             fault=("fault", str),
+            condition=("condition", str),
         )
         own = {
             "mode": arguments["mode"],

@@ -45,6 +45,7 @@ def to_episode(
         label = Outcome(status.outcome), FailureType(status.failure_type), status.failure_step
     outcome, kind, failure_step = label
     predictions = [row.samples[PREDICTION] for row in rows]
+    faulty = status.fault not in ("", "none")
     meta = EpisodeMeta(
         id=status.episode_id,
         task=status.task,
@@ -52,7 +53,10 @@ def to_episode(
         failure_type=kind,
         failure_step=failure_step,
         seed=status.seed,
-        fault=status.fault or "none",
+        fault=status.fault if faulty else "none",
+        fault_step=status.fault_step if faulty else -1,
+        fault_strength=status.fault_strength if faulty else math.nan,
+        condition=status.condition,
         policy_id=finished.policy_id,
         model_id=next((p.model_id for p in reversed(predictions) if p is not None), ""),
         rate_hz=status.rate_hz or schema.RATE_HZ,

@@ -187,8 +187,17 @@ class SimulatorParameters(NodeParameters):
     seed: int = parameter(0, "Seed of episode 0; episode i is reset with seed + i", minimum=0)
     first_episode: int = parameter(0, "Number i of the first episode", minimum=0)
     episode_prefix: str = parameter("episode", "Episode ids are this and the episode's number")
-    task: str = parameter("", "Instruction for the policy; empty for the world's own")
-    fault: str = parameter("", "Fault injected in every episode; empty for none")
+    task: str = parameter("", "Instruction for the policy; empty: the world draws it by the seed")
+    fault: str = parameter(
+        "", "Fault injected in every episode; empty for none, random to draw it by the seed"
+    )
+    fault_rate: float = parameter(
+        0.1, "Share of the episodes that random gives each fault", minimum=0.0, maximum=1 / 3
+    )
+    condition: str = parameter(
+        "standard",
+        "Condition that episodes are drawn under; shifted is harder and new to policies",
+    )
     joint_names: tuple[str, ...] = parameter(
         PANDA_JOINTS, "Names of the joints of `agent_pos`, for a world that names none"
     )

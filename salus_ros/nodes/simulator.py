@@ -35,6 +35,9 @@ DDS_SETTINGS = (
 
 WAIT_WARNING_S = 2.0
 
+RANDOM_FAULT = "random"
+"""Stands for the fault that an episode's seed draws."""
+
 
 class SimulatorNode(SalusNode[SimulatorParameters]):
     """Runs episodes of one world and steps it by the actions it receives."""
@@ -88,7 +91,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         else:
             self._timer = self.create_steady_timer(1.0 / given.rate_hz, self._tick)
         # An impossible task or fault is found here, not in the first episode.
-        self._world.reset(given.seed + given.first_episode, given.task, given.fault)
+        self._reset_world(given.seed + given.first_episode, given.task, given.fault, "")
         self._publish_status()
         self.when_heard(self._status, given.min_subscribers, self._start)
 
@@ -102,12 +105,14 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         if self._phase == EpisodeStatus.PHASE_IDLE:
             self._begin()
 
-    def _begin(self, seed: int = -1, task: str = "", fault: str | None = None) -> None:
+    def _begin(
+        self, seed: int = -1, task: str = "", fault: str | None = None, condition: str = ""
+    ) -> None:
         """Start the next episode; a negative seed stands for the one of its number."""
         given = self.parameters
         seed = given.seed + self._index + 1 if seed < 0 else seed
         fault = given.fault if fault is None else fault
-        observation = self._world.reset(seed, task or given.task, fault)
+        observation = self._reset_world(seed, task, fault, condition)
         self._index += 1
         self._seed = seed
         self._episode_id = f"{given.episode_prefix}_{self._index:06d}"
@@ -116,6 +121,14 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         self._action = self._last_action = None
         self._answered = -1
         self._show(observation)
+
+    def _reset_world(self, seed: int, task: str, fault: str, condition: str) -> Observation:
+        given = self.parameters
+        if fault == RANDOM_FAULT:
+            from salus_ros.sim.faults import draw_fault  # mujoco, which `main` has to prepare
+
+            fault = draw_fault(seed, given.fault_rate)
+        return self._world.reset(seed, task or given.task, fault, condition or given.condition)
 
     def _advance(self, action: NDArray[np.float32]) -> None:
         observation = self._world.step(action)
@@ -187,11 +200,15 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
             failure_time=math.nan,
             seed=self._seed,
             fault="none",
+            fault_step=-1,
+            fault_strength=math.nan,
             rate_hz=given.rate_hz,
             max_steps=self._world.max_steps,
         )
         if seen is not None:
             message.task, message.fault = seen.task, seen.fault
+            message.fault_step, message.fault_strength = seen.fault_step, seen.fault_strength
+            message.condition = seen.condition
             if self._phase in (EpisodeStatus.PHASE_ENDED, EpisodeStatus.PHASE_FINISHED):
                 message.outcome = int(seen.outcome)
                 message.failure_type = int(seen.failure_type)
@@ -261,7 +278,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         self, request: ResetEpisode.Request, response: ResetEpisode.Response
     ) -> ResetEpisode.Response:
         try:
-            self._begin(request.seed, request.task, request.fault)
+            self._begin(request.seed, request.task, request.fault, request.condition)
         except SalusError as error:
             response.message = str(error)
             return response

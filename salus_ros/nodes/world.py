@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from salus_ros.core.errors import ConfigError, SalusError
 from salus_ros.core.failures import FailureType, Outcome
 
+STANDARD = "standard"
+"""The condition of a world that is asked for none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -28,6 +31,9 @@ class Observation:
         joint_positions: Float64 (J,) in rad (fingers in m).
         task: Instruction in words.
         fault: Injected fault, "none" without one.
+        fault_step: Step at which it starts; -1 without one, or if the world does not say.
+        fault_strength: Its strength in its own unit; NaN likewise.
+        condition: Condition the episode was drawn under; empty if the world does not say.
         ended: Whether the episode is over.
         outcome: How it ended; `UNKNOWN` before.
         failure_type: Kind of failure, `NONE` without one.
@@ -39,6 +45,9 @@ class Observation:
     joint_positions: NDArray[np.float64]
     task: str
     fault: str
+    fault_step: int = -1
+    fault_strength: float = math.nan
+    condition: str = ""
     ended: bool = False
     outcome: Outcome = Outcome.UNKNOWN
     failure_type: FailureType = FailureType.NONE
@@ -87,26 +96,37 @@ class World:
         """Number of values of an action."""
         return int(self.action_low.shape[0])
 
-    def reset(self, seed: int, task: str = "", fault: str = "") -> Observation:
+    def reset(
+        self, seed: int, task: str = "", fault: str = "", condition: str = ""
+    ) -> Observation:
         """Start an episode.
 
         Args:
             seed: Seed of everything random in it.
-            task: Instruction; empty for the environment's own.
+            task: Instruction; empty for the environment's own, which it may draw by the seed.
             fault: Fault to inject; empty or "none" for none.
+            condition: Condition to draw it under; empty or "standard" for the environment's own.
 
         Raises:
-            SalusError: if the environment refuses one of them.
+            SalusError: if the environment refuses one of them, or has no conditions and is asked
+                for another one.
         """
         options = {"task": task} if task else {}
         if fault not in ("", "none"):
             options["fault"] = fault
+        if condition not in ("", STANDARD):
+            options["condition"] = condition
         try:
             observation, info = self._env.reset(seed=seed, options=options or None)
         except SalusError:
             raise
         except (ValueError, KeyError) as error:
             raise ConfigError(f"the world refuses seed {seed}, {options}: {error}") from error
+        if "condition" in options and "condition" not in info:
+            raise ConfigError(
+                f"condition '{condition}' is asked of a world that has no conditions; leave it at "
+                f"'{STANDARD}'"
+            )
         self._steps = 0
         return self._observation(observation, info)
 
@@ -159,6 +179,9 @@ class World:
             joint_positions=positions,
             task=str(info.get("task", "")),
             fault=str(info.get("fault", "none")) or "none",
+            fault_step=int(info.get("fault_step", -1)),
+            fault_strength=float(info.get("fault_strength", math.nan)),
+            condition=str(info.get("condition", "")),
             ended=ended,
             outcome=outcome,
             failure_type=kind,

@@ -14,7 +14,9 @@ CAMERAS = ("front", "side", "wrist")
 SIZE = 64
 LENGTH = 6
 FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
-FAULTS = ("none", "slip")
+FAULTS = ("none", "force", "noise", "slip")
+CONDITIONS = ("standard", "shifted")
+FAULT_STEP, FAULT_STRENGTH = 2, 0.1
 
 
 class BareWorld(gymnasium.Env):
@@ -68,8 +70,13 @@ class FastWorld(BareWorld):
         if fault not in FAULTS:
             raise ConfigError(f"unknown fault '{fault}'; known are {', '.join(FAULTS)}")
         observation, _ = super().reset(seed=seed)
+        condition = options.get("condition", CONDITIONS[0])
+        if condition not in CONDITIONS:
+            raise ConfigError(
+                f"unknown condition '{condition}'; known are {', '.join(CONDITIONS)}"
+            )
         self.task = options.get("task", "lift the cube")
-        self.fault, self.seed = fault, seed or 0
+        self.fault, self.condition, self.seed = fault, condition, seed or 0
         return observation, self._info()
 
     def step(self, action: np.ndarray):
@@ -87,6 +94,9 @@ class FastWorld(BareWorld):
             "failure_type": FailureType.DROP if failed else FailureType.NONE,
             "failure_step": self.length - 1 if failed else -1,
             "fault": self.fault,
+            "fault_step": -1 if self.fault == "none" else FAULT_STEP,
+            "fault_strength": np.nan if self.fault == "none" else FAULT_STRENGTH,
+            "condition": self.condition,
         }
 
 

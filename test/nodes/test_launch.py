@@ -32,6 +32,7 @@ NAMES = {
     "seed",
     "task",
     "fault",
+    "condition",
     "replan_every",
     "num_samples",
     "exit_when_done",

@@ -110,6 +110,9 @@ class Robot:
         self.answer(episode, step, skip=skip)
 
     def end(self, episode, steps, outcome=1, failure_type=0, failure_step=-1, **fields):
+        fault = {"fault": "slip", "fault_step": 9, "fault_strength": 0.1}
+        world = {"seed": 3, "task": "lift", "condition": "shifted", "rate_hz": 30.0}
+        known = world if "fault" in fields else world | fault
         self.tick += 1
         self.episode.publish(
             EpisodeStatus(
@@ -120,11 +123,7 @@ class Robot:
                 outcome=outcome,
                 failure_type=failure_type,
                 failure_step=failure_step,
-                seed=3,
-                fault="slip",
-                task="lift",
-                rate_hz=30.0,
-                **fields,
+                **known | fields,
             )
         )
 
@@ -157,6 +156,16 @@ def robot(graph, tmp_path):
     return Robot(graph, tmp_path / "runs" / "a.zarr")
 
 
+@pytest.mark.parametrize("fault", ["", "none"])
+def test_without_a_fault_it_has_no_step_and_no_strength(robot, fault):
+    robot.step("ep", 0)
+    robot.end("ep", 1, fault=fault)  # the fields that go with it are 0, as in a new message
+    robot.committed(1)
+    meta = StoreReader(robot.path).meta(0)
+    assert (meta.fault, meta.fault_step) == ("none", -1)
+    assert math.isnan(meta.fault_strength)
+
+
 def test_an_episode_is_recorded_as_it_was(robot):
     robot.run("ep", 4)
     status = robot.committed(1)
@@ -168,6 +177,8 @@ def test_an_episode_is_recorded_as_it_was(robot):
     meta = episode.meta
     assert (meta.id, meta.task, meta.outcome) == ("ep", "lift", Outcome.SUCCESS)
     assert (meta.seed, meta.fault, meta.rate_hz) == (3, "slip", 30.0)
+    assert (meta.condition, meta.fault_step) == ("shifted", 9)
+    assert meta.fault_strength == np.float32(0.1)
     assert (meta.policy_id, meta.model_id) == ("tiny", "m1")
     assert 0 < meta.wall_time_s < 60
     np.testing.assert_array_equal(episode.stamp_ns, np.arange(1, 5) * PERIOD_NS)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from fast_world import CAMERAS, LENGTH, SIZE
+from fast_world import CAMERAS, FAULT_STEP, FAULT_STRENGTH, LENGTH, SIZE
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
@@ -13,6 +13,8 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.nodes import convert
 from salus_ros.nodes.simulator import SimulatorNode
+from salus_ros.sim.faults import draw_fault
+from salus_ros.sim.tasks import TASKS
 
 FAST = "fast_world:salus_test/Fast-v0"
 BARE = "fast_world:salus_test/Bare-v0"
@@ -99,7 +101,7 @@ def test_images_and_joints_are_those_of_the_world(graph):
 
 
 def test_the_end_says_how_it_was(graph):
-    player = Player(graph, episodes=2, seed=4, task="push", fault="slip")
+    player = Player(graph, episodes=2, seed=4, task="push", fault="slip", condition="shifted")
     player.play(2)
     graph.until(lambda: player.statuses[-1].phase == EpisodeStatus.PHASE_FINISHED)
     success, failure = player.ended()
@@ -113,7 +115,21 @@ def test_the_end_says_how_it_was(graph):
     assert [s.step for s in (success, failure)] == [LENGTH, LENGTH]
     assert (failure.task, failure.fault, failure.rate_hz) == ("push", "slip", 30.0)
     running = player.running()[-1]
+    for status in (running, failure, player.statuses[-1]):
+        assert (status.condition, status.fault_step) == ("shifted", FAULT_STEP)
+        assert status.fault_strength == np.float32(FAULT_STRENGTH)
     assert (running.outcome, running.failure_type) == (Outcome.UNKNOWN, FailureType.NONE)
+
+
+def test_a_random_fault_is_drawn_by_the_seed_alone(graph):
+    player = Player(graph, episodes=6, seed=10, fault="random", fault_rate=0.3)
+    player.play(6)
+    faults = [status.fault for status in player.ended()]
+    assert faults == [draw_fault(seed, 0.3) for seed in range(10, 16)]
+    assert len(set(faults)) > 1
+    for status in player.ended():
+        assert math.isnan(status.fault_strength) == (status.fault == "none")
+        assert (status.fault_step == -1) == (status.fault == "none")
 
 
 def test_the_same_seed_gives_the_same_episode(graph):
@@ -199,17 +215,24 @@ def test_reset_starts_another_episode(graph):
     graph.until(player.running)
     player.act(player.running()[0])
     graph.until(lambda: len(player.running()) == 2)
-    request = ResetEpisode.Request(seed=42, task="stack", fault="slip")
+    request = ResetEpisode.Request(seed=42, task="stack", fault="slip", condition="shifted")
     response = graph.call(ResetEpisode, "simulator/reset", request)
     assert response.success
     graph.until(lambda: player.running()[-1].episode_id == response.episode_id)
     last = player.running()[-1]
     assert (last.step, last.seed, last.task, last.fault) == (0, 42, "stack", "slip")
+    assert last.condition == "shifted"
     assert player.ended() == []
     response = graph.call(ResetEpisode, "simulator/reset", ResetEpisode.Request(seed=-1))
     graph.until(lambda: player.running()[-1].episode_id == response.episode_id)
     last = player.running()[-1]
     assert (last.seed, last.task, last.fault) == (2, "lift the cube", "none")
+    assert (last.condition, last.fault_step) == ("standard", -1)
+    seed = next(seed for seed in range(100) if draw_fault(seed) != "none")
+    request = ResetEpisode.Request(seed=seed, fault="random")
+    response = graph.call(ResetEpisode, "simulator/reset", request)
+    graph.until(lambda: player.running()[-1].episode_id == response.episode_id)
+    assert player.running()[-1].fault == draw_fault(seed)
 
 
 def test_a_reset_that_is_refused_changes_nothing(graph):
@@ -218,7 +241,7 @@ def test_a_reset_that_is_refused_changes_nothing(graph):
     request = ResetEpisode.Request(seed=1, fault="earthquake")
     response = graph.call(ResetEpisode, "simulator/reset", request)
     assert not response.success
-    assert response.message == "unknown fault 'earthquake'; known are none, slip"
+    assert response.message == "unknown fault 'earthquake'; known are none, force, noise, slip"
     player.act(player.running()[0])
     graph.until(lambda: len(player.running()) == 2)
     assert player.running()[1].episode_id == "episode_000000"
@@ -300,7 +323,8 @@ def test_a_world_that_says_only_what_gymnasium_says(graph):
     assert (end.outcome, end.failure_type) == (Outcome.FAILURE, FailureType.TIMEOUT)
     assert end.failure_step == LENGTH
     assert player.joints[0].name == [f"panda_joint{i}" for i in range(1, 8)]
-    assert end.fault == "none"
+    assert (end.fault, end.fault_step, end.condition) == ("none", -1, "")
+    assert math.isnan(end.fault_strength)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +335,9 @@ def test_a_world_that_says_only_what_gymnasium_says(graph):
         ({"env_id": "fast_world:salus_test/Broken-v0"}, "allowed are observations"),
         ({"env_id": BARE, "joint_names": ["a"]}, "7 joint positions and 1 joint names"),
         ({"env_id": FAST, "fault": "earthquake"}, "unknown fault 'earthquake'"),
+        ({"env_id": FAST, "condition": "dark"}, "unknown condition 'dark'"),
+        ({"env_id": BARE, "condition": "shifted"}, "a world that has no conditions; leave it"),
+        ({"env_id": FAST, "fault_rate": 0.4}, "'fault_rate' is 0.4; allowed is a number from 0"),
         ({"env_id": FAST, "mode": "turbo"}, "one of lockstep, realtime"),
     ],
 )
@@ -332,7 +359,8 @@ def test_the_built_in_world(graph):
     graph.until(lambda: all(len(images) == 4 for images in player.images.values()))
     status = player.running()[-1]
     assert (status.step, status.seed, status.rate_hz) == (3, 1, 30.0)
-    assert status.task
+    assert status.task in TASKS
+    assert (status.condition, status.fault, status.fault_step) == ("standard", "none", -1)
     for images in player.images.values():
         pixels = convert.image_to_array(images[-1], "camera")
         assert pixels.shape == (256, 256, 3)
