@@ -54,7 +54,7 @@ def model(store, tmp_path_factory):
 
 
 def test_help_of_every_verb_shows_an_example(salus):
-    assert {"info", "pack", "train", "evaluate", "report", "doctor"} <= set(VERBS)
+    assert {"info", "collect", "pack", "train", "evaluate", "report", "doctor"} <= set(VERBS)
     for verb in VERBS:
         code, out, _ = salus(verb, "--help")
         assert code == 0

@@ -16,7 +16,8 @@ ALLOWED: dict[str, set[str]] = {
     "signals": {"core"},
     "sim": {"core"},
     "prediction": {"core", "episodes"},
-    "policy": {"core", "signals", "sim"},
+    "collection": {"core", "signals", "episodes", "sim"},
+    "policy": {"core", "signals", "sim", "collection"},
 }
 INNER = set(ALLOWED)
 ALLOWED |= {"nodes": INNER, "cli": INNER, "demo": INNER | {"cli"}}

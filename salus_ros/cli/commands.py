@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from salus_ros import __version__
+from salus_ros.cli.collect import collect
 from salus_ros.cli.pack import pack
 from salus_ros.cli.policy import policy_app
 from salus_ros.core.errors import ConfigError, SalusError
@@ -35,6 +36,10 @@ app = typer.Typer(
 out_console = Console()
 err_console = Console(stderr=True)
 app.add_typer(policy_app, name="policy")
+app.command(
+    epilog="Example: [bold]salus collect --episodes 500 --workers 2 --out runs/a.zarr[/]\n\n"
+    "Ctrl-C or kill loses only the episodes in flight; the same command goes on."
+)(collect)
 app.command(
     epilog="Example: [bold]salus pack runs/a.zarr runs/b.zarr --out runs/ab.zarr.zip[/]\n\n"
     "Plain zarr reads the file too; images are kept without loss."

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from salus_ros.cli.progress import bar
 from salus_ros.core.errors import ConfigError
@@ -76,33 +77,57 @@ def train(
     console.print(f"loss {summary['loss']:.4f} after {summary['iterations']} iterations: {out}")
 
 
-@policy_app.command(epilog="Example: [bold]salus policy evaluate runs/tiny_smolvla --json[/]")
+@policy_app.command(
+    epilog="Example: [bold]salus policy evaluate runs/tiny_smolvla --episodes 300 --json[/]"
+)
 def evaluate(
     policy: Policy,
     episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode.")] = 1_000_000,
+    workers: Annotated[int, typer.Option(min=1, help="Parallel processes.")] = 2,
+    task: Annotated[str, typer.Option(help="One instruction; drawn for each by default.")] = "",
+    fault: Annotated[
+        str, typer.Option(help="none, force, noise or slip for all; random: drawn for each.")
+    ] = "none",
+    condition: Annotated[str, typer.Option(help="standard or shifted.")] = "standard",
     num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 1,
     replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode.")] = 1_000_000,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure the success rate of a policy in the built-in world."""
+    """Measure the success rate of a policy in the built-in world, by task."""
+    from salus_ros.collection.config import CollectionConfig
     from salus_ros.policy.evaluation import evaluate_policy
-    from salus_ros.signals.runner import SmolVLARunner
 
-    runner = SmolVLARunner(policy, device, num_samples, replan_every)
+    config = CollectionConfig(
+        policy=policy,
+        task=task,
+        fault=fault,
+        condition=condition,
+        num_samples=num_samples,
+        replan_every=replan_every,
+        device=device,
+    )
     with nullcontext(None) if as_json else bar("episodes", episodes) as advance:
         result = evaluate_policy(
-            runner, episodes, seed, None if advance is None else lambda n, e: advance(n, e)
+            config,
+            episodes,
+            seed,
+            workers,
+            None if advance is None else lambda n, endings: advance(n, _counts(endings)),
         )
-    result |= {"num_samples": num_samples, "replan_every": replan_every}
     if as_json:
         typer.echo(json.dumps(result))
         return
-    low, high = result["success_interval_95"]
+    table = Table("task", "episodes", "success", "95 %", "endings")
+    for name, row in (*result["tasks"].items(), ("all", result)):
+        low, high = row["success_interval_95"]
+        rate, interval = f"{row['success_rate']:.0%}", f"{low:.0%} to {high:.0%}"
+        table.add_row(name, str(row["episodes"]), rate, interval, _counts(row["endings"]))
+    console.print(table)
     console.print(
-        f"success {result['success_rate']:.1%} (95 %: {low:.1%} to {high:.1%}) "
-        f"in {episodes} episodes of seeds {seed} and on; {_counts(result['endings'])}"
+        f"seeds {seed} and on, condition {condition}, fault {fault}, "
+        f"{result['mean_steps']:.0f} steps on average"
     )
 
 

@@ -1,4 +1,4 @@
-"""Success rate of a policy in the built-in world, with a binomial interval."""
+"""Success rate of a policy in the built-in world, by task, with binomial intervals."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,67 +6,69 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from salus_ros.core.failures import Outcome
-from salus_ros.core.schema import CAMERAS, STATE_DIM
-from salus_ros.signals.runner import SmolVLARunner
-from salus_ros.sim.world import PickPlaceEnv
+from salus_ros.collection.collect import ending
+from salus_ros.collection.config import CollectionConfig
+from salus_ros.collection.workers import WorkerPool
+from salus_ros.sim.tasks import TASKS
 
 HELD_OUT_SEED = 1_000_000
 """Episodes of evaluations start here, demonstrations and recordings far below."""
 
 
 def evaluate_policy(
-    runner: SmolVLARunner,
+    config: CollectionConfig,
     episodes: int,
     seed: int = HELD_OUT_SEED,
-    progress: Callable[[int, str], None] | None = None,
+    workers: int = 1,
+    progress: Callable[[int, Counter[str]], None] | None = None,
 ) -> dict[str, Any]:
     """Run `episodes` episodes; episode i has seed + i for the world and the policy's noise.
 
     Args:
-        runner: The policy.
+        config: Policy and conditions.
         episodes: How many episodes, at least 1.
         seed: Of the first episode.
-        progress: Called with the number of episodes done and the last one's ending.
+        workers: Parallel processes; the result does not depend on it.
+        progress: Called with the number of episodes done and the endings so far.
 
     Returns:
-        Counts by ending, success rate with its 95 % Wilson interval, mean length in steps.
+        Endings and success rate with its 95 % Wilson interval, of all and of each task; mean
+        length in steps.
+
+    Raises:
+        SalusError: if the policy cannot be run in this world.
     """
-    endings: Counter[str] = Counter()
+    endings: dict[str, Counter[str]] = {}
+    total: Counter[str] = Counter()
     steps = 0
-    env = PickPlaceEnv()
-    try:
-        for i in range(episodes):
-            info, length = run_episode(env, runner, seed + i)
-            success = info["outcome"] is Outcome.SUCCESS
-            ending = "success" if success else info["failure_type"].label
-            endings[ending] += 1
-            steps += length
+    with WorkerPool(config, range(seed, seed + episodes), workers) as pool:
+        for episode in pool.episodes():
+            word = ending(episode.meta)
+            endings.setdefault(episode.meta.task, Counter())[word] += 1
+            total[word] += 1
+            steps += len(episode)
             if progress is not None:
-                progress(i + 1, ending)
-    finally:
-        env.close()
-    interval = binomtest(endings["success"], episodes).proportion_ci(method="wilson")
+                progress(total.total(), total)
+    assert pool.ready is not None  # at least one episode was run
     return {
-        "policy": runner.policy_id,
-        "episodes": episodes,
+        "policy": pool.ready.policy_id,
         "first_seed": seed,
-        "success_rate": endings["success"] / episodes,
-        "success_interval_95": [interval.low, interval.high],
-        "endings": dict(sorted(endings.items())),
+        "condition": config.condition,
+        "fault": config.fault,
+        "num_samples": config.num_samples,
+        "replan_every": config.replan_every,
+        **_rate(total),
         "mean_steps": steps / episodes,
+        "tasks": {task: _rate(endings[task]) for task in TASKS if task in endings},
     }
 
 
-def run_episode(env: PickPlaceEnv, runner: SmolVLARunner, seed: int) -> tuple[dict[str, Any], int]:
-    """Run one episode in lockstep; returns the last info and the number of steps."""
-    observation, info = env.reset(seed=seed)
-    runner.reset(seed)
-    step, done = 0, False
-    while not done:
-        images = {name: observation["pixels"][name] for name in CAMERAS}
-        state = observation["agent_pos"][:STATE_DIM]
-        action = runner.step(images, state, info["task"], step).action
-        observation, _, terminated, truncated, info = env.step(action.clip(-1.0, 1.0))
-        step, done = step + 1, terminated or truncated
-    return info, step
+def _rate(endings: Counter[str]) -> dict[str, Any]:
+    episodes = endings.total()
+    interval = binomtest(endings["success"], episodes).proportion_ci(method="wilson")
+    return {
+        "episodes": episodes,
+        "success_rate": endings["success"] / episodes,
+        "success_interval_95": [interval.low, interval.high],
+        "endings": {name: endings[name] for name in sorted(endings)},
+    }

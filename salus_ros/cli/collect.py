@@ -1,0 +1,109 @@
+"""`salus collect`."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from salus_ros.cli.progress import bar
+
+out_console = Console()
+err_console = Console(stderr=True)
+EXIT_INTERRUPTED = 130
+
+
+def collect(
+    out: Annotated[Path, typer.Option(help="Folder of the episode store; made or gone on with.")],
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes in all.")] = 100,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the first; the next has one more.")
+    ] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Parallel processes, one core each.")] = 2,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy folder; the shipped tiny SmolVLA by default.")
+    ] = None,
+    task: Annotated[str, typer.Option(help="One instruction; drawn for each by default.")] = "",
+    fault: Annotated[
+        str, typer.Option(help="none, force, noise or slip for all; random: drawn for each.")
+    ] = "random",
+    fault_rate: Annotated[
+        float, typer.Option(help="Share of the episodes that get each fault, where it is drawn.")
+    ] = 0.1,
+    condition: Annotated[
+        str, typer.Option(help="standard, or shifted: poses, light and faults not trained on.")
+    ] = "standard",
+    num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 4,
+    replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
+    images: Annotated[
+        bool, typer.Option(help="Keep the images (some 10 MB an episode on disk).")
+    ] = False,
+    envs: Annotated[int, typer.Option(min=1, help="Episodes side by side in a process.")] = 8,
+    device: Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run the policy in the built-in world and record episodes with signals, without ROS.
+
+    An episode depends on its seed and the options alone, not on --workers or --envs.
+    """
+    from salus_ros.collection.collect import CollectionResult
+    from salus_ros.collection.collect import collect as run
+    from salus_ros.collection.config import CollectionConfig
+    from salus_ros.policy import SHIPPED
+
+    config = CollectionConfig(
+        policy=policy or SHIPPED,
+        task=task,
+        fault=fault,
+        fault_rate=fault_rate,
+        condition=condition,
+        num_samples=num_samples,
+        replan_every=replan_every,
+        images=images,
+        envs=min(envs, 2) if images else envs,
+        device=device,
+    )
+    try:
+        with nullcontext() if as_json else bar("episodes", episodes, err_console) as advance:
+
+            def progress(result: CollectionResult) -> None:
+                if advance is not None:
+                    advance(result.episodes, _figures(result))
+
+            result = run(config, out, episodes, seed, workers, progress)
+    except KeyboardInterrupt:
+        err_console.print(f"stopped; {out} keeps every whole episode, the same command goes on")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if as_json:
+        typer.echo(json.dumps(_summary(result)))
+        return
+    table = Table("ending", "episodes", title=f"{out}: {result.episodes} episodes")
+    for name, count in result.endings.most_common():
+        table.add_row(name, str(count))
+    out_console.print(table)
+    out_console.print(
+        f"{result.collected} collected in {result.seconds:.0f} s"
+        + (f", {result.steps / result.seconds:.0f} steps/s" if result.collected else "")
+        + (f"; {result.restarts} workers died and were replaced" if result.restarts else "")
+    )
+
+
+def _figures(result: Any) -> str:
+    counts = ", ".join(f"{name} {n}" for name, n in result.endings.most_common())
+    return f"{counts}; {result.steps / result.seconds:.0f} steps/s"
+
+
+def _summary(result: Any) -> dict[str, Any]:
+    return {
+        "episodes": result.episodes,
+        "collected": result.collected,
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "steps_per_s": result.steps / result.seconds if result.collected else None,
+        "endings": dict(result.endings),
+        "worker_restarts": result.restarts,
+        "worker_peak_mb": max(result.peak_mb, default=None),
+    }

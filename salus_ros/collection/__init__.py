@@ -1,0 +1,1 @@
+"""Episodes of the built-in world by the hundred, without ROS: the nodes' own parts in lockstep."""

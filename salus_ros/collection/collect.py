@@ -1,0 +1,129 @@
+"""Collecting episodes into a store: resumable, in the order of their seeds."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from salus_ros.collection.config import CollectionConfig
+from salus_ros.collection.rollout import store_spec
+from salus_ros.collection.workers import WorkerPool
+from salus_ros.core.errors import ConfigError
+from salus_ros.core.failures import Outcome
+from salus_ros.episodes import EpisodeMeta, EpisodeStore
+from salus_ros.episodes.reader import StoreReader
+
+
+@dataclass(slots=True)
+class CollectionResult:
+    """What a collection did.
+
+    Attributes:
+        episodes: Episodes of the asked seeds that the store holds now.
+        collected: Those of them that this run added.
+        steps: Steps that this run added.
+        seconds: Its duration, from the first worker's start.
+        endings: How all of `episodes` ended: "success" or the failure type.
+        restarts: Workers that died and were started again.
+        peak_mb: Largest memory of a worker after each episode.
+    """
+
+    episodes: int = 0
+    collected: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    endings: Counter[str] = field(default_factory=Counter)
+    restarts: int = 0
+    peak_mb: list[float] = field(default_factory=list)
+
+
+def collect(
+    config: CollectionConfig,
+    out: Path,
+    episodes: int,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Callable[[CollectionResult], None] | None = None,
+) -> CollectionResult:
+    """Collect the episodes of seeds `seed` to `seed + episodes - 1`.
+
+    Seeds that the store holds already are not run again, so the same call goes on after a kill.
+    The store's content does not depend on the number of workers.
+
+    Args:
+        config: What to run.
+        out: Folder of the store; made if it is not there.
+        episodes: How many.
+        seed: Of the first one.
+        workers: Parallel processes.
+        progress: Called with the result so far, after each episode.
+
+    Raises:
+        ConfigError: if the store's episodes of these seeds were collected with other options.
+        StoreError: if the store cannot be written; it holds what was committed before.
+        SalusError: what a worker could not do.
+    """
+    wanted = range(seed, seed + episodes)
+    result, started = CollectionResult(), time.perf_counter()
+    present = {meta.seed: meta for meta in _present(out) if meta.seed in wanted}
+    for meta in present.values():
+        _check_same(config, meta, out)
+        result.endings[ending(meta)] += 1
+    result.episodes = len(present)
+    missing = [s for s in wanted if s not in present]
+    store: EpisodeStore | None = None
+    try:
+        with WorkerPool(config, missing, workers) as pool:
+            for episode in pool.episodes():
+                assert pool.ready is not None  # said before the first episode
+                if store is None:
+                    for meta in present.values():
+                        _check_policy(pool.ready.policy_id, meta, out)
+                    spec = store_spec(pool.ready.embedding_dim, images=config.images)
+                    store = EpisodeStore.open_or_create(out, spec)
+                store.append(episode)
+                result.collected += 1
+                result.episodes += 1
+                result.steps += len(episode)
+                result.endings[ending(episode.meta)] += 1
+                result.seconds = time.perf_counter() - started
+                result.restarts, result.peak_mb = pool.restarts, pool.peak_mb
+                if progress is not None:
+                    progress(result)
+    finally:
+        if store is not None:
+            store.close()
+    return result
+
+
+def ending(meta: EpisodeMeta) -> str:
+    """How an episode ended, in one word."""
+    return "success" if meta.outcome is Outcome.SUCCESS else meta.failure_type.label
+
+
+def _present(out: Path) -> list[EpisodeMeta]:
+    there = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    return StoreReader(out).episodes() if there else []
+
+
+def _check_same(config: CollectionConfig, meta: EpisodeMeta, out: Path) -> None:
+    pairs = {
+        "condition": (meta.condition, config.condition),
+        "fault": (meta.fault, config.fault_of(meta.seed)),
+        "task": (meta.task, config.task or meta.task),
+    }
+    for name, (held, asked) in pairs.items():
+        if held != asked:
+            raise ConfigError(
+                f"'{out}' holds the episode of seed {meta.seed} with {name} '{held}', asked is "
+                f"'{asked}'; give the options it was begun with, or another --out or --seed"
+            )
+
+
+def _check_policy(policy_id: str, meta: EpisodeMeta, out: Path) -> None:
+    if meta.policy_id != policy_id:
+        raise ConfigError(
+            f"'{out}' holds episodes of policy '{meta.policy_id}', the policy given is "
+            f"'{policy_id}'; give that policy, or another --out"
+        )

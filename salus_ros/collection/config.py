@@ -1,0 +1,62 @@
+"""What to collect."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from salus_ros.core.errors import ConfigError
+from salus_ros.sim.conditions import CONDITIONS
+from salus_ros.sim.faults import FAULT_RATE, FAULTS, draw_fault
+from salus_ros.sim.tasks import TASKS
+
+RANDOM_FAULT = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionConfig:
+    """Options of a collection; an episode depends on them and its seed, on nothing else.
+
+    Attributes:
+        policy: Policy folder.
+        task: One of `TASKS`; empty: drawn by each seed.
+        fault: One of `FAULTS`, or "random": drawn by each seed.
+        fault_rate: Share of the episodes that get each fault, where it is drawn.
+        condition: One of `CONDITIONS`.
+        num_samples: Chunks per replan, for the signals.
+        replan_every: Steps between runs of the policy.
+        images: Whether to keep the images.
+        envs: Episodes that one process runs side by side.
+        device: Torch device of the policy.
+    """
+
+    policy: Path
+    task: str = ""
+    fault: str = RANDOM_FAULT
+    fault_rate: float = FAULT_RATE
+    condition: str = "standard"
+    num_samples: int = 4
+    replan_every: int = 3
+    images: bool = False
+    envs: int = 8
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _check("task", self.task, ("", *TASKS))
+        _check("fault", self.fault, (RANDOM_FAULT, *FAULTS))
+        _check("condition", self.condition, tuple(CONDITIONS))
+        if self.envs < 1:
+            raise ConfigError(f"envs is {self.envs}; at least 1 episode must run")
+        try:
+            draw_fault(0, self.fault_rate)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def fault_of(self, seed: int) -> str:
+        """The fault of the episode with this seed."""
+        drawn = self.fault == RANDOM_FAULT
+        return draw_fault(seed, self.fault_rate) if drawn else self.fault
+
+
+def _check(name: str, given: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        listed = ", ".join(repr(k) for k in known if k)
+        raise ConfigError(f"unknown {name} {given!r}; known: {listed}")

@@ -1,0 +1,189 @@
+"""Episodes side by side in one process, their policy run in batches.
+
+What is stepped, sampled and kept is what simulator, vla and recorder do with one episode, so the
+same seed gives the same episode here and there (a test).
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from salus_ros.collection.config import CollectionConfig
+from salus_ros.core.errors import PolicyError
+from salus_ros.core.schema import ACTION_DIM, CAMERAS, RATE_HZ, STATE_DIM
+from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
+from salus_ros.signals.runner import Observation, PolicyStep, SmolVLARunner, step_together
+from salus_ros.sim.world import PickPlaceEnv
+
+OWN_STREAMS = ("state", "action", "signals")
+"""Streams of every step, beside the cameras; a prediction is not made here."""
+
+
+class Rollout:
+    """Runs episodes of the built-in world, `config.envs` at a time.
+
+    Args:
+        config: What to run.
+
+    Raises:
+        PolicyError: if the policy cannot be loaded, or does not fit the world.
+        ConfigError: if it does not take these options.
+        SimulatorError: if the world cannot be rendered here.
+    """
+
+    def __init__(self, config: CollectionConfig) -> None:
+        self._config = config
+        runner = SmolVLARunner(
+            config.policy, config.device, config.num_samples, config.replan_every
+        )
+        check_fit(runner)
+        self.policy_id, self.embedding_dim = runner.policy_id, runner.embedding_dim
+        runners = [runner, *(runner.sibling() for _ in range(config.envs - 1))]
+        self._slots = [_Slot(config, runner) for runner in runners]
+
+    def run(self, seeds: Iterator[int]) -> Iterator[Episode]:
+        """Run an episode of each seed; they come as they end.
+
+        All slots replan at the same ticks, so that the policy is run for all in one batch: an
+        episode begins at a multiple of `replan_every`.
+        """
+        tick, more = 0, True
+        while True:
+            if more and tick % self._config.replan_every == 0:
+                for slot in self._slots:
+                    if not slot.running:
+                        seed = next(seeds, None)
+                        if seed is None:
+                            more = False
+                            break
+                        slot.begin(seed)
+            running = [slot for slot in self._slots if slot.running]
+            if not running and not more:
+                return
+            answers = step_together(
+                [slot.runner for slot in running], [slot.observation for slot in running]
+            )
+            for slot, answer in zip(running, answers, strict=True):
+                episode = slot.act(answer)
+                if episode is not None:
+                    yield episode
+            tick += 1
+
+    def close(self) -> None:
+        """Free the worlds."""
+        for slot in self._slots:
+            slot.close()
+
+
+class _Slot:
+    """One world, one runner, and what its episode has recorded so far."""
+
+    def __init__(self, config: CollectionConfig, runner: SmolVLARunner) -> None:
+        self._config, self.runner = config, runner
+        # Images that are not kept are needed only where the policy looks at them.
+        self._env = PickPlaceEnv(render_every=1 if config.images else config.replan_every)
+        self.running = False
+
+    def begin(self, seed: int) -> None:
+        """Start an episode."""
+        config = self._config
+        self._seed, self._started = seed, time.perf_counter()
+        options = {
+            "task": config.task,
+            "fault": config.fault_of(seed),
+            "condition": config.condition,
+        }
+        observation, self._info = self._env.reset(seed=seed, options=options)
+        self.runner.reset(seed)
+        self._steps: list[PolicyStep] = []
+        self._states: list[npt.NDArray[np.generic]] = []
+        self._images: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in CAMERAS}
+        self.running = True
+        self._see(observation)
+
+    def act(self, answer: PolicyStep) -> Episode | None:
+        """Do the policy's action; returns the episode if it is over."""
+        self._states.append(np.asarray(self.observation.state))
+        self._steps.append(answer)
+        if self._config.images:
+            for name in CAMERAS:
+                self._images[name].append(self.observation.images[name])
+        observation, _, terminated, truncated, self._info = self._env.step(answer.action)
+        self._see(observation)
+        if not (terminated or truncated):
+            return None
+        self.running = False
+        return self._episode()
+
+    def close(self) -> None:
+        """Free the world."""
+        self._env.close()
+
+    def _see(self, observation: dict[str, Any]) -> None:
+        self.observation = Observation(
+            images=observation["pixels"],
+            state=observation["agent_pos"],
+            task=self._info["task"],
+            step=len(self._steps),
+        )
+
+    def _episode(self) -> Episode:
+        info, steps = self._info, self._steps
+        length = len(steps)
+        streams = store_spec(self.runner.embedding_dim, images=self._config.images).streams
+        ages = np.array([np.nan if name == "prediction" else 0.0 for name in streams])
+        return Episode(
+            meta=EpisodeMeta(
+                id=f"episode_{self._seed:06d}",
+                task=info["task"],
+                outcome=info["outcome"],
+                failure_type=info["failure_type"],
+                failure_step=info["failure_step"],
+                seed=self._seed,
+                fault=info["fault"],
+                fault_step=info["fault_step"],
+                fault_strength=info.get("fault_strength", np.nan),
+                condition=info["condition"],
+                policy_id=self.runner.policy_id,
+                rate_hz=RATE_HZ,
+                wall_time_s=time.perf_counter() - self._started,
+            ),
+            action=np.stack([step.action for step in steps]),
+            state=np.stack(self._states),
+            stamp_ns=np.round(np.arange(1, length + 1) * 1e9 / RATE_HZ).astype(np.int64),
+            signals=np.stack([step.signals for step in steps]),
+            signals_valid=np.stack([step.valid for step in steps]),
+            signals_fresh=np.array([step.fresh for step in steps]),
+            images={name: np.stack(frames) for name, frames in self._images.items() if frames},
+            embedding=np.stack([step.embedding for step in steps]),
+            age_ms=np.tile(ages, (length, 1)),
+        )
+
+
+def store_spec(embedding_dim: int, *, images: bool) -> StoreSpec:
+    """Sizes of a store for collected episodes."""
+    cameras = CAMERAS if images else ()
+    return StoreSpec(
+        cameras=cameras,
+        embedding_dim=embedding_dim,
+        streams=(*cameras, *OWN_STREAMS, "prediction"),
+    )
+
+
+def check_fit(runner: SmolVLARunner) -> None:
+    """Refuse a policy that is not made for the built-in world.
+
+    Raises:
+        PolicyError: naming what differs.
+    """
+    wanted = (set(CAMERAS), STATE_DIM, ACTION_DIM)
+    given = (set(runner.cameras), runner.state_dim, runner.action_dim)
+    if given != wanted:
+        raise PolicyError(
+            f"policy '{runner.policy_id}' takes cameras {', '.join(runner.cameras)}, "
+            f"{runner.state_dim} state values and gives {runner.action_dim} action values; the "
+            f"built-in world has cameras {', '.join(CAMERAS)}, {STATE_DIM} and {ACTION_DIM}"
+        )

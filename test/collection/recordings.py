@@ -1,0 +1,37 @@
+"""Episodes to compare with, and the comparison: everything recorded, to the last bit."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from salus_ros.collection.config import CollectionConfig
+from salus_ros.collection.rollout import Rollout
+from salus_ros.episodes import Episode
+from salus_ros.policy import SHIPPED
+
+SEEDS = tuple(range(5))
+CONFIG = CollectionConfig(policy=SHIPPED, fault_rate=0.3, num_samples=2, envs=1)
+ARRAYS = ("action", "state", "signals", "signals_valid", "signals_fresh", "embedding", "age_ms")
+
+
+def run(config: CollectionConfig, seeds: Sequence[int]) -> dict[int, Episode]:
+    """Episodes by seed."""
+    torch.set_num_threads(1)
+    rollout = Rollout(config)
+    episodes = {episode.meta.seed: episode for episode in rollout.run(iter(seeds))}
+    rollout.close()
+    return episodes
+
+
+def assert_same(a: Episode, b: Episode) -> None:
+    """Two recordings of one episode differ in nothing but the time they took."""
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    np.testing.assert_array_equal(np.diff(a.stamp_ns), np.diff(b.stamp_ns))
+    assert set(a.images) == set(b.images)
+    for camera, frames in a.images.items():
+        np.testing.assert_array_equal(frames, b.images[camera], err_msg=camera)
+    same = {"wall_time_s": 0.0, "id": ""}
+    assert repr(replace(a.meta, **same)) == repr(replace(b.meta, **same))  # NaN equals NaN here

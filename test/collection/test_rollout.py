@@ -1,0 +1,89 @@
+"""Episodes side by side: none depends on its neighbours, and all are what the world made."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from recordings import ARRAYS, CONFIG, SEEDS, assert_same, run
+
+from salus_ros.collection.config import CollectionConfig
+from salus_ros.collection.rollout import Rollout
+from salus_ros.core.errors import ConfigError, PolicyError
+from salus_ros.core.failures import Outcome
+from salus_ros.core.schema import CAMERAS
+from salus_ros.policy import SHIPPED
+from salus_ros.sim.tasks import TASKS
+from salus_ros.sim.world import PickPlaceEnv
+
+
+def test_an_episode_does_not_depend_on_those_beside_it(reference):
+    beside = run(replace(CONFIG, envs=4), SEEDS)
+    assert set(beside) == set(SEEDS)
+    for seed in SEEDS:
+        assert_same(reference[seed], beside[seed])
+
+
+def test_images_change_nothing_but_themselves(reference):
+    seed = min(SEEDS, key=lambda s: len(reference[s]))
+    episode = run(replace(CONFIG, images=True), [seed])[seed]
+    for name in set(ARRAYS) - {"age_ms"}:
+        np.testing.assert_array_equal(getattr(episode, name), getattr(reference[seed], name))
+    assert set(episode.images) == set(CAMERAS)
+    env = PickPlaceEnv()
+    observation, _ = env.reset(seed=seed, options={"fault": CONFIG.fault_of(seed)})
+    for step in range(len(episode)):
+        np.testing.assert_array_equal(observation["agent_pos"], episode.state[step])
+        for name in CAMERAS:
+            np.testing.assert_array_equal(observation["pixels"][name], episode.images[name][step])
+        observation, _, _, _, info = env.step(episode.action[step])
+    env.close()
+    assert info["outcome"] is episode.meta.outcome
+
+
+def test_episodes_say_what_they_are(reference):
+    for seed, episode in reference.items():
+        meta = episode.meta
+        assert meta.seed == seed
+        assert meta.task in TASKS
+        assert meta.condition == "standard"
+        assert meta.fault == CONFIG.fault_of(seed)
+        assert (meta.fault_step >= 0) == (meta.fault != "none") == np.isfinite(meta.fault_strength)
+        assert meta.outcome is not Outcome.UNKNOWN
+        fresh = np.flatnonzero(episode.signals_fresh)
+        np.testing.assert_array_equal(fresh, np.arange(0, len(episode), CONFIG.replan_every))
+        assert np.isfinite(episode.embedding).all()
+        assert np.isnan(episode.age_ms[:, -1]).all()  # nobody predicted
+        assert (episode.age_ms[:, :-1] == 0).all()
+    assert len({meta.fault for meta in (e.meta for e in reference.values())}) > 1
+
+
+@pytest.mark.parametrize("option", ["task", "fault", "condition"])
+def test_an_unknown_option_is_refused_with_what_is_known(option):
+    with pytest.raises(ConfigError, match=rf"unknown {option} 'juggle'; known: '"):
+        CollectionConfig(policy=SHIPPED, **{option: "juggle"})
+
+
+@pytest.mark.parametrize(("option", "value"), [("envs", 0), ("fault_rate", 0.5)])
+def test_a_number_out_of_range_is_refused(option, value):
+    with pytest.raises(ConfigError, match=str(value)):
+        CollectionConfig(policy=SHIPPED, **{option: value})
+
+
+def test_a_policy_of_other_cameras_is_refused(tmp_path):
+    folder = tmp_path / "policy"
+    shutil.copytree(SHIPPED, folder)
+    config = json.loads((folder / "config.json").read_text())
+    features = config["input_features"]
+    features["observation.images.hand"] = features.pop("observation.images.wrist")
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        PolicyError, match=r"takes cameras .*hand.*; the built-in world has .*wrist"
+    ):
+        Rollout(replace(CONFIG, policy=folder))
+
+
+def test_more_steps_between_replans_than_the_policy_plans_are_refused():
+    with pytest.raises(ConfigError, match="replan_every is 99"):
+        Rollout(replace(CONFIG, replan_every=99))
