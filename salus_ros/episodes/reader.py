@@ -19,6 +19,7 @@ from salus_ros.episodes.files import (
     store_errors,
 )
 from salus_ros.episodes.layout import META_ARRAYS, data_arrays, image_array
+from salus_ros.episodes.shipped import resolve
 
 
 class StoreReader:
@@ -37,7 +38,7 @@ class StoreReader:
         Raises:
             StoreError: if it is no store, or damaged.
         """
-        self.path = Path(path)
+        self.path = resolve(path)
         self._group, self.spec = open_group(self.path, "r")
         self._ends: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._table: dict[str, NDArray[Any]] = {}

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sensor_msgs.msg import Image, JointState
@@ -18,9 +17,9 @@ from salus_ros.nodes.base import SalusNode, resolve_device, run, status_qos, str
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import VlaParameters
 from salus_ros.nodes.sync import ObservationSync
+from salus_ros.policy import SHIPPED
 from salus_ros.signals.runner import PolicyStep, SmolVLARunner
 
-DEFAULT_POLICY = Path(__file__).parents[1] / "assets" / "policy" / "tiny_smolvla"
 CLOSE_TIMEOUT_S = 10.0
 LISTENERS_TIMEOUT_S = 5.0
 
@@ -48,7 +47,7 @@ class VlaNode(SalusNode[VlaParameters]):
         qos = stream_qos()
         self._actions = self.create_publisher(PolicyAction, "action", qos)
         self._signals = self.create_publisher(VlaSignals, "signals", qos)
-        path = given.policy_path or str(DEFAULT_POLICY)
+        path = given.policy_path or str(SHIPPED)
         self.get_logger().info(f"loading the policy '{path}'")
         self._runner = SmolVLARunner(
             path,

@@ -1,0 +1,66 @@
+"""The graph and the in-process collection give the same episode from the same seed."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+import torch
+from processes import NodeProcess
+
+from salus_ros.collection.config import CollectionConfig
+from salus_ros.collection.rollout import Rollout
+from salus_ros.core.schema import CAMERAS
+from salus_ros.episodes import StoreReader
+from salus_ros.policy import SHIPPED
+
+SEED = 3
+COUNT = 1
+ARRAYS = ("action", "state", "signals", "signals_valid", "signals_fresh", "embedding")
+
+
+def test_an_episode_over_ros_is_the_one_of_the_collection(tmp_path):
+    # Sensor noise is in every image and joint; other conditions than the default go all the way.
+    config = CollectionConfig(
+        policy=SHIPPED, fault="noise", condition="shifted", num_samples=2, images=True, envs=COUNT
+    )
+    store = tmp_path / "graph.zarr"
+    namespace = "/parity"
+    with ExitStack() as stack:
+
+        def start(name: str, **parameters: object) -> NodeProcess:
+            node = NodeProcess(name, namespace, use_sim_time=True, **parameters)
+            return stack.enter_context(node)
+
+        recorder = start(
+            "recorder", store_path=store, max_age_ms=0.0, min_free_mb=0, settle_s=10.0
+        )
+        start("vla", num_samples=2, replan_every=3, threads=1, min_subscribers=1)
+        simulator = start(
+            "simulator",
+            seed=SEED,
+            episodes=COUNT,
+            fault=config.fault,
+            condition=config.condition,
+            min_subscribers=2,
+            exit_when_done=True,
+        )
+        assert simulator.wait() == 0, simulator.said
+        recorder.stop()
+    graph = StoreReader(store)
+    assert len(graph) == COUNT, recorder.said
+    torch.set_num_threads(1)
+    rollout = Rollout(config)
+    collected = {e.meta.seed: e for e in rollout.run(iter(range(SEED, SEED + COUNT)))}
+    rollout.close()
+    for i in range(COUNT):
+        a, b = graph.episode(i), collected[SEED + i]
+        same = {"id": "", "wall_time_s": 0.0}
+        assert repr(replace(a.meta, **same)) == repr(replace(b.meta, **same))
+        for name in ARRAYS:
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+        for camera in CAMERAS:
+            np.testing.assert_array_equal(a.images[camera], b.images[camera], err_msg=camera)
+        columns = [graph.spec.streams.index(s) for s in (*CAMERAS, "state", "action", "signals")]
+        assert (a.age_ms[:, columns] == 0).all()
+        # Each tick's stamp is rounded to whole nanoseconds.
+        assert np.abs(np.diff(a.stamp_ns) - np.diff(b.stamp_ns)).max() <= 1
