@@ -41,7 +41,12 @@ def collect(
     images: Annotated[
         bool, typer.Option(help="Keep the images (some 10 MB an episode on disk).")
     ] = False,
-    envs: Annotated[int, typer.Option(min=1, help="Episodes side by side in a process.")] = 8,
+    envs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Episodes side by side in a process; 8 by default, 2 with images."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -63,7 +68,7 @@ def collect(
         num_samples=num_samples,
         replan_every=replan_every,
         images=images,
-        envs=min(envs, 2) if images else envs,
+        envs=envs or (2 if images else 8),
         device=device,
     )
     try:
@@ -102,6 +107,7 @@ def _summary(result: Any) -> dict[str, Any]:
         "collected": result.collected,
         "steps": result.steps,
         "seconds": result.seconds,
+        "loading_s": result.loading_s,
         "steps_per_s": result.steps / result.seconds if result.collected else None,
         "endings": dict(result.endings),
         "worker_restarts": result.restarts,

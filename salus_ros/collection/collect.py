@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from salus_ros.collection.config import CollectionConfig
-from salus_ros.collection.rollout import store_spec
 from salus_ros.collection.workers import WorkerPool
-from salus_ros.core.errors import ConfigError
+from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import Outcome
 from salus_ros.episodes import EpisodeMeta, EpisodeStore
 from salus_ros.episodes.reader import StoreReader
@@ -23,7 +24,8 @@ class CollectionResult:
         episodes: Episodes of the asked seeds that the store holds now.
         collected: Those of them that this run added.
         steps: Steps that this run added.
-        seconds: Its duration, from the first worker's start.
+        seconds: Its duration.
+        loading_s: The part of it before the first worker was ready.
         endings: How all of `episodes` ended: "success" or the failure type.
         restarts: Workers that died and were started again.
         peak_mb: Largest memory of a worker after each episode.
@@ -33,6 +35,7 @@ class CollectionResult:
     collected: int = 0
     steps: int = 0
     seconds: float = 0.0
+    loading_s: float = 0.0
     endings: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
     peak_mb: list[float] = field(default_factory=list)
@@ -66,22 +69,30 @@ def collect(
     """
     wanted = range(seed, seed + episodes)
     result, started = CollectionResult(), time.perf_counter()
-    present = {meta.seed: meta for meta in _present(out) if meta.seed in wanted}
-    for meta in present.values():
-        _check_same(config, meta, out)
-        result.endings[ending(meta)] += 1
+    reader = _existing(out)
+    held = [] if reader is None else reader.episodes()
+    present = {meta.seed: index for index, meta in enumerate(held) if meta.seed in wanted}
+    for index in present.values():
+        _check_same(config, held[index], out)
+        result.endings[ending(held[index])] += 1
+    if reader is not None and present:
+        _check_replans(config, reader, next(iter(present.values())))
     result.episodes = len(present)
     missing = [s for s in wanted if s not in present]
-    store: EpisodeStore | None = None
-    try:
-        with WorkerPool(config, missing, workers) as pool:
+    if not missing:
+        return result
+    with WorkerPool(config, missing, workers) as pool:
+        ready = pool.start()
+        result.loading_s = time.perf_counter() - started
+        for index in present.values():
+            _check_policy(ready.policy_id, held[index], out)
+        with EpisodeStore.open_or_create(out, config.store_spec(ready.embedding_dim)) as store:
+            if len(store) != len(held):
+                raise StoreError(
+                    f"'{out}' had {len(held)} episodes when this began and has {len(store)} now; "
+                    "another process has written to it: begin again when it is done"
+                )
             for episode in pool.episodes():
-                assert pool.ready is not None  # said before the first episode
-                if store is None:
-                    for meta in present.values():
-                        _check_policy(pool.ready.policy_id, meta, out)
-                    spec = store_spec(pool.ready.embedding_dim, images=config.images)
-                    store = EpisodeStore.open_or_create(out, spec)
                 store.append(episode)
                 result.collected += 1
                 result.episodes += 1
@@ -91,9 +102,6 @@ def collect(
                 result.restarts, result.peak_mb = pool.restarts, pool.peak_mb
                 if progress is not None:
                     progress(result)
-    finally:
-        if store is not None:
-            store.close()
     return result
 
 
@@ -102,9 +110,9 @@ def ending(meta: EpisodeMeta) -> str:
     return "success" if meta.outcome is Outcome.SUCCESS else meta.failure_type.label
 
 
-def _present(out: Path) -> list[EpisodeMeta]:
+def _existing(out: Path) -> StoreReader | None:
     there = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    return StoreReader(out).episodes() if there else []
+    return StoreReader(out) if there else None
 
 
 def _check_same(config: CollectionConfig, meta: EpisodeMeta, out: Path) -> None:
@@ -119,6 +127,17 @@ def _check_same(config: CollectionConfig, meta: EpisodeMeta, out: Path) -> None:
                 f"'{out}' holds the episode of seed {meta.seed} with {name} '{held}', asked is "
                 f"'{asked}'; give the options it was begun with, or another --out or --seed"
             )
+
+
+def _check_replans(config: CollectionConfig, reader: StoreReader, index: int) -> None:
+    fresh = reader.to_numpy(["signals_fresh"], reader.rows(index))["signals_fresh"]
+    every = np.unique(np.diff(np.flatnonzero(fresh)))
+    if len(every) and every.tolist() != [config.replan_every]:
+        raise ConfigError(
+            f"'{reader.path}' holds the episode of seed {reader.meta(index).seed} with "
+            f"replan_every {', '.join(map(str, every))}, asked is {config.replan_every}; give the "
+            "options it was begun with, or another --out or --seed"
+        )
 
 
 def _check_policy(policy_id: str, meta: EpisodeMeta, out: Path) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.core.schema import CAMERAS
+from salus_ros.episodes import StoreSpec
 from salus_ros.sim.conditions import CONDITIONS
 from salus_ros.sim.faults import FAULT_RATE, FAULTS, draw_fault
 from salus_ros.sim.tasks import TASKS
@@ -49,6 +51,15 @@ class CollectionConfig:
             draw_fault(0, self.fault_rate)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+    def store_spec(self, embedding_dim: int) -> StoreSpec:
+        """Sizes of a store for the episodes; a prediction is a stream that none of them has."""
+        cameras = CAMERAS if self.images else ()
+        return StoreSpec(
+            cameras=cameras,
+            embedding_dim=embedding_dim,
+            streams=(*cameras, "state", "action", "signals", "prediction"),
+        )
 
     def fault_of(self, seed: int) -> str:
         """The fault of the episode with this seed."""

@@ -14,12 +14,9 @@ import numpy.typing as npt
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.core.errors import PolicyError
 from salus_ros.core.schema import ACTION_DIM, CAMERAS, RATE_HZ, STATE_DIM
-from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
+from salus_ros.episodes import Episode, EpisodeMeta
 from salus_ros.signals.runner import Observation, PolicyStep, SmolVLARunner, step_together
 from salus_ros.sim.world import PickPlaceEnv
-
-OWN_STREAMS = ("state", "action", "signals")
-"""Streams of every step, beside the cameras; a prediction is not made here."""
 
 
 class Rollout:
@@ -44,25 +41,25 @@ class Rollout:
         runners = [runner, *(runner.sibling() for _ in range(config.envs - 1))]
         self._slots = [_Slot(config, runner) for runner in runners]
 
-    def run(self, seeds: Iterator[int]) -> Iterator[Episode]:
+    def run(self, seeds: Iterator[int | None]) -> Iterator[Episode]:
         """Run an episode of each seed; they come as they end.
 
         All slots replan at the same ticks, so that the policy is run for all in one batch: an
         episode begins at a multiple of `replan_every`.
+
+        Args:
+            seeds: Of the episodes; None in between means that there is none now, but later.
         """
         tick, more = 0, True
         while True:
-            if more and tick % self._config.replan_every == 0:
-                for slot in self._slots:
-                    if not slot.running:
-                        seed = next(seeds, None)
-                        if seed is None:
-                            more = False
-                            break
-                        slot.begin(seed)
             running = [slot for slot in self._slots if slot.running]
-            if not running and not more:
-                return
+            if more and (tick % self._config.replan_every == 0 or not running):
+                tick, more = 0, self._fill(seeds)
+                running = [slot for slot in self._slots if slot.running]
+            if not running:
+                if not more:
+                    return
+                continue  # until there is one
             answers = step_together(
                 [slot.runner for slot in running], [slot.observation for slot in running]
             )
@@ -71,6 +68,19 @@ class Rollout:
                 if episode is not None:
                     yield episode
             tick += 1
+
+    def _fill(self, seeds: Iterator[int | None]) -> bool:
+        """Begin an episode in each idle slot while there are seeds; False after the last."""
+        for slot in self._slots:
+            if not slot.running:
+                try:
+                    seed = next(seeds)
+                except StopIteration:
+                    return False
+                if seed is None:
+                    break
+                slot.begin(seed)
+        return True
 
     def close(self) -> None:
         """Free the worlds."""
@@ -133,7 +143,7 @@ class _Slot:
     def _episode(self) -> Episode:
         info, steps = self._info, self._steps
         length = len(steps)
-        streams = store_spec(self.runner.embedding_dim, images=self._config.images).streams
+        streams = self._config.store_spec(self.runner.embedding_dim).streams
         ages = np.array([np.nan if name == "prediction" else 0.0 for name in streams])
         return Episode(
             meta=EpisodeMeta(
@@ -145,7 +155,8 @@ class _Slot:
                 seed=self._seed,
                 fault=info["fault"],
                 fault_step=info["fault_step"],
-                fault_strength=info.get("fault_strength", np.nan),
+                # Float32, as messages and stores have it.
+                fault_strength=float(np.float32(info.get("fault_strength", np.nan))),
                 condition=info["condition"],
                 policy_id=self.runner.policy_id,
                 rate_hz=RATE_HZ,
@@ -161,16 +172,6 @@ class _Slot:
             embedding=np.stack([step.embedding for step in steps]),
             age_ms=np.tile(ages, (length, 1)),
         )
-
-
-def store_spec(embedding_dim: int, *, images: bool) -> StoreSpec:
-    """Sizes of a store for collected episodes."""
-    cameras = CAMERAS if images else ()
-    return StoreSpec(
-        cameras=cameras,
-        embedding_dim=embedding_dim,
-        streams=(*cameras, *OWN_STREAMS, "prediction"),
-    )
 
 
 def check_fit(runner: SmolVLARunner) -> None:

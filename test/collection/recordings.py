@@ -16,8 +16,8 @@ CONFIG = CollectionConfig(policy=SHIPPED, fault_rate=0.3, num_samples=2, envs=1)
 ARRAYS = ("action", "state", "signals", "signals_valid", "signals_fresh", "embedding", "age_ms")
 
 
-def run(config: CollectionConfig, seeds: Sequence[int]) -> dict[int, Episode]:
-    """Episodes by seed."""
+def run(config: CollectionConfig, seeds: Sequence[int | None]) -> dict[int, Episode]:
+    """Episodes by seed; None stands for a while without one."""
     torch.set_num_threads(1)
     rollout = Rollout(config)
     episodes = {episode.meta.seed: episode for episode in rollout.run(iter(seeds))}

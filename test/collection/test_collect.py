@@ -126,6 +126,10 @@ def test_a_killed_worker_is_replaced_and_a_full_disk_ends_it_with_all_that_was_w
     check(store, reference)
     with pytest.raises(ConfigError, match="seed 0 with condition 'standard', asked is 'shifted'"):
         collect(replace(CONFIG, condition="shifted"), store, len(SEEDS) + 1)
+    with pytest.raises(ConfigError, match="seed 0 with replan_every 3, asked is 2"):
+        collect(replace(CONFIG, replan_every=2), store, len(SEEDS) + 1)
+    with pytest.raises(StoreError, match="cameras"):
+        collect(replace(CONFIG, images=True), store, len(SEEDS) + 1)
 
 
 def test_what_a_worker_cannot_do_is_said_by_the_one_who_asked(tmp_path):

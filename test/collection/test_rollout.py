@@ -19,7 +19,8 @@ from salus_ros.sim.world import PickPlaceEnv
 
 
 def test_an_episode_does_not_depend_on_those_beside_it(reference):
-    beside = run(replace(CONFIG, envs=4), SEEDS)
+    first, second, *rest = SEEDS
+    beside = run(replace(CONFIG, envs=4), (None, first, second, None, None, *rest))
     assert set(beside) == set(SEEDS)
     for seed in SEEDS:
         assert_same(reference[seed], beside[seed])
