@@ -26,6 +26,7 @@ from salus_ros.cli.progress import bar, epoch_bar
 from salus_ros.core.errors import SalusError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.episodes.shipped import shipped
 
 NAMESPACE = f"/salus_demo_{os.getpid()}"
 """One for each run, so that two demos on one machine do not hear each other."""
@@ -36,8 +37,8 @@ SILENCE_S = 180.0
 COMMIT_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 EXIT_INTERRUPTED = 130
-FAULTS = ("none", "slip", "push")
-"""A third of the episodes each: without faults the shipped policy seldom fails."""
+FAULT_RATE = 0.1
+"""Share of the recorded episodes that get each fault."""
 
 LIVE_FAULT = "slip"
 STORE = "episodes.zarr"
@@ -119,6 +120,7 @@ class Graph:
             seed=0,
             first_episode=first,
             fault=fault,
+            fault_rate=FAULT_RATE,
             min_subscribers=4,
             exit_when_done=False,
         )
@@ -192,12 +194,15 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(help="Folder for everything; runs/demo-TIME by default.")
     ] = None,
-    episodes: Annotated[int, typer.Option(min=3, help="Episodes to train on.")] = 24,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes to record.")] = 24,
     policy: Annotated[
         Path | None, typer.Option(help="Policy folder; the shipped tiny SmolVLA by default.")
     ] = None,
 ) -> None:
-    """Watch a SmolVLA move an arm, record it, learn when it fails, and predict it live."""
+    """Watch a SmolVLA move an arm, record it, learn when it fails, and predict it live.
+
+    The predictor learns from the recorded episodes together with the shipped ones.
+    """
     folder = out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
     try:
         _run(folder, episodes, policy)
@@ -224,18 +229,15 @@ def _run(folder: Path, episodes: int, policy: Path | None) -> None:
         given = {"policy_path": policy} if policy else {}
         graph.start("vla", min_subscribers=3, **given)
         graph.start("predictor", min_subscribers=2)
-        first = 0
-        for i, fault in enumerate(FAULTS):
-            count = len(range(i, episodes, len(FAULTS)))
-            graph.run_episodes(first, count, store, f"recording, fault {fault}", fault)
-            first += count
+        graph.run_episodes(0, episodes, store, "recording", "random")
         graph.stop("predictor")
         config = TrainingConfig()
         with epoch_bar(errors, config.epochs) as on_epoch:
-            results = train_predictor(load_samples([store]), model, config, "cpu", on_epoch)
+            samples = load_samples([shipped("standard"), store])
+            results = train_predictor(samples, model, config, "cpu", on_epoch)
         graph.start("predictor", model_path=model, min_subscribers=2)
         graph.seen.prediction_ms.clear()
-        graph.run_episodes(first, 1, store, f"live prediction, fault {LIVE_FAULT}", LIVE_FAULT)
+        graph.run_episodes(episodes, 1, store, f"live prediction, fault {LIVE_FAULT}", LIVE_FAULT)
     reader = StoreReader(store)
     page = write_report(store, report, len(reader) - 1, model)
     for table in (*store_tables(store_summary(reader)), *training_tables(results)):
