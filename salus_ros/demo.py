@@ -24,7 +24,6 @@ from rich.text import Text
 
 from salus_ros.cli.progress import bar, epoch_bar
 from salus_ros.core.errors import SalusError
-from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.episodes.shipped import shipped
 
@@ -249,7 +248,7 @@ def _run(folder: Path, episodes: int, policy: Path | None) -> None:
 
 def _summary(reader: StoreReader, seen: Seen, seconds: float) -> Table:
     table = Table("the graph", "", title="Demo", title_justify="left")
-    counts = Counter(_ending(meta) for meta in reader.episodes())
+    counts = Counter(meta.ending for meta in reader.episodes())
     rows: list[tuple[str, str]] = [
         ("episodes recorded", f"{len(reader)}: " + _listed(counts)),
         ("steps recorded", str(reader.steps)),
@@ -257,7 +256,7 @@ def _summary(reader: StoreReader, seen: Seen, seconds: float) -> Table:
         ("steps without an input", _gaps(reader)),
         ("policy and signals, ms", _quantiles(seen.inference_ms)),
         ("signals to prediction, ms", _quantiles(seen.prediction_ms)),
-        ("live episode", _ending(reader.meta(len(reader) - 1))),
+        ("live episode", reader.meta(len(reader) - 1).ending),
         ("steps of it with an alarm", f"{seen.alarms} (threshold uncalibrated)"),
         ("seconds in all", f"{seconds:.0f}"),
     ]
@@ -271,12 +270,6 @@ def _gaps(reader: StoreReader) -> str:
     ages = reader.to_numpy(["age_ms"])["age_ms"]  # (N, streams), NaN where there is no sample
     inputs = [i for i, name in enumerate(reader.spec.streams) if name != "prediction"]
     return str(int(np.isnan(ages[:, inputs]).any(axis=1).sum()))
-
-
-def _ending(meta: Any) -> str:
-    if meta.outcome == Outcome.SUCCESS:
-        return "success"
-    return FailureType(meta.failure_type).label if meta.outcome == Outcome.FAILURE else "unknown"
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.workers import WorkerPool
 from salus_ros.core.errors import ConfigError, StoreError
-from salus_ros.core.failures import Outcome
 from salus_ros.episodes import EpisodeMeta, EpisodeStore
 from salus_ros.episodes.reader import StoreReader
 
@@ -74,7 +73,7 @@ def collect(
     present = {meta.seed: index for index, meta in enumerate(held) if meta.seed in wanted}
     for index in present.values():
         _check_same(config, held[index], out)
-        result.endings[ending(held[index])] += 1
+        result.endings[held[index].ending] += 1
     if reader is not None and present:
         _check_replans(config, reader, next(iter(present.values())))
     result.episodes = len(present)
@@ -97,17 +96,12 @@ def collect(
                 result.collected += 1
                 result.episodes += 1
                 result.steps += len(episode)
-                result.endings[ending(episode.meta)] += 1
+                result.endings[episode.meta.ending] += 1
                 result.seconds = time.perf_counter() - started
                 result.restarts, result.peak_mb = pool.restarts, pool.peak_mb
                 if progress is not None:
                     progress(result)
     return result
-
-
-def ending(meta: EpisodeMeta) -> str:
-    """How an episode ended, in one word."""
-    return "success" if meta.outcome is Outcome.SUCCESS else meta.failure_type.label
 
 
 def _existing(out: Path) -> StoreReader | None:

@@ -7,10 +7,8 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.schema import CAMERAS
 from salus_ros.episodes import StoreSpec
 from salus_ros.sim.conditions import CONDITIONS
-from salus_ros.sim.faults import FAULT_RATE, FAULTS, draw_fault
+from salus_ros.sim.faults import FAULT_RATE, FAULTS, RANDOM_FAULT, draw_fault, fault_of
 from salus_ros.sim.tasks import TASKS
-
-RANDOM_FAULT = "random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,7 @@ class CollectionConfig:
 
     def fault_of(self, seed: int) -> str:
         """The fault of the episode with this seed."""
-        drawn = self.fault == RANDOM_FAULT
-        return draw_fault(seed, self.fault_rate) if drawn else self.fault
+        return fault_of(self.fault, seed, self.fault_rate)
 
 
 def _check(name: str, given: str, known: tuple[str, ...]) -> None:

@@ -90,6 +90,12 @@ class EpisodeMeta:
         """Whether horizon labels can be computed: a known outcome, and a moment if it failed."""
         return self.outcome == Outcome.SUCCESS or self.failure_step >= 0
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in one word: "success", the kind of failure, or "unknown"."""
+        failed = self.outcome == Outcome.FAILURE
+        return self.failure_type.label if failed else self.outcome.name.lower()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Episode:

@@ -24,6 +24,7 @@ from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import SimulatorParameters
 from salus_ros.nodes.world import Observation, World
+from salus_ros.sim.faults import fault_of
 
 DDS_PROFILE = Path(__file__).parents[1] / "assets" / "fastdds.xml"
 DDS_SETTINGS = (
@@ -34,9 +35,6 @@ DDS_SETTINGS = (
 """A user who has set one of these has chosen the transports."""
 
 WAIT_WARNING_S = 2.0
-
-RANDOM_FAULT = "random"
-"""Stands for the fault that an episode's seed draws."""
 
 
 class SimulatorNode(SalusNode[SimulatorParameters]):
@@ -124,10 +122,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
 
     def _reset_world(self, seed: int, task: str, fault: str, condition: str) -> Observation:
         given = self.parameters
-        if fault == RANDOM_FAULT:
-            from salus_ros.sim.faults import draw_fault  # mujoco, which `main` has to prepare
-
-            fault = draw_fault(seed, given.fault_rate)
+        fault = fault_of(fault, seed, given.fault_rate)
         return self._world.reset(seed, task or given.task, fault, condition or given.condition)
 
     def _advance(self, action: NDArray[np.float32]) -> None:

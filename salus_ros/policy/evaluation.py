@@ -4,11 +4,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from scipy.stats import binomtest
-
-from salus_ros.collection.collect import ending
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.workers import WorkerPool
+from salus_ros.core.statistics import wilson_interval
 from salus_ros.sim.tasks import TASKS
 
 HELD_OUT_SEED = 1_000_000
@@ -43,9 +41,9 @@ def evaluate_policy(
     steps = 0
     with WorkerPool(config, range(seed, seed + episodes), workers) as pool:
         for episode in pool.episodes():
-            word = ending(episode.meta)
-            endings.setdefault(episode.meta.task, Counter())[word] += 1
-            total[word] += 1
+            meta = episode.meta
+            endings.setdefault(meta.task, Counter())[meta.ending] += 1
+            total[meta.ending] += 1
             steps += len(episode)
             if progress is not None:
                 progress(total.total(), total)
@@ -65,10 +63,9 @@ def evaluate_policy(
 
 def _rate(endings: Counter[str]) -> dict[str, Any]:
     episodes = endings.total()
-    interval = binomtest(endings["success"], episodes).proportion_ci(method="wilson")
     return {
         "episodes": episodes,
         "success_rate": endings["success"] / episodes,
-        "success_interval_95": [interval.low, interval.high],
+        "success_interval_95": list(wilson_interval(endings["success"], episodes)),
         "endings": {name: endings[name] for name in sorted(endings)},
     }

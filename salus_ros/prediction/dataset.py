@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.failures import FailureType
 from salus_ros.core.labels import before_failure, horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import EpisodeMeta
@@ -39,8 +39,7 @@ class EpisodeRecord:
     @property
     def stratum(self) -> str:
         """How it ended, in words: "success" or the kind of failure."""
-        failed = self.meta.outcome == Outcome.FAILURE
-        return self.meta.failure_type.label if failed else "success"
+        return self.meta.ending
 
 
 @dataclass(frozen=True, slots=True, eq=False)

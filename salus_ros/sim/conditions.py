@@ -15,8 +15,8 @@ CUBE_DISTANCE_M = 0.10
 HAND_CLEARANCE_M = np.array([0.05, 0.125])
 """Distance in x or in y of the obstacle from each cube, so that the hand fits beside it."""
 
-STANDARD_LOW = np.array([0.40, -0.20])
-STANDARD_HIGH = np.array([0.60, 0.00])
+STANDARD_LOW = (0.40, -0.20)
+STANDARD_HIGH = (0.60, 0.00)
 """Corners of the rectangle in which cubes start under the standard condition, in m."""
 
 DRAWS = 200
@@ -58,8 +58,8 @@ class Condition:
 
 CONDITIONS: dict[str, Condition] = {
     "standard": Condition(
-        cube_low=(0.40, -0.20),
-        cube_high=(0.60, 0.00),
+        cube_low=STANDARD_LOW,
+        cube_high=STANDARD_HIGH,
         outside_standard=False,
         yaw_rad=0.4,
         bin_shift_m=0.02,

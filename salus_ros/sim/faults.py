@@ -1,11 +1,18 @@
 """Faults that are injected on purpose: small, seeded, and told in `info`, never to the policy."""
 
-import mujoco
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    import mujoco
+
 FAULTS: tuple[str, ...] = ("none", "force", "noise", "slip")
 """Nothing; a force on the task's object; noisy cameras and joints; a gripper that slips."""
+
+RANDOM_FAULT = "random"
+"""Stands for the fault that an episode's seed draws."""
 
 FAULT_RATE = 0.1
 """Share of the episodes that get each fault where faults are drawn."""
@@ -49,6 +56,11 @@ def draw_fault(seed: int, rate: float = FAULT_RATE) -> str:
     return kinds[index] if index < len(kinds) else FAULTS[0]
 
 
+def fault_of(fault: str, seed: int, rate: float = FAULT_RATE) -> str:
+    """The fault that is meant: the one that `seed` draws for `RANDOM_FAULT`, else `fault`."""
+    return draw_fault(seed, rate) if fault == RANDOM_FAULT else fault
+
+
 class Fault:
     """One episode's fault; `apply` is called before every control step.
 
@@ -63,7 +75,7 @@ class Fault:
         data: Its state.
     """
 
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    def __init__(self, model: "mujoco.MjModel", data: "mujoco.MjData") -> None:
         self._model, self._data = model, data
         names = ("red_cube", "blue_cube", "left_pad", "right_pad")
         self._geoms = [model.geom(name).id for name in names]

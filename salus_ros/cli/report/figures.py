@@ -68,14 +68,7 @@ def save_outcomes(path: Path, groups: Mapping[str, Sequence[Mapping[str, Any]]])
     axis.set_yticks([])
     axis.set_xticks(np.linspace(0, 1, 6), [f"{percent} %" for percent in range(0, 101, 20)])
     tidy(axis)
-    handles = [Patch(color=ENDING_COLOURS[ending], label=ending) for ending in ENDINGS]
-    figure.legend(
-        handles=handles,
-        loc="outside upper center",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=9.5,
-    )
+    _legend(figure, ENDINGS)
     figure.savefig(path, dpi=DPI)
 
 
@@ -142,14 +135,7 @@ def save_fault_delays(path: Path, delays: Mapping[str, Mapping[str, NDArray[np.f
     axis.set_xlabel("time from the fault to the failure in s; line: median", fontsize=9.5)
     tidy(axis)
     used = [kind for kind in FAILED if any(kinds[kind].size for kinds in delays.values())]
-    handles = [Patch(color=ENDING_COLOURS[kind], label=kind) for kind in used]
-    figure.legend(
-        handles=handles,
-        loc="outside upper center",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=9.5,
-    )
+    _legend(figure, used)
     figure.savefig(path, dpi=DPI)
 
 
@@ -202,3 +188,14 @@ def _draw_bar(axis: Axes, place: int, member: Mapping[str, Any]) -> None:
     apart = f" + {member['unlabelled']} unlabelled" if member["unlabelled"] else ""
     labelled = success["of"]
     axis.text(1.008, place, f"{labelled}{apart}", va="center", fontsize=8.5, color=FAINT)
+
+
+def _legend(figure: Figure, endings: Sequence[str]) -> None:
+    handles = [Patch(color=ENDING_COLOURS[ending], label=ending) for ending in endings]
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9.5,
+    )
