@@ -57,6 +57,7 @@ WORDS = [
     "bin",
     "box",
     "tray",
+    "plate",
     "table",
     "up",
     "and",

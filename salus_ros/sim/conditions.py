@@ -32,7 +32,7 @@ class Condition:
         cube_high: The opposite corner.
         outside_standard: Whether the task's object must start outside the standard rectangle.
         yaw_rad: Cubes are turned by up to this.
-        bin_shift_m: The bin is shifted by up to this in x and y.
+        goal_shift_m: The bin and the plate are shifted by up to this in x and y.
         home_rad: Standard deviation of the arm's first joint angles.
         light: Range of the lamp's brightness.
         tint: The lamp's colour channels differ by up to this share.
@@ -46,7 +46,7 @@ class Condition:
     cube_high: tuple[float, float]
     outside_standard: bool
     yaw_rad: float
-    bin_shift_m: float
+    goal_shift_m: float
     home_rad: float
     light: tuple[float, float]
     tint: float
@@ -62,7 +62,7 @@ CONDITIONS: dict[str, Condition] = {
         cube_high=STANDARD_HIGH,
         outside_standard=False,
         yaw_rad=0.4,
-        bin_shift_m=0.02,
+        goal_shift_m=0.02,
         home_rad=0.02,
         light=(0.4, 0.7),
         tint=0.1,
@@ -72,17 +72,17 @@ CONDITIONS: dict[str, Condition] = {
         fault_scale=1.0,
     ),
     "shifted": Condition(
-        cube_low=(0.36, -0.25),
-        cube_high=(0.64, 0.00),
+        cube_low=(0.38, -0.22),
+        cube_high=(0.62, 0.00),
         outside_standard=True,
-        yaw_rad=0.75,
-        bin_shift_m=0.03,
-        home_rad=0.04,
-        light=(0.25, 1.0),
-        tint=0.3,
-        lamp_shift_m=0.5,
-        camera_shift_m=0.008,
-        camera_turn_rad=0.012,
+        yaw_rad=0.6,
+        goal_shift_m=0.03,
+        home_rad=0.03,
+        light=(0.3, 0.9),
+        tint=0.2,
+        lamp_shift_m=0.4,
+        camera_shift_m=0.006,
+        camera_turn_rad=0.009,
         fault_scale=1.5,
     ),
 }
@@ -90,7 +90,7 @@ CONDITIONS: dict[str, Condition] = {
 
 
 class Arrangement:
-    """Puts cubes, bin, obstacle, lamp and cameras where an episode's seed wants them.
+    """Puts cubes, bin, plate, obstacle, lamp and cameras where an episode's seed wants them.
 
     Args:
         model: Model of the scene; its bodies, lamp and cameras are moved.
@@ -100,7 +100,8 @@ class Arrangement:
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self._model, self._data = model, data
         self._qpos = {name: int(model.joint(name).qposadr[0]) for name in CUBES}
-        self._bin, self._obstacle = model.body("bin").id, model.body("obstacle").id
+        self._bin, self._plate = model.body("bin").id, model.body("plate").id
+        self._obstacle = model.body("obstacle").id
         self._lamp = model.light("lamp").id
         self._body_pos = model.body_pos.copy()
         self._lamp_pos = model.light_pos[self._lamp].copy()
@@ -120,8 +121,9 @@ class Arrangement:
             q = self._qpos[name]
             self._data.qpos[q : q + 3] = [*places[name], CUBE_HALF_M]
             self._data.qpos[q + 3 : q + 7] = [np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
-        shift = rng.uniform(-condition.bin_shift_m, condition.bin_shift_m, 2)
-        self._model.body_pos[self._bin, :2] = self._body_pos[self._bin, :2] + shift
+        for body in (self._bin, self._plate):
+            shift = rng.uniform(-condition.goal_shift_m, condition.goal_shift_m, 2)
+            self._model.body_pos[body, :2] = self._body_pos[body, :2] + shift
         self._model.body_pos[self._obstacle, :2] = self._obstacle_place(places, target, rng)
         tint = 1.0 + rng.uniform(-condition.tint, condition.tint, 3)
         self._model.light_diffuse[self._lamp] = rng.uniform(*condition.light) * tint

@@ -13,10 +13,10 @@ type Point = npt.NDArray[np.float64]
 ABOVE_M = 0.10
 GRASP_M = 0.018
 CARRY_M = 0.17
-RELEASE_M = {"bin": 0.085, "blue_cube": 0.063}
+RELEASE_M = {"bin": 0.085, "plate": 0.026, "blue_cube": 0.063}
 """Height of the tool at which the object is let go, by the goal of the task."""
 
-PLACE_M = {"bin": 0.02, "blue_cube": 0.006}
+PLACE_M = {"bin": 0.02, "plate": 0.015, "blue_cube": 0.006}
 """How far beside the goal it may be let go."""
 
 NEAR_M = 0.012

@@ -15,6 +15,9 @@ BIN_HALF_M = 0.071
 IN_BIN_HEIGHT_M = 0.06
 """The cube's centre must be below this to lie in the bin."""
 
+PLATE_RADIUS_M = 0.05
+"""Largest sideways distance of the cube's centre from the plate's, to lie on it."""
+
 STACK_OFFSET_M = 0.022
 """Largest sideways distance of a stacked cube from the one below it."""
 
@@ -167,6 +170,9 @@ class Referee:
         offset = self._position(self.task.target) - self._position(self.task.goal)
         if self.task.goal == "bin":
             return bool(np.all(np.abs(offset[:2]) < BIN_HALF_M) and offset[2] < IN_BIN_HEIGHT_M)
+        if self.task.goal == "plate":
+            lying = offset[2] < CUBE_HALF_M + STACK_HEIGHT_M
+            return bool(lying and np.linalg.norm(offset[:2]) < PLATE_RADIUS_M)
         upright = abs(offset[2] - 2 * CUBE_HALF_M) < STACK_HEIGHT_M
         on_table = self._position(self.task.goal)[2] < CUBE_HALF_M + STACK_HEIGHT_M
         return bool(upright and on_table and np.linalg.norm(offset[:2]) < STACK_OFFSET_M)
@@ -176,7 +182,7 @@ class Referee:
         return self._released and float(np.linalg.norm(velocity)) < SETTLED_SPEED_M_S
 
     def _out_of_reach(self) -> bool:
-        needed = {self.task.target, self.task.goal} - {"bin"}
+        needed = {self.task.target, self.task.goal} & set(CUBES)
         return any(
             bool(np.any(position < REACH_LOW_M) or np.any(position > REACH_HIGH_M))
             for position in map(self._position, needed)

@@ -12,7 +12,7 @@ class Task:
     Attributes:
         instruction: What the policy is told.
         target: The cube to move.
-        goal: Body where it shall rest: "bin", or the other cube to stack it on.
+        goal: Body where it shall rest: "bin", "plate", or the other cube to stack it on.
     """
 
     instruction: str
@@ -27,7 +27,7 @@ class Task:
 
 ALL_TASKS: tuple[Task, ...] = (
     Task("put the red cube in the bin", "red_cube", "bin"),
-    Task("put the blue cube in the bin", "blue_cube", "bin"),
+    Task("put the red cube on the plate", "red_cube", "plate"),
     Task("stack the red cube on the blue cube", "red_cube", "blue_cube"),
 )
 

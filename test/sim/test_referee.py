@@ -7,10 +7,11 @@ import pytest
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.sim.expert import Expert
 from salus_ros.sim.referee import OBSTACLE_FORCE_N
-from salus_ros.sim.tasks import ALL_TASKS, TASKS
+from salus_ros.sim.tasks import ALL_TASKS, TASKS, Task
 from salus_ros.sim.world import PickPlaceEnv
 
-RED, BLUE, STACK = TASKS
+BIN, PLATE, STACK = TASKS
+BLUE = Task("put the blue cube in the bin", "blue_cube", "bin")
 STILL = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
 
 
@@ -19,7 +20,7 @@ def env():
     return PickPlaceEnv(render_images=False)
 
 
-def run(env, choose, seed=0, task=RED):
+def run(env, choose, seed=0, task=BIN):
     """Run an episode; `choose(env, step)` gives the action. Returns info and steps."""
     env.reset(seed=seed, options={"task": task})
     step, done, info = 0, False, {}
@@ -92,7 +93,7 @@ def test_a_cube_left_on_the_other_one_is_a_drop_when_it_belongs_in_the_bin(env):
             env._task = ALL_TASKS[2]  # the arm does the wrong task; the referee knows better
         return stacking.act()
 
-    info, _ = run(env, choose, task=RED)
+    info, _ = run(env, choose, task=BIN)
     assert info["failure_type"] is FailureType.DROP
 
 
@@ -129,15 +130,15 @@ def test_lifting_the_wrong_cube_is_another_failure(env):
     expert = Expert(env)
 
     def choose(env, step):
-        env._task = ALL_TASKS[1]
+        env._task = BLUE
         return expert.act()
 
-    info, _ = run(env, choose, task=RED)
+    info, _ = run(env, choose, task=BIN)
     assert info["failure_type"] is FailureType.OTHER
     assert info["failure_step"] < 80
 
 
-@pytest.mark.parametrize(("task", "body"), [(RED, "red_cube"), (STACK, "blue_cube")])
+@pytest.mark.parametrize(("task", "body"), [(BIN, "red_cube"), (STACK, "blue_cube")])
 def test_a_needed_cube_out_of_reach_is_another_failure(env, task, body):
     def choose(env, step):
         if step == 5:
@@ -155,7 +156,7 @@ def test_a_cube_that_is_not_needed_may_lie_anywhere(env):
             move(env, "blue_cube", [0.5, -0.48, 0.022])
         return STILL
 
-    info, _ = run(env, choose, task=RED)
+    info, _ = run(env, choose, task=BIN)
     assert info["failure_type"] is FailureType.TIMEOUT
 
 
