@@ -34,8 +34,7 @@ Info = dict[str, Any]
 
 
 class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
-    """A Panda that moves 44 mm cubes: into a bin, past an obstacle, onto a plate or onto
-    another cube.
+    """A Panda that puts a 44 mm cube into a bin, onto a plate or onto another cube.
 
     Observation: `pixels` = {front, side, wrist: uint8 (256, 256, 3) RGB}, `agent_pos` =
     float32 (7,) measured arm joint positions in rad. Action: float32 (7,) in [-1, 1], see
