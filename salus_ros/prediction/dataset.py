@@ -1,10 +1,13 @@
 """Recorded episodes as one set of labelled steps."""
 
+import dataclasses
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,7 @@ from salus_ros.core.labels import before_failure, horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.identity import CONTENT, content_key
+from salus_ros.episodes.layout import data_arrays
 from salus_ros.episodes.reader import StoreReader
 
 
@@ -42,6 +46,25 @@ class EpisodeRecord:
         return self.meta.ending
 
 
+ROW_ARRAYS = (
+    "signals",
+    "valid",
+    "labels",
+    "usable",
+    "episode",
+    "step",
+    "fresh",
+    "action",
+    "state",
+    "embedding",
+    "chunk_statistics",
+)
+"""Fields of `Samples` with one row per step."""
+
+OPTIONAL = ("action", "state", "embedding", "chunk_statistics")
+"""Arrays of a store that not every model needs."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
     """Labelled steps of several episodes, N rows in all.
@@ -51,11 +74,19 @@ class Samples:
         valid: Bool (N, S).
         labels: Bool (N, H, K).
         usable: Bool (N,): before the failure and with at least one valid signal.
-        episode: Int64 (N,): which of `records` a row belongs to.
+        episode: Int64 (N,): which of `records` a row belongs to; the rows of an episode follow
+            each other, one per step.
+        step: Int64 (N,): step within the episode, from 0.
+        fresh: Bool (N,): the signals were computed at this step, not held from an earlier one.
+        action: Float32 (N, A), or None where the stores differ in its width.
+        state: Float32 (N, Q), or None likewise.
+        embedding: Float16 (N, D), or None where a store has none or another width.
+        chunk_statistics: Float32 (N, C), NaN where not computed; or None likewise.
         records: The episodes.
         unlabelled: How many episodes were left out because their outcome, or the moment of their
             failure, is unknown.
         signal_names: Names of the S columns.
+        chunk_statistic_names: Names of the C columns.
         horizons_s: The H horizons in s.
         failure_types: The K failure types.
     """
@@ -65,11 +96,36 @@ class Samples:
     labels: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     episode: NDArray[np.int64]
+    step: NDArray[np.int64]
+    fresh: NDArray[np.bool_]
+    action: NDArray[np.float32] | None
+    state: NDArray[np.float32] | None
+    embedding: NDArray[np.float16] | None
+    chunk_statistics: NDArray[np.float32] | None
     records: tuple[EpisodeRecord, ...]
     unlabelled: int
     signal_names: tuple[str, ...]
     horizons_s: tuple[float, ...]
     failure_types: tuple[FailureType, ...]
+    chunk_statistic_names: tuple[str, ...] = ()
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Rows of each episode."""
+        ends = np.cumsum([record.length for record in self.records], dtype=np.int64)
+        return tuple(map(slice, (ends - np.diff(ends, prepend=0)).tolist(), ends.tolist()))
+
+    def subset(self, episodes: Sequence[int]) -> "Samples":
+        """Return these episodes alone, given by their place in `records`, in that order."""
+        slices = self.slices
+        rows = np.concatenate(
+            [np.arange(s.start, s.stop) for s in map(slices.__getitem__, episodes)]
+        )
+        records = tuple(self.records[place] for place in episodes)
+        arrays = {name: getattr(self, name) for name in ROW_ARRAYS}
+        arrays = {name: None if a is None else a[rows] for name, a in arrays.items()}
+        arrays["episode"] = np.repeat(np.arange(len(records)), [r.length for r in records])
+        return dataclasses.replace(self, **arrays, records=records)
 
     def rows(self, episodes: Sequence[int]) -> NDArray[np.bool_]:
         """Mask (N,) of the usable rows of some episodes, given by their place in `records`."""
@@ -106,6 +162,8 @@ def load_samples(
     spec = readers[0].spec
     horizons = spec.horizons_s if horizons_s is None else tuple(horizons_s)
     types = spec.failure_types if failure_types is None else tuple(failure_types)
+    common = [name for name in OPTIONAL if len({_width(r, name) for r in readers}) == 1]
+    common = [name for name in common if _width(readers[0], name)]
     parts: dict[str, list[NDArray[np.generic]]] = defaultdict(list)
     records: list[EpisodeRecord] = []
     unlabelled = 0
@@ -115,7 +173,7 @@ def load_samples(
                 f"'{reader.path}' has the signals {list(reader.spec.signals)}, "
                 f"'{readers[0].path}' has {list(spec.signals)}; train on stores of one kind"
             )
-        arrays = reader.to_numpy(CONTENT)
+        arrays = reader.to_numpy([*{*CONTENT, "signals_fresh", *common}])
         for index, meta in enumerate(reader.episodes()):
             if not meta.labelled:
                 unlabelled += 1
@@ -124,29 +182,36 @@ def load_samples(
             one = {name: values[rows] for name, values in arrays.items()}
             length = rows.stop - rows.start
             steps = horizon_steps(horizons, meta.rate_hz)
+            labels = horizon_labels(length, meta.failure_step, meta.failure_type, steps, types)
+            before = before_failure(length, meta.failure_step)
             parts["signals"].append(one["signals"])
             parts["valid"].append(one["signals_valid"])
-            parts["labels"].append(
-                horizon_labels(length, meta.failure_step, meta.failure_type, steps, types)
-            )
-            parts["before"].append(before_failure(length, meta.failure_step))
+            parts["labels"].append(labels)
+            parts["usable"].append(before & one["signals_valid"].any(axis=1))
             parts["episode"].append(np.full(length, len(records), dtype=np.int64))
+            parts["step"].append(np.arange(length, dtype=np.int64))
+            parts["fresh"].append(one["signals_fresh"])
+            for name in common:
+                parts[name].append(one[name])
             records.append(EpisodeRecord(content_key(one), str(reader.path), index, meta, length))
     if not records:
         raise ConfigError(
             f"no labelled episode in {[str(path) for path in stores]} ({unlabelled} without a "
             "known outcome); record episodes, or label those that are there"
         )
-    joined = {name: np.concatenate(values) for name, values in parts.items()}
+    joined: dict[str, Any] = {name: None for name in OPTIONAL}
+    joined |= {name: np.concatenate(values) for name, values in parts.items()}
     return Samples(
-        signals=joined["signals"].astype(np.float32, copy=False),
-        valid=joined["valid"].astype(np.bool_, copy=False),
-        labels=joined["labels"].astype(np.bool_, copy=False),
-        usable=(joined["before"] & joined["valid"].any(axis=1)).astype(np.bool_, copy=False),
-        episode=joined["episode"].astype(np.int64, copy=False),
+        **joined,
         records=tuple(records),
         unlabelled=unlabelled,
         signal_names=spec.signals,
         horizons_s=horizons,
         failure_types=types,
+        chunk_statistic_names=getattr(spec, "chunk_statistics", ()),
     )
+
+
+def _width(reader: StoreReader, name: str) -> int:
+    """Numbers per step of an optional array; 0 where the store has none."""
+    return math.prod(data_arrays(reader.spec)[name].row_shape) if name in reader else 0
