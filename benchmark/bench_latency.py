@@ -28,6 +28,7 @@ from salus_ros.nodes import convert
 from salus_ros.nodes.base import stream_qos
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.features import Features
 from salus_ros.prediction.models import FailureMLP
 from salus_ros.prediction.normalisation import Normalisation
 
@@ -55,7 +56,9 @@ def save_model(folder: Path) -> Path:
     checkpoint = Checkpoint(
         state_dict=FailureMLP(size, config.hidden, outputs).state_dict(),
         config=config,
-        normalisation=Normalisation(np.zeros(size, np.float32), np.ones(size, np.float32)),
+        features=Features(
+            ("signals",), Normalisation(np.zeros(size, np.float32), np.ones(size, np.float32))
+        ),
         signal_names=schema.SIGNAL_NAMES,
         horizons_s=schema.HORIZONS_S,
         failure_types=FAILURE_TYPES,

@@ -23,18 +23,16 @@ from salus_ros.core.failures import FAILURE_TYPES, FailureType
 from salus_ros.core.labels import horizon_labels
 from salus_ros.core.schema import SIGNALS, horizon_steps
 from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.fitting import Part, fit_model
 from salus_ros.prediction.models import FailureMLP
-from salus_ros.prediction.training import fit_model
 
 PUBLISHED_S = 180.0
 EPISODE_STEPS = 200
 TRAIN_SHARE = 0.8
 WARNING_STEPS = 20
 
-Part = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
-
-def synthetic_samples(count: int, seed: int = 0) -> tuple[Part, Part]:
+def synthetic_samples(count: int, seed: int = 0) -> tuple[Part, ...]:
     """Standardised signals, one of which rises before each failure; 80 % to train on."""
     rng = np.random.default_rng(seed)
     episodes = -(-count // EPISODE_STEPS)
@@ -51,14 +49,18 @@ def synthetic_samples(count: int, seed: int = 0) -> tuple[Part, Part]:
     flat = features.reshape(-1, len(SIGNALS))[:count]
     targets = np.concatenate(labels)[:count]
     cut = int(TRAIN_SHARE * count)
-    return (flat[:cut], targets[:cut]), (flat[cut:], targets[cut:])
+    return tuple(_part(flat[rows], targets[rows]) for rows in (slice(cut), slice(cut, None)))
+
+
+def _part(features: NDArray[np.float32], labels: NDArray[np.bool_]) -> Part:
+    return Part(features, labels, np.ones(len(features), np.bool_), (len(features),))
 
 
 def data_loader_loop(train: Part, validation: Part, config: TrainingConfig, device: str) -> None:
     """The training as it is usually written."""
     tensors = [
         torch.from_numpy(array.astype(np.float32).reshape(len(array), -1))
-        for array in (*train, *validation)
+        for array in (train.features, train.labels, validation.features, validation.labels)
     ]
     loader = DataLoader(TensorDataset(*tensors[:2]), config.batch_size, shuffle=True)
     check = DataLoader(TensorDataset(*tensors[2:]), config.batch_size)
@@ -99,11 +101,11 @@ def main() -> None:
     # The first use of torch.optim imports torch's compiler, some seconds that only the loop would
     # pay; one epoch of each beforehand leaves the loops themselves to be compared.
     warm_up = TrainingConfig(epochs=1)
-    fit_model(train, validation, warm_up, arguments.device)
+    fit_model(train, validation, warm_up, torch.device(arguments.device))
     data_loader_loop(train, validation, warm_up, arguments.device)
 
     started = time.perf_counter()
-    result = fit_model(train, validation, config, arguments.device)
+    result = fit_model(train, validation, config, torch.device(arguments.device))
     ours_s = time.perf_counter() - started
     started = time.perf_counter()
     data_loader_loop(train, validation, config, arguments.device)

@@ -5,7 +5,6 @@ Imports of torch, zarr and matplotlib are in the verbs, so that `salus --help` a
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,12 +16,11 @@ from salus_ros import __version__
 from salus_ros.cli.collect import collect
 from salus_ros.cli.pack import pack
 from salus_ros.cli.policy import policy_app
-from salus_ros.core.errors import ConfigError, SalusError
-from salus_ros.prediction.config import TrainingConfig
+from salus_ros.cli.train import train_command
+from salus_ros.core.errors import SalusError
 
 EXIT_CHECK_FAILED = 1
 EXIT_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="salus",
@@ -45,16 +43,15 @@ app.command(
     "Plain zarr reads the file too; images are kept without loss."
 )(pack)
 
-DEFAULTS = TrainingConfig()
+app.command(
+    "train",
+    epilog="Example: [bold]salus train shipped:standard runs/a.zarr --out runs/tcn[/]\n\n"
+    "Ctrl-C stops early and writes the best epoch so far; the same command then goes on.",
+)(train_command())
+
 Store = Annotated[Path, typer.Argument(help="Episode store.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")]
-
-
-class ModelKind(StrEnum):
-    """Kinds of predictor that can be trained."""
-
-    MLP = "mlp"
 
 
 def _print_version(wanted: bool) -> None:
@@ -83,90 +80,6 @@ def info(store: Store, as_json: AsJson = False) -> None:
 
     summary = store_summary(StoreReader(store))
     _print(summary, as_json, store_tables)
-
-
-@app.command(
-    epilog="Example: [bold]salus train runs/a.zarr runs/b.zarr --out runs/mlp[/]\n\n"
-    "Ctrl-C stops early and writes the best epoch so far."
-)
-def train(
-    stores: Annotated[
-        list[Path], typer.Argument(help="Folders of episode stores.", show_default=False)
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(help="Folder for best_predictor.pt, training_results.json and figures."),
-    ],
-    model: Annotated[ModelKind, typer.Option(help="Kind of predictor.")] = ModelKind.MLP,
-    epochs: Annotated[int, typer.Option(help="Passes over the training episodes.")] = (
-        DEFAULTS.epochs
-    ),
-    batch_size: Annotated[int, typer.Option(help="Steps per gradient step.")] = (
-        DEFAULTS.batch_size
-    ),
-    learning_rate: Annotated[float, typer.Option(help="Initial rate of Adam.")] = (
-        DEFAULTS.learning_rate
-    ),
-    weight_decay: Annotated[float, typer.Option(help="L2 weight of Adam.")] = (
-        DEFAULTS.weight_decay
-    ),
-    pos_weight: Annotated[float, typer.Option(help="Weight of a positive label.")] = (
-        DEFAULTS.pos_weight
-    ),
-    scheduler_factor: Annotated[
-        float, typer.Option(help="Factor on the rate when the validation loss stalls.")
-    ] = DEFAULTS.scheduler_factor,
-    scheduler_patience: Annotated[
-        int, typer.Option(help="Stalled epochs before the rate drops.")
-    ] = DEFAULTS.scheduler_patience,
-    dropout: Annotated[float, typer.Option(help="Dropout after each hidden layer.")] = (
-        DEFAULTS.dropout
-    ),
-    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = ",".join(
-        map(str, DEFAULTS.hidden)
-    ),
-    train_fraction: Annotated[float, typer.Option(help="Share of episodes to train on.")] = (
-        DEFAULTS.train_fraction
-    ),
-    validation_fraction: Annotated[
-        float, typer.Option(help="Share of episodes that choose epoch and thresholds.")
-    ] = DEFAULTS.validation_fraction,
-    seed: Annotated[int, typer.Option(help="Seed of split, weights and batches.")] = DEFAULTS.seed,
-    device: Device = "cpu",
-    as_json: AsJson = False,
-) -> None:
-    """Train a failure predictor on recorded episodes, split by episode.
-
-    Labels follow from how each episode ended; episodes without a known outcome are left out.
-    """
-    config = TrainingConfig(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        pos_weight=pos_weight,
-        scheduler_factor=scheduler_factor,
-        scheduler_patience=scheduler_patience,
-        dropout=dropout,
-        hidden=_widths(hidden),
-        train_fraction=train_fraction,
-        validation_fraction=validation_fraction,
-        seed=seed,
-    )
-    from salus_ros.cli.figures import save_learning_curves
-    from salus_ros.cli.progress import epoch_bar
-    from salus_ros.cli.summary import training_tables
-    from salus_ros.prediction.dataset import load_samples
-    from salus_ros.prediction.training import train_predictor
-
-    samples = load_samples(stores)
-    with epoch_bar(err_console, config.epochs) as on_epoch:
-        results = train_predictor(samples, out, config, device, on_epoch)
-    save_learning_curves(results, out / "learning_curves.png")
-    _print(results, as_json, training_tables)
-    if results["interrupted"]:
-        err_console.print(f"interrupted; the best of {results['epochs_run']} epochs is in {out}")
-        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 @app.command(epilog="Example: [bold]salus evaluate runs/mlp runs/b.zarr --json[/]")
@@ -269,10 +182,3 @@ def _print(result: dict[str, Any], as_json: bool, tables: Any) -> None:
         return
     for table in tables(result):
         out_console.print(table)
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(width) for width in text.split(","))
-    except ValueError:
-        raise ConfigError(f"hidden is {text!r}; allowed are widths like 64,128,128,64") from None

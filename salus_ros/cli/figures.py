@@ -49,7 +49,7 @@ def save_episode_figure(
     times = np.arange(len(episode), dtype=np.float64) * step_s
     prediction = None
     if predictor is not None:
-        prediction = predictor.predict(episode.signals, episode.signals_valid)
+        prediction = predictor.predict(episode.signals, episode.signals_valid, episode.embedding)
     slot_in = 0.9 * WIDTH_IN / FRAMES
     heights = [slot_in * (1 - FRAME_GAP)] * len(episode.images)
     heights += [1.9] + ([1.5] if prediction is not None else []) + [1.5] * len(kinds)
@@ -225,7 +225,7 @@ def _draw_signals(
     """Signals of a kind in standard deviations of the training split, or of the episode."""
     values = episode.signals.astype(np.float64)
     if predictor is not None:
-        statistics = predictor.checkpoint.normalisation
+        statistics = predictor.checkpoint.features.signals
         scale = np.where(statistics.inverse_std > 0, statistics.inverse_std, np.nan)
         values = (values - statistics.mean) * scale
     else:

@@ -201,6 +201,12 @@ def signals_array(message: VlaSignals) -> tuple[NDArray[np.float32], NDArray[np.
     return signals, valid
 
 
+def embedding_array(message: VlaSignals) -> NDArray[np.float32] | None:
+    """Read the pooled hidden state, float32 (D,); None where the message has none."""
+    values = np.asarray(message.embedding, dtype=np.float32)
+    return values if values.size else None
+
+
 def prediction_array(
     message: FailureHorizons, horizons_s: Sequence[float], failure_types: Sequence[int]
 ) -> NDArray[np.float32]:

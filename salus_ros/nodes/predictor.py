@@ -17,7 +17,7 @@ from salus_ros.nodes.alarm import Alarm
 from salus_ros.nodes.base import SalusNode, resolve_device, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import OK, STALE, WARN, Diagnostics, Report
 from salus_ros.nodes.parameters import PredictorParameters
-from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.predictor import Predictor, PredictorStream
 
 CLOCKS_DIFFER_S = 3600.0
 """A sample age beyond this comes of two clocks, simulated and wall, not of a late sample."""
@@ -36,6 +36,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         given = self.parameters
         self._device = resolve_device(given.device)
         self._model: Predictor | None = None
+        self._stream: PredictorStream | None = None
         self._loaded: tuple[str, Predictor | None] | None = None
         self._message = FailureHorizons()
         self._alarm = Alarm()
@@ -68,10 +69,11 @@ class PredictorNode(SalusNode[PredictorParameters]):
     def _on_signals(self, message: VlaSignals) -> None:
         arrived = time.perf_counter()
         self._follow(message)
-        if self._model is None:
+        if self._stream is None:
             return
         signals, valid = convert.signals_array(message)
-        prediction = self._model.predict(signals, valid)
+        embedding = convert.embedding_array(message)
+        prediction = self._stream.update(signals, valid, embedding, message.step)
         risk = float(prediction.risk[0])
         out = self._message
         out.header = message.header
@@ -94,6 +96,8 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._heard_at = time.monotonic()
         if message.episode_id != self._episode_id or stamp_ns < self._stamp_ns:
             self._alarm.reset()
+            if self._stream is not None:
+                self._stream.reset()
             self._episode_id = message.episode_id
         elif message.step > self._step + 1:
             self._drops += message.step - self._step - 1
@@ -124,6 +128,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
 
     def _use(self, model: Predictor | None) -> None:
         self._model = model
+        self._stream = None if model is None else model.stream()
         self._alarm.reset()
         if model is None:
             self.get_logger().warning("no model is loaded: set model_path to a trained predictor")

@@ -16,11 +16,12 @@ from salus_ros import __version__
 from salus_ros.core.errors import CheckpointError, ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.prediction.config import TrainingConfig
-from salus_ros.prediction.models import FailureMLP, all_finite
+from salus_ros.prediction.features import INPUTS, Features
+from salus_ros.prediction.models import FailureModel, all_finite, build_model
 from salus_ros.prediction.normalisation import Normalisation
 
 FORMAT = "salus-predictor"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "best_predictor.pt"
 
 
@@ -31,7 +32,7 @@ class Checkpoint:
     Attributes:
         state_dict: Weights of the model.
         config: Settings of the training run.
-        normalisation: Statistics of the training split.
+        features: What the model reads, with statistics of the training split.
         signal_names: Names of the inputs, in order.
         horizons_s: Horizons in s, ascending.
         failure_types: Failure types, in output order.
@@ -48,7 +49,7 @@ class Checkpoint:
 
     state_dict: Mapping[str, Tensor]
     config: TrainingConfig
-    normalisation: Normalisation
+    features: Features
     signal_names: tuple[str, ...]
     horizons_s: tuple[float, ...]
     failure_types: tuple[FailureType, ...]
@@ -61,7 +62,7 @@ class Checkpoint:
     version: str = __version__
     model_id: str = ""
 
-    def build_model(self) -> FailureMLP:
+    def build_model(self) -> FailureModel:
         """Return the model with these weights, in evaluation mode.
 
         Raises:
@@ -69,15 +70,13 @@ class Checkpoint:
         """
         outputs = len(self.horizons_s) * len(self.failure_types)
         with torch.random.fork_rng(devices=[]):  # its first weights are drawn, then replaced
-            model = FailureMLP(
-                len(self.signal_names), self.config.hidden, outputs, self.config.dropout
-            )
+            model = build_model(self.config, self.features.width, outputs)
         try:
             model.load_state_dict(dict(self.state_dict))
         except (RuntimeError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"the weights do not fit a predictor of {len(self.signal_names)} signals, hidden "
-                f"layers {list(self.config.hidden)} and {outputs} outputs: {error}"
+                f"the weights do not fit a {self.config.model} of {self.features.width} inputs, "
+                f"hidden layers {list(self.config.hidden)} and {outputs} outputs: {error}"
             ) from error
         if not all_finite(model):
             raise CheckpointError("the weights hold NaN or infinite values; train again")
@@ -92,9 +91,12 @@ class Checkpoint:
             "state_dict": {name: value.cpu() for name, value in self.state_dict.items()},
             "config": self.config.to_dict(),
             "normalisation": {
-                "mean": torch.from_numpy(self.normalisation.mean),
-                "inverse_std": torch.from_numpy(self.normalisation.inverse_std),
-                "imputed_with": "the training mean",
+                name: _statistics(values)
+                for name, values in (
+                    ("signals", self.features.signals),
+                    ("embedding", self.features.embedding),
+                )
+                if values is not None
             },
             "signal_names": list(self.signal_names),
             "horizons_s": list(self.horizons_s),
@@ -174,22 +176,25 @@ class Checkpoint:
     @classmethod
     def _from_content(cls, content: Mapping[str, Any], model_id: str) -> Self:
         signal_names = tuple(content["signal_names"])
-        statistics = {
-            name: np.asarray(content["normalisation"][name].numpy(), dtype=np.float32)
-            for name in ("mean", "inverse_std")
-        }
-        for name, values in statistics.items():
-            if values.shape != (len(signal_names),) or not np.isfinite(values).all():
-                raise CheckpointError(
-                    f"normalisation {name} {values.shape} does not fit {len(signal_names)} signals"
-                )
+        config = TrainingConfig.from_dict(content["config"])
+        statistics = content["normalisation"]
+        signals = _read_statistics("signals", statistics["signals"])
+        if signals.mean.shape != (len(signal_names),):
+            raise CheckpointError(
+                f"normalisation {signals.mean.shape} does not fit {len(signal_names)} signals"
+            )
+        embedding = None
+        if "embedding" in config.inputs:
+            embedding = _read_statistics("embedding", statistics["embedding"])
         horizons_s = tuple(float(horizon) for horizon in content["horizons_s"])
         if not horizons_s or horizons_s[0] <= 0 or list(horizons_s) != sorted(set(horizons_s)):
             raise CheckpointError(f"horizons {horizons_s} must be above 0 and ascending")
         return cls(
             state_dict=content["state_dict"],
-            config=TrainingConfig.from_dict(content["config"]),
-            normalisation=Normalisation(**statistics),
+            config=config,
+            features=Features(
+                tuple(name for name in INPUTS if name in config.inputs), signals, embedding
+            ),
             signal_names=signal_names,
             horizons_s=horizons_s,
             failure_types=tuple(FailureType.from_label(k) for k in content["failure_types"]),
@@ -202,6 +207,26 @@ class Checkpoint:
             version=str(content["salus_version"]),
             model_id=model_id,
         )
+
+
+def _statistics(values: Normalisation) -> dict[str, Tensor]:
+    return {
+        "mean": torch.from_numpy(values.mean),
+        "inverse_std": torch.from_numpy(values.inverse_std),
+    }
+
+
+def _read_statistics(name: str, content: Mapping[str, Tensor]) -> Normalisation:
+    mean, inverse_std = (
+        np.asarray(content[part].numpy(), dtype=np.float32) for part in ("mean", "inverse_std")
+    )
+    finite = np.isfinite(mean).all() and np.isfinite(inverse_std).all()
+    if mean.ndim != 1 or mean.shape != inverse_std.shape or not finite:
+        raise CheckpointError(
+            f"normalisation of the {name}, {mean.shape} and {inverse_std.shape}, does not fit or "
+            "is not finite"
+        )
+    return Normalisation(mean, inverse_std)
 
 
 def _model_id(content: bytes) -> str:

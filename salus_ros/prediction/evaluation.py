@@ -46,8 +46,8 @@ def evaluate(predictor: Predictor, samples: Samples, rows: NDArray[np.bool_]) ->
         reason = "no usable step: no episode, or none with a valid signal before its failure"
         undefined = dict.fromkeys(("loss", *_FIGURES), reason)
         return result | {"loss": None, **_figures(empty), "undefined": undefined}
-    logits = predictor.logits(samples.signals[rows], samples.valid[rows])
-    prediction = predictor.predict(samples.signals[rows], samples.valid[rows])
+    logits = predictor.logits_of(samples)[rows]
+    prediction = predictor.predict_samples(samples).rows(rows)
     probability = prediction.probability
     hits = probability > DECISION_THRESHOLD
     counts = count(hits, labels)
@@ -149,7 +149,7 @@ def choose_thresholds(
     """
     if not samples.labels[rows].any():
         return math.nan, math.nan
-    prediction = predictor.predict(samples.signals[rows], samples.valid[rows])
+    prediction = predictor.predict_samples(samples).rows(rows)
     labels = samples.labels[rows]
     return (
         best_f1_threshold(prediction.risk, _any_label(labels)),

@@ -1,4 +1,9 @@
-"""The failure predictor: twelve signals in, one logit per horizon and failure type out."""
+"""The failure predictors: the features of each step in, one logit per horizon and type out.
+
+Every model reads a sequence causally: its answer at a step depends on that step and on earlier
+ones alone. `forward` takes whole sequences, `advance` one step and what is remembered; both
+compute the same.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,13 +12,43 @@ import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
 from torch import Tensor, nn
 
+from salus_ros.core.errors import ConfigError
+from salus_ros.prediction.config import TrainingConfig
 
-class FailureMLP(nn.Module):
+SEQUENCES_AT_ONCE = 64
+
+Memory = tuple[Tensor, ...]
+"""What a model remembers of B sequences; tensors whose first dimension is B."""
+
+
+class FailureModel(nn.Module):
+    """A causal model of B sequences of features.
+
+    Attributes:
+        reach: How many steps back the answer can depend on; 0 for the present step alone.
+    """
+
+    reach: int = 0
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, T, outputs) of standardised features float32 (B, T, inputs)."""
+        raise NotImplementedError
+
+    def start(self, sequences: int) -> Memory:
+        """Return the memory before the first step of each sequence."""
+        raise NotImplementedError
+
+    def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """Take in one step, (B, inputs); return its logits (B, outputs) and the new memory."""
+        raise NotImplementedError
+
+
+class FailureMLP(FailureModel):
     """Perceptron with a layer normalisation (scale and shift) after every hidden layer.
 
     Per hidden layer: linear, layer normalisation, ReLU, dropout. With 12 inputs, hidden widths
     64, 128, 128, 64 and 16 outputs it has 35,728 parameters. Layer rather than batch
-    normalisation, so that a step is predicted alike alone and in a batch.
+    normalisation, so that a step is predicted alike alone and in a batch. It has no memory.
     """
 
     def __init__(
@@ -27,25 +62,169 @@ class FailureMLP(nn.Module):
         self.dropout = dropout
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits.
-
-        Args:
-            features: Float32 (B, inputs), standardised.
-
-        Returns:
-            Float32 (B, outputs).
-        """
+        """Return logits (..., outputs) of standardised features float32 (..., inputs)."""
         # Functions instead of module calls: for a single live step those cost more than the
         # arithmetic (36 us against 90 us).
         for linear, norm in zip(self.linears, self.norms, strict=True):
             assert isinstance(linear, nn.Linear)
             assert isinstance(norm, nn.LayerNorm)
-            features = F.linear(features, linear.weight, linear.bias)  # (B, width)
+            features = F.linear(features, linear.weight, linear.bias)  # (..., width)
             features = F.layer_norm(features, list(norm.normalized_shape), norm.weight, norm.bias)
             features = F.relu(features)
             if self.training:
                 features = F.dropout(features, self.dropout)
         return F.linear(features, self.head.weight, self.head.bias)
+
+    def start(self, sequences: int) -> Memory:
+        """Nothing is remembered."""
+        return ()
+
+    def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """As `forward`."""
+        return self(features), memory
+
+
+class FailureTCN(FailureModel):
+    """Temporal convolutional network: dilated causal convolutions with residual connections.
+
+    After Bai, Kolter & Koltun 2018 (arXiv 1803.01271), with a layer normalisation before each
+    convolution. Kernel 3 and dilations 1, 2, 4, ... reach 2 * (2^layers - 1) steps back: 62 with
+    five layers, 2.1 s at 30 Hz. What is older cannot count, so it is no clock of the episode.
+
+    Args:
+        inputs: Features of a step.
+        hidden: Channels of each layer, all equal.
+        outputs: Logits.
+        dropout: Probability after each layer.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: Sequence[int], outputs: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        if len(set(hidden)) > 1:
+            raise ConfigError(f"hidden is {list(hidden)}; a tcn has layers of one width")
+        width = hidden[0]
+        self.encoder = nn.Linear(inputs, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in hidden)
+        self.linears = nn.ModuleList(nn.Linear(3 * width, width) for _ in hidden)
+        self.head = nn.Linear(width, outputs)
+        self.dropout = dropout
+        self.dilations = [2**layer for layer in range(len(hidden))]
+        self.reach = 2 * sum(self.dilations)
+        self.width = width
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, T, outputs) of standardised features float32 (B, T, inputs)."""
+        x = self.encoder(F.dropout(features, self.dropout / 2, self.training))  # (B, T, width)
+        for dilation, norm, linear in zip(self.dilations, self.norms, self.linears, strict=True):
+            steps = x.shape[1]
+            past = F.pad(norm(x), (0, 0, 2 * dilation, 0))  # (B, T + 2 d, width)
+            taps = [past[:, k * dilation : k * dilation + steps] for k in range(3)]
+            y = F.relu(linear(torch.cat(taps, dim=2)))
+            x = x + F.dropout(y, self.dropout, self.training)
+        logits: Tensor = self.head(F.relu(x))
+        return logits
+
+    def start(self, sequences: int) -> Memory:
+        """Zeros, as the padding of `forward`: (B, 2 d, width) of each layer."""
+        like = self.head.weight
+        return tuple(like.new_zeros(sequences, 2 * d, self.width) for d in self.dilations)
+
+    def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """Take in one step, (B, inputs)."""
+        x = F.linear(features, self.encoder.weight, self.encoder.bias)
+        new = []
+        layers = zip(self.dilations, self.norms, self.linears, memory, strict=True)
+        for dilation, norm, linear, past in layers:
+            assert isinstance(linear, nn.Linear)
+            assert isinstance(norm, nn.LayerNorm)
+            now = F.layer_norm(x, list(norm.normalized_shape), norm.weight, norm.bias)
+            taps = torch.cat((past[:, 0], past[:, dilation], now), dim=1)
+            x = x + F.relu(F.linear(taps, linear.weight, linear.bias))
+            new.append(torch.cat((past[:, 1:], now[:, None]), dim=1))
+        return F.linear(F.relu(x), self.head.weight, self.head.bias), tuple(new)
+
+
+class FailureGRU(FailureModel):
+    """Gated recurrent unit (Cho et al. 2014) on an encoded step; it remembers without limit.
+
+    Args:
+        inputs: Features of a step.
+        hidden: Width of the encoder and the recurrent layer, one value.
+        outputs: Logits.
+        dropout: Probability before and after the recurrent layer.
+    """
+
+    reach = 60
+    """A gap longer than two seconds is shortened to that."""
+
+    def __init__(
+        self, inputs: int, hidden: Sequence[int], outputs: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        if len(hidden) != 1:
+            raise ConfigError(f"hidden is {list(hidden)}; a gru has one layer")
+        self.encoder = nn.Linear(inputs, hidden[0])
+        self.recurrent = nn.GRU(hidden[0], hidden[0], batch_first=True)
+        self.head = nn.Linear(hidden[0], outputs)
+        self.dropout = dropout
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, T, outputs) of standardised features float32 (B, T, inputs)."""
+        x = F.dropout(F.relu(self.encoder(features)), self.dropout, self.training)
+        x, _ = self.recurrent(x)
+        logits: Tensor = self.head(F.dropout(x, self.dropout, self.training))
+        return logits
+
+    def start(self, sequences: int) -> Memory:
+        """Zeros (B, width)."""
+        return (self.head.weight.new_zeros(sequences, self.recurrent.hidden_size),)
+
+    def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """Take in one step, (B, inputs)."""
+        x = F.relu(self.encoder(features))
+        _, state = self.recurrent(x[:, None], memory[0][None])
+        return self.head(state[0]), (state[0],)
+
+
+_KINDS: dict[str, type[FailureMLP | FailureTCN | FailureGRU]] = {
+    "mlp": FailureMLP,
+    "tcn": FailureTCN,
+    "gru": FailureGRU,
+}
+
+
+def build_model(config: TrainingConfig, inputs: int, outputs: int) -> FailureModel:
+    """Return the network that a configuration describes, with random weights.
+
+    Raises:
+        ConfigError: if its hidden widths do not suit its kind.
+    """
+    return _KINDS[config.model](inputs, config.hidden, outputs, config.dropout)
+
+
+def run_sequences(model: FailureModel, features: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Answer for the steps of several sequences, each from its first.
+
+    Args:
+        model: The network.
+        features: Float32 (N, F), the steps of one sequence after the other.
+        lengths: Steps of each sequence, N in all.
+
+    Returns:
+        Logits (N, outputs).
+    """
+    if isinstance(model, FailureMLP):
+        logits: Tensor = model(features)
+        return logits
+    answers = []
+    parts = torch.split(features, list(lengths))
+    for start in range(0, len(parts), SEQUENCES_AT_ONCE):
+        some = parts[start : start + SEQUENCES_AT_ONCE]
+        logits = model(nn.utils.rnn.pad_sequence(list(some), batch_first=True))  # (b, T, O)
+        answers += [row[: len(part)] for row, part in zip(logits, some, strict=True)]
+    return torch.cat(answers)
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -1,16 +1,22 @@
 """Predicting with a trained model: the same code live and offline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.prediction.checkpoint import Checkpoint
+from salus_ros.prediction.dataset import Samples
+from salus_ros.prediction.models import run_sequences
+
+if TYPE_CHECKING:
+    from salus_ros.prediction.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,21 +42,32 @@ class Prediction:
     most_likely_type: NDArray[np.int64]
     time_to_failure_s: NDArray[np.float32]
 
+    def rows(self, mask: NDArray[np.bool_]) -> "Prediction":
+        """Return the prediction for the steps of a mask (B,) alone."""
+        return Prediction(**{one.name: getattr(self, one.name)[mask] for one in fields(self)})
+
 
 class Predictor:
-    """A trained model with its normalisation and threshold.
+    """A trained model with its normalisation, calibration and threshold.
 
     Attributes:
         checkpoint: What it was made from.
+        calibration: What makes its probabilities and its alarm trustworthy; None if missing.
         device: Where the model runs.
         model_id: Short hash of the checkpoint file.
         horizons_s: The H horizons in s.
         failure_types: The K failure types, in output order.
-        threshold: Alarm when risk exceeds it; NaN when none was set, and then nothing alarms.
+        threshold: Alarm when risk exceeds it: the calibrated one, else the one that training
+            chose; NaN when there is none, and then nothing alarms.
         calibrated: Whether probabilities and threshold were calibrated on held-out episodes.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        calibration: "Calibration | None" = None,
+    ) -> None:
         """Build the model on a device.
 
         Raises:
@@ -58,46 +75,91 @@ class Predictor:
             ConfigError: if there is no such device.
         """
         self.checkpoint = checkpoint
+        self.calibration = calibration
         self.device = check_device(device)
         self.model_id = checkpoint.model_id
         self.horizons_s = checkpoint.horizons_s
         self.failure_types = checkpoint.failure_types
-        self.threshold = checkpoint.threshold
-        self.calibrated = checkpoint.calibrated
-        self._model = checkpoint.build_model().to(self.device)
+        self.calibrated = calibration is not None
+        self.threshold = checkpoint.threshold if calibration is None else calibration.threshold
+        self.model = checkpoint.build_model().to(self.device)
         self._types = np.asarray(self.failure_types, dtype=np.int64)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> Self:
-        """Load `best_predictor.pt`, or the folder that holds it.
+        """Load `best_predictor.pt`, or the folder that holds it, and its calibration beside it.
+
+        A calibration of another model is not used.
 
         Raises:
             CheckpointError: if it is no predictor.
             ConfigError: if there is no such device.
         """
-        return cls(Checkpoint.load(path), device)
+        path = Path(path)
+        checkpoint = Checkpoint.load(path)
+        try:
+            from salus_ros.prediction.calibration import Calibration
+        except ImportError:
+            return cls(Checkpoint.load(path), device)
+        calibration = Calibration.load(path if path.is_dir() else path.parent)
+        fits = calibration is not None and calibration.model_id == checkpoint.model_id
+        return cls(checkpoint, device, calibration if fits else None)
+
+    def stream(self, streams: int = 1) -> "PredictorStream":
+        """Return what predicts live, step by step, on as many robots at once."""
+        return PredictorStream(self, streams)
 
     def predict(
-        self, signals: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
+        self,
+        signals: NDArray[np.float32],
+        valid: NDArray[np.bool_] | None = None,
+        embedding: NDArray[np.floating] | None = None,
     ) -> Prediction:
-        """Predict the failures of the next moments, each step by itself.
+        """Predict at every step of one episode, given from its first step.
 
         Args:
-            signals: Float32 (B, S) or (S,); what is not valid may be anything.
+            signals: Float32 (T, S), or (S,) for the first step alone; what is not valid may be
+                anything.
             valid: Bool, same shape; by default what is not NaN.
+            embedding: (T, D), or None where there is none.
 
         Returns:
-            The prediction for B steps, 1 for a single one.
+            The prediction for T steps.
 
         Raises:
             ObservationError: if the sizes differ from those of training, or a value marked valid
                 is not finite.
         """
-        signals = np.atleast_2d(np.asarray(signals, dtype=np.float32))  # (B, S)
+        signals = np.atleast_2d(np.asarray(signals, dtype=np.float32))  # (T, S)
         valid = ~np.isnan(signals) if valid is None else np.atleast_2d(np.asarray(valid, bool))
-        logits = self.logits(signals, valid)  # (B, H, K)
-        probability = 0.5 + 0.5 * np.tanh(0.5 * logits)  # the sigmoid, without its overflow
-        probability[~valid.any(axis=1)] = np.nan
+        logits = self._logits(signals, valid, embedding, np.arange(len(signals)), (len(signals),))
+        return self.decide(logits, np.any(valid, axis=1))
+
+    def predict_samples(self, samples: Samples) -> Prediction:
+        """Predict at all N steps of some episodes, each from its first step."""
+        return self.decide(self.logits_of(samples), np.any(samples.valid, axis=1))
+
+    def logits_of(self, samples: Samples) -> NDArray[np.float32]:
+        """Return the raw outputs, float32 (N, H, K); without any valid signal they are a guess."""
+        lengths = tuple(record.length for record in samples.records)
+        return self._logits(
+            samples.signals, samples.valid, samples.embedding, samples.step, lengths
+        )
+
+    def decide(
+        self, logits: NDArray[np.float32], known: NDArray[np.bool_] | np.bool_
+    ) -> Prediction:
+        """Turn raw outputs into probabilities and what follows from them.
+
+        Args:
+            logits: Float32 (B, H, K).
+            known: Bool (B,): any signal was valid; elsewhere nothing is predicted.
+        """
+        if self.calibration is None:
+            probability = 0.5 + 0.5 * np.tanh(0.5 * logits)  # the sigmoid, without its overflow
+        else:
+            probability = self.calibration.apply(logits)
+        probability[~known] = np.nan
         any_failure = np.maximum.accumulate(1.0 - np.prod(1.0 - probability, axis=2), axis=1)
         risk = any_failure[:, -1]  # the last of a non-decreasing row is its maximum
         by_type = probability.max(axis=1)  # (B, K)
@@ -111,15 +173,94 @@ class Predictor:
             time_to_failure_s=_crossing(any_failure, self.horizons_s),
         )
 
-    def logits(
-        self, signals: NDArray[np.float32], valid: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """Return the raw outputs, float32 (B, H, K); a row without valid signals is a guess."""
-        features = self.checkpoint.normalisation.apply(signals, valid)  # (B, S)
-        with torch.inference_mode():
-            outputs = self._model(torch.from_numpy(features).to(self.device))
-            flat: NDArray[np.float32] = outputs.cpu().numpy()
+    def shaped(self, outputs: Tensor) -> NDArray[np.float32]:
+        """Outputs of the network (B, H * K) as float32 (B, H, K)."""
+        flat: NDArray[np.float32] = outputs.float().cpu().numpy()
         return flat.reshape(-1, len(self.horizons_s), len(self.failure_types))
+
+    def _logits(
+        self,
+        signals: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        embedding: NDArray[np.floating] | None,
+        step: NDArray[np.integer],
+        lengths: tuple[int, ...],
+    ) -> NDArray[np.float32]:
+        features = self.checkpoint.features.apply(signals, valid, embedding, step)  # (N, F)
+        with torch.inference_mode():
+            given = torch.from_numpy(features).to(self.device)
+            return self.shaped(run_sequences(self.model, given, lengths))
+
+
+class PredictorStream:
+    """Predicts step after step on B robots at once; what it remembers is of one episode each.
+
+    Args:
+        predictor: The predictor.
+        streams: B.
+    """
+
+    def __init__(self, predictor: Predictor, streams: int = 1) -> None:
+        self._predictor = predictor
+        self._streams = streams
+        self._width = len(predictor.checkpoint.signal_names)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an episode: nothing of the last one remains."""
+        with torch.inference_mode():
+            self._memory = self._predictor.model.start(self._streams)
+        self._step = -1
+
+    def update(
+        self,
+        signals: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        embedding: NDArray[np.floating] | None = None,
+        step: int | None = None,
+    ) -> Prediction:
+        """Take in a step and predict.
+
+        Args:
+            signals: Float32 (B, S) or (S,); what is not valid may be anything.
+            valid: Bool, same shape.
+            embedding: (B, D) or (D,), or None where there is none.
+            step: Step of the episode; by default the next. Steps that are passed over count as
+                steps without any signal. A step that is not later than the last begins anew.
+
+        Raises:
+            ObservationError: if the sizes differ from those of training, or a value marked valid
+                is not finite.
+        """
+        signals, valid = np.atleast_2d(signals), np.atleast_2d(valid)
+        embedding = None if embedding is None else np.atleast_2d(embedding)
+        step = self._step + 1 if step is None else step
+        if step <= self._step:
+            self.reset()
+        missed = step - self._step - 1 if self._step >= 0 else step
+        reach = self._predictor.model.reach
+        for ago in range(min(missed, reach), 0, -1):
+            nothing = np.zeros((self._streams, self._width), np.bool_)
+            self._advance(nothing.astype(np.float32), nothing, None, step - ago)
+        logits = self._advance(signals, valid, embedding, step)
+        return self._predictor.decide(logits, np.any(valid, axis=1))
+
+    def _advance(
+        self,
+        signals: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        embedding: NDArray[np.floating] | None,
+        step: int,
+    ) -> NDArray[np.float32]:
+        predictor = self._predictor
+        features = predictor.checkpoint.features.apply(
+            signals, valid, embedding, np.full(len(signals), step)
+        )
+        with torch.inference_mode():
+            given = torch.from_numpy(features).to(predictor.device)
+            outputs, self._memory = predictor.model.advance(given, self._memory)
+        self._step = step
+        return predictor.shaped(outputs)
 
 
 def check_device(device: str) -> torch.device:

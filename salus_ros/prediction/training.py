@@ -1,60 +1,32 @@
 """Training the failure predictor, as the proof of concept did, but split by episode."""
 
-import copy
 import dataclasses
 import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from salus_ros import __version__
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.metrics import count
+from salus_ros.core.schema import SIGNALS
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.dataset import Samples
 from salus_ros.prediction.evaluation import choose_thresholds, evaluate
-from salus_ros.prediction.models import FailureMLP, parameter_count
-from salus_ros.prediction.normalisation import Normalisation
-from salus_ros.prediction.optimisation import PlateauAdam
+from salus_ros.prediction.features import Features
+from salus_ros.prediction.fitting import STATE_NAME, EpochRecord, Part, fit_model
+from salus_ros.prediction.models import parameter_count
 from salus_ros.prediction.predictor import Predictor, check_device
 from salus_ros.prediction.split import Split, split_episodes
 
 RESULTS_NAME = "training_results.json"
-
-
-@dataclass(frozen=True, slots=True)
-class EpochRecord:
-    """Figures of one epoch; None where validation is empty or cannot define them."""
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    validation_loss: float | None
-    validation_precision: float | None
-    validation_recall: float | None
-    validation_f1: float | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FitResult:
-    """Best weights of a fit, and how it went."""
-
-    state_dict: dict[str, Tensor]
-    epoch: int
-    selected_by: str
-    history: tuple[EpochRecord, ...]
-    interrupted: bool
 
 
 def train_predictor(
@@ -67,7 +39,8 @@ def train_predictor(
     """Train a predictor and write `best_predictor.pt` and `training_results.json`.
 
     The same samples, settings and machine give the same weights. Ctrl-C ends the training after
-    the step at hand, and the best epoch so far is written as if it had been the last.
+    the step at hand, and the best epoch so far is written as if it had been the last. After a
+    kill or Ctrl-C the same call goes on with the next epoch.
 
     Args:
         samples: Labelled steps.
@@ -99,21 +72,32 @@ def train_predictor(
             f"nothing to train on: {len(split['train'])} training episodes, none with a step "
             "before its failure that has a valid signal; record more episodes"
         )
-    normalisation = Normalisation.fit(samples.signals[train], samples.valid[train])
+    if "embedding" in config.inputs and samples.embedding is None:
+        raise ConfigError(
+            "inputs has 'embedding', but the episodes have none, or not all of one width; leave "
+            "it out of the inputs, or train on stores that have it"
+        )
+    features = Features.fit(
+        config.inputs,
+        samples.signals[train],
+        samples.valid[train],
+        None if samples.embedding is None else samples.embedding[train],
+        _left_out(config, samples.signal_names),
+    )
+    place = check_device(device)
     fit = fit_model(
-        (normalisation.apply(samples.signals[train], samples.valid[train]), samples.labels[train]),
-        (
-            normalisation.apply(samples.signals[validation], samples.valid[validation]),
-            samples.labels[validation],
-        ),
+        _part(samples.subset(split["train"]), features),
+        _part(samples.subset(split["validation"]), features),
         config,
-        device,
+        place,
         on_epoch,
+        out,
+        samples.data_hash(),
     )
     checkpoint = Checkpoint(
         state_dict=fit.state_dict,
         config=config,
-        normalisation=normalisation,
+        features=features,
         signal_names=samples.signal_names,
         horizons_s=samples.horizons_s,
         failure_types=samples.failure_types,
@@ -155,148 +139,25 @@ def train_predictor(
     partial = out / (RESULTS_NAME + ".part")
     partial.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
     partial.replace(out / RESULTS_NAME)
+    if not fit.interrupted:
+        (out / STATE_NAME).unlink(missing_ok=True)
     return results
 
 
-def fit_model(
-    train: tuple[NDArray[np.float32], NDArray[np.bool_]],
-    validation: tuple[NDArray[np.float32], NDArray[np.bool_]],
-    config: TrainingConfig,
-    device: str = "cpu",
-    on_epoch: Callable[[EpochRecord], None] | None = None,
-) -> FitResult:
-    """Fit the weights on data that is wholly in memory.
-
-    The best epoch has the highest validation F1 at probability 0.5, of equals the one with the
-    lower validation loss. Where validation has no positive label F1 says nothing, and its loss
-    decides; where validation is empty, the training loss.
-
-    Args:
-        train: Standardised features float32 (N, S), and labels bool (N, H, K).
-        validation: The same; may be empty.
-        config: Settings.
-        device: Where to train.
-        on_epoch: Called after every epoch.
-    """
-    place = check_device(device)
-    features, targets = (torch.from_numpy(array).to(place) for array in _flat(train))
-    check_features, check_targets = (
-        torch.from_numpy(array).to(place) for array in _flat(validation)
+def _part(samples: Samples, features: Features) -> Part:
+    return Part(
+        features.apply(samples.signals, samples.valid, samples.embedding, samples.step),
+        samples.labels,
+        samples.usable,
+        tuple(record.length for record in samples.records),
     )
-    if not len(check_targets):
-        selected_by = "training loss: validation is empty"
-    elif check_targets.any():
-        selected_by = "validation F1"
-    else:
-        selected_by = "validation loss: validation has no positive label"
-    history: list[EpochRecord] = []
-    best_score, best_epoch, best_state = (-math.inf, -math.inf), 0, None
-    interrupted = False
-    devices = [place] if place.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), _single_thread():
-        torch.manual_seed(config.seed)
-        model = FailureMLP(features.shape[1], config.hidden, targets.shape[1], config.dropout).to(
-            place
-        )
-        loss_of = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(config.pos_weight, device=place))
-        optimiser = PlateauAdam(model.parameters(), config)
-        try:
-            for epoch in range(1, config.epochs + 1):
-                rate = optimiser.learning_rate
-                train_loss = _train_epoch(model, loss_of, optimiser, features, targets, config)
-                record = _validate(
-                    model, loss_of, check_features, check_targets, epoch, rate, train_loss
-                )
-                loss = train_loss if record.validation_loss is None else record.validation_loss
-                optimiser.end_epoch(loss)
-                history.append(record)
-                by_f1 = selected_by == "validation F1"
-                score = (record.validation_f1 or 0.0 if by_f1 else 0.0, -loss)
-                if math.isfinite(loss) and score > best_score:
-                    best_score, best_epoch = score, epoch
-                    best_state = copy.deepcopy(model.state_dict())
-                if on_epoch is not None:
-                    on_epoch(record)
-        except KeyboardInterrupt:
-            if best_state is None:
-                raise
-            interrupted = True
-    if best_state is None:
-        raise ConfigError(
-            "the loss was NaN in every epoch; lower the learning rate or check the signals"
-        )
-    state = {name: value.cpu() for name, value in best_state.items()}
-    return FitResult(state, best_epoch, selected_by, tuple(history), interrupted)
 
 
-@contextmanager
-def _single_thread() -> Iterator[None]:
-    """Keep torch to one thread: as fast at these sizes, and the same result on any machine.
-
-    With a thread per core every small operation waits for the slowest, and a machine that does
-    something else beside (a policy, a simulator) was seen to train ten times slower.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _flat(
-    part: tuple[NDArray[np.float32], NDArray[np.bool_]],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    features, labels = part
-    outputs = math.prod(labels.shape[1:])
-    return features, labels.reshape(len(labels), outputs).astype(np.float32)  # (N, H * K)
-
-
-def _train_epoch(
-    model: FailureMLP,
-    loss_of: nn.Module,
-    optimiser: PlateauAdam,
-    features: Tensor,
-    targets: Tensor,
-    config: TrainingConfig,
-) -> float:
-    """One pass in a new random order; returns the mean loss per step."""
-    model.train()
-    order = torch.randperm(len(features), device=features.device)
-    total = torch.zeros((), device=features.device)
-    batches = zip(
-        torch.split(features[order], config.batch_size),
-        torch.split(targets[order], config.batch_size),
-        strict=True,
-    )
-    for batch, labels in batches:
-        loss = loss_of(model(batch), labels)
-        optimiser.step(loss)
-        total += loss.detach() * len(batch)
-    return float(total) / len(features)
-
-
-@torch.no_grad()
-def _validate(
-    model: FailureMLP,
-    loss_of: nn.Module,
-    features: Tensor,
-    targets: Tensor,
-    epoch: int,
-    rate: float,
-    train_loss: float,
-) -> EpochRecord:
-    if not len(features):
-        return EpochRecord(epoch, rate, train_loss, None, None, None, None)
-    model.eval()
-    logits = model(features)
-    counts = count((logits > 0).cpu().numpy(), (targets > 0.5).cpu().numpy())
-    precision, recall, f1 = (
-        None if math.isnan(value) else value
-        for value in (counts.precision, counts.recall, counts.f1)
-    )
-    loss = float(loss_of(logits, targets))
-    return EpochRecord(epoch, rate, train_loss, loss, precision, recall, f1)
+def _left_out(config: TrainingConfig, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which signals (S,) are not to be read, given by name or kind."""
+    kinds = {spec.name: spec.kind.name.lower() for spec in SIGNALS}
+    gone = set(config.leave_out)
+    return np.array([name in gone or kinds.get(name) in gone for name in names])
 
 
 def _describe_splits(samples: Samples, split: Split) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from salus_ros.core import schema
 from salus_ros.core.failures import FAILURE_TYPES
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.features import Features
 from salus_ros.prediction.models import FailureMLP
 from salus_ros.prediction.normalisation import Normalisation
 
@@ -34,8 +35,9 @@ def save_checkpoint(
     checkpoint = Checkpoint(
         state_dict=model.state_dict(),
         config=config,
-        normalisation=Normalisation(
-            np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
+        features=Features(
+            ("signals",),
+            Normalisation(np.zeros(len(names), np.float32), np.ones(len(names), np.float32)),
         ),
         signal_names=names,
         horizons_s=schema.HORIZONS_S,

@@ -100,7 +100,7 @@ def nan_weights(content):
 
 
 def short_statistics(content):
-    content["normalisation"]["mean"] = torch.zeros(3)
+    content["normalisation"]["signals"]["mean"] = torch.zeros(3)
 
 
 def unknown_type(content):
@@ -118,14 +118,14 @@ def unknown_setting(content):
         (missing("state_dict"), "lacks a part"),
         (missing("normalisation"), "lacks a part"),
         (missing("split"), "lacks a part"),
-        (lambda content: content.update(schema_version=2), "schema version 2"),
+        (lambda content: content.update(schema_version=1), "schema version 1"),
         (lambda content: content.update(state_dict={}), "do not fit"),
         (lambda content: content.update(state_dict=[1]), "wrong kind|do not fit"),
         (other_shape, "do not fit"),
         (other_horizons, "do not fit"),
         (descending_horizons, "ascending"),
         (nan_weights, "NaN"),
-        (short_statistics, "does not fit 12 signals"),
+        (short_statistics, "does not fit"),
         (unknown_type, "explosion"),
         (unknown_setting, "momentum"),
     ],

@@ -3,7 +3,7 @@ from torch import nn
 
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.models import FailureMLP, parameter_count
-from salus_ros.prediction.optimisation import PlateauAdam
+from salus_ros.prediction.optimisation import ScheduledAdam
 
 
 def test_takes_the_steps_that_torch_takes():
@@ -11,7 +11,7 @@ def test_takes_the_steps_that_torch_takes():
     torch.manual_seed(0)
     mine, theirs = FailureMLP(12, (8, 8), 16), FailureMLP(12, (8, 8), 16)
     theirs.load_state_dict(mine.state_dict())
-    ours = PlateauAdam(mine.parameters(), config)
+    ours = ScheduledAdam(mine.parameters(), config)
     adam = torch.optim.Adam(theirs.parameters(), lr=1e-2, weight_decay=1e-2)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(adam, factor=0.5, patience=1)
     features, targets = torch.randn(32, 12), torch.rand(32, 16)

@@ -15,13 +15,11 @@ def predictor(trained):
     return Predictor.load(trained[0])
 
 
-def set_probabilities(monkeypatch, predictor, probability):
-    """Make the model answer with these probabilities (B, H, K)."""
+def decide(predictor, probability):
+    """What follows from these probabilities (B, H, K)."""
     probability = np.asarray(probability, dtype=np.float32)
     logits = np.log(probability) - np.log1p(-probability)
-    monkeypatch.setattr(predictor, "logits", lambda *_: logits)
-    signals = np.zeros((len(probability), 12), dtype=np.float32)
-    return predictor.predict(signals)
+    return predictor.decide(logits, np.ones(len(probability), bool))
 
 
 def test_shapes_and_ranges(predictor, samples):
@@ -54,12 +52,12 @@ def test_cuda_agrees_with_the_cpu(predictor, samples, trained):
     np.testing.assert_allclose(cuda.probability, cpu.probability, atol=1e-5)
 
 
-def test_any_failure_by_hand(predictor, monkeypatch):
+def test_any_failure_by_hand(predictor):
     probability = np.full((1, 4, 4), 1e-7)
     probability[0, 0, :2] = 0.5
     probability[0, 1, 0] = 0.2  # less than the shorter horizon said
     probability[0, 2, 0] = 0.9
-    prediction = set_probabilities(monkeypatch, predictor, probability)
+    prediction = decide(predictor, probability)
     np.testing.assert_allclose(prediction.any_failure[0], [0.75, 0.75, 0.9, 0.9], atol=1e-5)
     assert prediction.risk[0] == pytest.approx(0.9, abs=1e-5)
     assert prediction.most_likely_type[0] == FailureType.DROP
@@ -67,8 +65,8 @@ def test_any_failure_by_hand(predictor, monkeypatch):
     assert prediction.time_to_failure_s[0] == pytest.approx(0.2 * 0.5 / 0.75, abs=1e-5)
 
 
-def test_no_failure_is_the_likeliest_when_all_are_unlikely(predictor, monkeypatch):
-    prediction = set_probabilities(monkeypatch, predictor, np.full((1, 4, 4), 0.05))
+def test_no_failure_is_the_likeliest_when_all_are_unlikely(predictor):
+    prediction = decide(predictor, np.full((1, 4, 4), 0.05))
     assert prediction.most_likely_type[0] == FailureType.NONE
     assert math.isnan(prediction.time_to_failure_s[0])
 

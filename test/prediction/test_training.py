@@ -16,7 +16,8 @@ from salus_ros.episodes import EpisodeStore
 from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.dataset import load_samples
-from salus_ros.prediction.training import fit_model, train_predictor
+from salus_ros.prediction.fitting import Part, fit_model
+from salus_ros.prediction.training import train_predictor
 
 FIVE = ("loss", "accuracy", "precision", "recall", "f1")
 SHORT = TrainingConfig(epochs=3)
@@ -128,7 +129,7 @@ def test_statistics_come_from_the_training_part_alone(samples, trained):
     out, results = trained
     keys = set(results["splits"]["train"]["episode_keys"])
     train = samples.rows([n for n, r in enumerate(samples.records) if r.key in keys])
-    mean = Checkpoint.load(out).normalisation.mean
+    mean = Checkpoint.load(out).features.signals.mean
     np.testing.assert_allclose(mean[0], samples.signals[train, 0].mean(), rtol=1e-4)
     assert not np.isclose(mean[0], samples.signals[samples.usable, 0].mean(), rtol=1e-4)
 
@@ -173,14 +174,16 @@ def test_nan_everywhere_is_nothing_to_train_on(tmp_path):
 
 def test_one_signal_may_be_missing_throughout(trained):
     out, _ = trained
-    assert Checkpoint.load(out).normalisation.inverse_std[11] == 0  # latent_ood, never valid
+    assert Checkpoint.load(out).features.signals.inverse_std[11] == 0  # latent_ood, never valid
 
 
 def test_a_loss_that_is_nan_from_the_start_is_an_error(samples):
     features = np.full((10, 12), np.nan, dtype=np.float32)
     labels = np.zeros((10, 4, 4), dtype=bool)
+    part = Part(features, labels, np.ones(10, bool), (10,))
+    empty = Part(features[:0], labels[:0], np.ones(0, bool), ())
     with pytest.raises(ConfigError, match="loss was NaN"):
-        fit_model((features, labels), (features[:0], labels[:0]), SHORT)
+        fit_model(part, empty, SHORT, torch.device("cpu"))
 
 
 def test_an_unknown_device_is_named(samples, tmp_path):
@@ -211,7 +214,7 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(samples, tmp_path, monkeyp
     def press(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("salus_ros.prediction.training._train_epoch", press)
+    monkeypatch.setattr("salus_ros.prediction.fitting._train_epoch", press)
     with pytest.raises(KeyboardInterrupt):
         train_predictor(samples, tmp_path, SHORT)
     assert list(tmp_path.iterdir()) == []

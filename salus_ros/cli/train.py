@@ -1,0 +1,138 @@
+"""`salus train`: one option for every setting of a training run."""
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import Field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from salus_ros.core.errors import ConfigError
+from salus_ros.prediction.config import PRESETS, TrainingConfig
+
+EXIT_INTERRUPTED = 130
+TENSORBOARD_FOLDER = "tensorboard"
+
+out_console = Console()
+err_console = Console(stderr=True)
+
+
+def train(
+    stores: list[Path], out: Path, model: str, device: str, as_json: bool, **settings: Any
+) -> None:
+    """Train a failure predictor on recorded episodes, split by episode.
+
+    Labels follow from how each episode ended; episodes without a known outcome are left out.
+    --model chooses a network with settings that suit it, and each setting can be given.
+    """
+    if model not in PRESETS:
+        raise ConfigError(f"model is {model!r}; allowed is one of {', '.join(PRESETS)}")
+    given = {name: _parsed(name, value) for name, value in settings.items() if value is not None}
+    config = replace(PRESETS[model], **given)
+
+    from salus_ros.cli.figures import save_learning_curves
+    from salus_ros.cli.progress import epoch_bar
+    from salus_ros.cli.summary import training_tables
+    from salus_ros.prediction.dataset import load_samples
+    from salus_ros.prediction.training import train_predictor
+
+    samples = load_samples(stores)
+    with epoch_bar(err_console, config.epochs) as on_epoch:
+        results = train_predictor(samples, out, config, device, on_epoch)
+    save_learning_curves(results, out / "learning_curves.png")
+    _write_tensorboard(results, out / TENSORBOARD_FOLDER)
+    if as_json:
+        sys.stdout.write(json.dumps(results, indent=2, allow_nan=False) + "\n")
+    else:
+        for table in training_tables(results):
+            out_console.print(table)
+    if results["interrupted"]:
+        err_console.print(
+            f"interrupted; the best of {results['epochs_run']} epochs is in {out}, and the same "
+            "command goes on with the next"
+        )
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def train_command() -> Callable[..., None]:
+    """Return `train` with the signature that typer reads, an option for each setting."""
+
+    def option(annotation: Any, help_text: str, default: Any, name: str, *flags: str) -> Any:
+        return inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[annotation, typer.Option(*flags, help=help_text)],
+        )
+
+    stores = inspect.Parameter(
+        "stores",
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[
+            list[Path],
+            typer.Argument(metavar="STORE...", help="Episode stores.", show_default=False),
+        ],
+    )
+    parameters = [
+        stores,
+        option(
+            Path,
+            "Folder for best_predictor.pt, training_results.json, figures and TensorBoard logs.",
+            inspect.Parameter.empty,
+            "out",
+        ),
+        option(
+            str,
+            f"Network and its settings: {', '.join(PRESETS)}. The options below change them.",
+            next(iter(PRESETS)),
+            "model",
+        ),
+        *(_setting(one, option) for one in fields(TrainingConfig) if one.name != "model"),
+        option(str, "Where to train: cpu, cuda or cuda:N.", "cpu", "device"),
+        option(bool, "Print one JSON object and nothing else.", False, "as_json", "--json"),
+    ]
+
+    def command(**values: Any) -> None:
+        train(**values)
+
+    command.__doc__ = train.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
+
+
+def _setting(one: "Field[Any]", option: Callable[..., Any]) -> Any:
+    default = getattr(PRESETS[next(iter(PRESETS))], one.name)
+    kind = str if isinstance(default, tuple) else type(default)
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    listed = " Separated by commas." if isinstance(default, tuple) else ""
+    text = f"{one.metadata['help']}{listed} [default of {next(iter(PRESETS))}: {shown}]"
+    return option(kind | None, text, None, one.name)
+
+
+def _parsed(name: str, value: Any) -> Any:
+    if not isinstance(getattr(TrainingConfig(), name), tuple):
+        return value
+    parts = tuple(part.strip() for part in value.split(",") if part.strip())
+    if name != "hidden":
+        return parts
+    try:
+        return tuple(int(part) for part in parts)
+    except ValueError:
+        raise ConfigError(f"hidden is {value!r}; allowed are widths like 64,128,128,64") from None
+
+
+def _write_tensorboard(results: dict[str, Any], folder: Path) -> None:
+    """Write the history for `tensorboard --logdir`; anew, so that a resumed run is one curve."""
+    from tensorboardX import SummaryWriter
+
+    for old in folder.glob("events.*"):
+        old.unlink()
+    with SummaryWriter(str(folder), write_to_disk=True) as writer:
+        for record in results["history"]:
+            for name, value in record.items():
+                if name != "epoch" and value is not None:
+                    writer.add_scalar(name, value, record["epoch"])

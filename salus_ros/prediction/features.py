@@ -1,0 +1,116 @@
+"""What a model reads of a step: standardised values, and which of them were there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salus_ros.core.schema import MAX_EPISODE_STEPS
+from salus_ros.prediction.normalisation import Normalisation
+
+INPUTS: tuple[str, ...] = ("signals", "validity", "embedding", "clock")
+"""The signals; which of them are valid; the hidden state they come from, and whether there is
+one; the elapsed share of the time limit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Turns steps into the features of a model, with statistics of the training split.
+
+    A signal that is left out or was never valid in training has `inverse_std` 0 and counts as
+    never valid.
+
+    Attributes:
+        inputs: Which of `INPUTS`, in that order.
+        signals: Statistics of the signals (S,).
+        embedding: Statistics of the hidden state (D,); None without that input.
+    """
+
+    inputs: tuple[str, ...]
+    signals: Normalisation
+    embedding: Normalisation | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        inputs: Sequence[str],
+        signals: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        embedding: NDArray[np.float16] | None,
+        left_out: NDArray[np.bool_] | None = None,
+    ) -> Self:
+        """Fit on the training split.
+
+        Args:
+            inputs: Which of `INPUTS`.
+            signals: (N, S).
+            valid: (N, S).
+            embedding: (N, D), needed for that input.
+            left_out: Bool (S,), signals not to be read.
+        """
+        statistics = Normalisation.fit(signals, valid)
+        if left_out is not None:
+            statistics.inverse_std[left_out] = 0.0
+        hidden = None
+        if "embedding" in inputs:
+            assert embedding is not None
+            there = np.isfinite(embedding).all(axis=1)
+            rows = embedding[there].astype(np.float32)
+            hidden = Normalisation.fit(rows, np.ones(rows.shape, np.bool_))
+        return cls(tuple(name for name in INPUTS if name in inputs), statistics, hidden)
+
+    @property
+    def width(self) -> int:
+        """Number of features F."""
+        signals = len(self.signals.mean)
+        hidden = 0 if self.embedding is None else len(self.embedding.mean) + 1
+        widths = {"signals": signals, "validity": signals, "embedding": hidden, "clock": 1}
+        return sum(widths[name] for name in self.inputs)
+
+    def apply(
+        self,
+        signals: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        embedding: NDArray[np.floating] | None = None,
+        step: NDArray[np.integer] | None = None,
+    ) -> NDArray[np.float32]:
+        """Features of some steps.
+
+        Args:
+            signals: Float32 (B, S); values that are not valid may be anything.
+            valid: Bool (B, S).
+            embedding: (B, D); a row that is not finite, or None, is missing.
+            step: (B,) step within the episode, for the clock; 0 if not given.
+
+        Returns:
+            Float32 (B, F), finite; what is missing is 0, the training mean.
+
+        Raises:
+            ObservationError: if the sizes are not those of training, or a value marked valid is
+                not finite.
+        """
+        parts: list[NDArray[np.float32]] = []
+        for name in self.inputs:
+            if name == "signals":
+                parts.append(self.signals.apply(signals, valid))
+            elif name == "validity":
+                parts.append((valid & (self.signals.inverse_std > 0)).astype(np.float32))
+            elif name == "embedding":
+                parts += self._hidden(embedding, len(signals))
+            else:
+                elapsed = np.zeros(len(signals)) if step is None else step
+                parts.append((elapsed / MAX_EPISODE_STEPS).astype(np.float32)[:, None])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def _hidden(
+        self, embedding: NDArray[np.floating] | None, rows: int
+    ) -> list[NDArray[np.float32]]:
+        assert self.embedding is not None
+        if embedding is None:
+            embedding = np.full((rows, len(self.embedding.mean)), np.nan, np.float32)
+        values = embedding.astype(np.float32)
+        there = np.isfinite(values).all(axis=1, keepdims=True)
+        valid = np.broadcast_to(there, values.shape)
+        return [self.embedding.apply(values, valid), np.asarray(there, np.float32)]
