@@ -110,12 +110,13 @@ def test_train_writes_model_results_and_curves(model):
         "best_predictor.pt",
         "training_results.json",
         "learning_curves.png",
+        "tensorboard",
     }
     assert Predictor.load(model).checkpoint.config.epochs == 15
 
 
 def test_train_shows_tables_and_passes_its_options_on(salus, store, tmp_path):
-    options = ("--epochs", 2, "--hidden", "8,4", "--seed", 3, "--batch-size", 64, "--dropout", 0)
+    options = ("--model", "mlp", "--epochs", 2, "--hidden", "8,4", "--seed", 3, "--batch-size", 64, "--dropout", 0)
     code, out, _ = salus("train", store, "--out", tmp_path, *options)
     assert code == 0
     assert "recall" in out
@@ -127,7 +128,7 @@ def test_train_shows_tables_and_passes_its_options_on(salus, store, tmp_path):
 def test_an_interrupted_training_exits_with_130_and_leaves_files(
     salus, store, tmp_path, monkeypatch
 ):
-    import salus_ros.prediction.training as training
+    import salus_ros.prediction.fitting as training
 
     train_epoch, passes = training._train_epoch, []
 

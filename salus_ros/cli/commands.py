@@ -44,7 +44,6 @@ app.command(
 )(pack)
 
 app.command(
-    "train",
     epilog="Example: [bold]salus train shipped:standard runs/a.zarr --out runs/tcn[/]\n\n"
     "Ctrl-C stops early and writes the best epoch so far; the same command then goes on.",
 )(train_command())

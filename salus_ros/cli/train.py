@@ -41,6 +41,9 @@ def train(
     from salus_ros.prediction.training import train_predictor
 
     samples = load_samples(stores)
+    without = samples.embedding is None and "embedding" in config.inputs
+    if without and "inputs" not in given:
+        config = replace(config, inputs=tuple(n for n in config.inputs if n != "embedding"))
     with epoch_bar(err_console, config.epochs) as on_epoch:
         results = train_predictor(samples, out, config, device, on_epoch)
     save_learning_curves(results, out / "learning_curves.png")
@@ -50,6 +53,8 @@ def train(
     else:
         for table in training_tables(results):
             out_console.print(table)
+    if without:
+        err_console.print("the episodes have no embedding of one width, so none was used")
     if results["interrupted"]:
         err_console.print(
             f"interrupted; the best of {results['epochs_run']} epochs is in {out}, and the same "
@@ -100,6 +105,7 @@ def train_command() -> Callable[..., None]:
         train(**values)
 
     command.__doc__ = train.__doc__
+    command.__name__ = "train"
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return command
 
@@ -109,7 +115,7 @@ def _setting(one: "Field[Any]", option: Callable[..., Any]) -> Any:
     kind = str if isinstance(default, tuple) else type(default)
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
     listed = " Separated by commas." if isinstance(default, tuple) else ""
-    text = f"{one.metadata['help']}{listed} [default of {next(iter(PRESETS))}: {shown}]"
+    text = f"{one.metadata['help']}{listed} ({next(iter(PRESETS))}: {shown})"
     return option(kind | None, text, None, one.name)
 
 

@@ -11,6 +11,7 @@ from salus_ros.prediction.features import INPUTS
 MODELS = ("mlp", "tcn", "gru")
 SCHEDULES = ("plateau", "cosine", "constant")
 LOSSES = ("bce", "focal")
+PRECISIONS = ("float32", "mixed")
 SELECTIONS = ("f1", "average_precision", "loss")
 
 _TUPLES = ("hidden", "inputs", "leave_out")
@@ -55,7 +56,7 @@ class TrainingConfig:
     oversample: float = _option(1.0, "How much oftener what fails is drawn; 1: as it comes.")
     jitter_steps: int = _option(0, "Labels are moved against the signals by up to this.")
     signal_noise: float = _option(0.0, "Gaussian noise on standardised inputs, in deviations.")
-    mixed_precision: bool = _option(False, "bfloat16 on CUDA; nothing on the CPU.")
+    precision: str = _option("float32", "float32, or mixed: bfloat16 where CUDA can.")
     train_fraction: float = _option(0.8, "Share of the episodes to train on.")
     validation_fraction: float = _option(
         0.1, "Share that chooses epoch and thresholds; the rest is for testing."
@@ -96,6 +97,7 @@ class TrainingConfig:
             "oversample": (self.oversample >= 1, "at least 1"),
             "jitter_steps": (self.jitter_steps >= 0, "at least 0"),
             "signal_noise": (self.signal_noise >= 0, "at least 0"),
+            "precision": (self.precision in PRECISIONS, _one_of(PRECISIONS)),
             "train_fraction": (0 < self.train_fraction < 1, "between 0 and 1"),
             "validation_fraction": (
                 self.validation_fraction > 0
@@ -158,7 +160,7 @@ PRESETS: dict[str, TrainingConfig] = {
         batch_size=512,
         epochs=150,
         early_stopping=20,
-        mixed_precision=True,
+        precision="mixed",
     ),
 }
 """Settings by the name that `salus train --model` takes; the first is the default.

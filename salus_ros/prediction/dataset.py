@@ -119,7 +119,10 @@ class Samples:
         """Return these episodes alone, given by their place in `records`, in that order."""
         slices = self.slices
         rows = np.concatenate(
-            [np.arange(s.start, s.stop) for s in map(slices.__getitem__, episodes)]
+            [
+                np.arange(0),
+                *(np.arange(*slices[place].indices(len(self.step))) for place in episodes),
+            ]
         )
         records = tuple(self.records[place] for place in episodes)
         arrays = {name: getattr(self, name) for name in ROW_ARRAYS}

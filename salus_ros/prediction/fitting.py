@@ -304,7 +304,7 @@ def _train_epoch(
     model.train()
     place = data.features.device
     total, steps = torch.zeros((), device=place), torch.zeros((), device=place)
-    fast = config.mixed_precision and place.type == "cuda"
+    fast = config.precision == "mixed" and place.type == "cuda"
     for features, targets, counted in data.draw(config):
         with torch.autocast(place.type, torch.bfloat16, enabled=fast):
             logits = model(features)
