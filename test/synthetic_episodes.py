@@ -11,6 +11,7 @@ WITH_IMAGES = StoreSpec(
     cameras=("front", "wrist"),
     image_size=(8, 6),
     embedding_dim=5,
+    chunk_statistics=("spread", "error"),
     streams=("front",),
     shard_steps=7,
 )
@@ -58,6 +59,9 @@ def make_episode(
             for camera in spec.cameras
         },
         embedding=rng.normal(size=(length, spec.embedding_dim)) if spec.embedding_dim else None,
+        chunk_statistics=rng.normal(size=(length, len(spec.chunk_statistics)))
+        if spec.chunk_statistics
+        else None,
     )
 
 

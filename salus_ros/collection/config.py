@@ -6,6 +6,7 @@ from pathlib import Path
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.schema import CAMERAS
 from salus_ros.episodes import StoreSpec
+from salus_ros.signals.chunk_statistics import CHUNK_STATISTICS
 from salus_ros.sim.conditions import CONDITIONS
 from salus_ros.sim.faults import FAULT_RATE, FAULTS, RANDOM_FAULT, draw_fault, fault_of
 from salus_ros.sim.tasks import TASKS
@@ -56,6 +57,7 @@ class CollectionConfig:
         return StoreSpec(
             cameras=cameras,
             embedding_dim=embedding_dim,
+            chunk_statistics=CHUNK_STATISTICS,
             streams=(*cameras, "state", "action", "signals", "prediction"),
         )
 

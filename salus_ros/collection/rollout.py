@@ -170,6 +170,7 @@ class _Slot:
             signals_fresh=np.array([step.fresh for step in steps]),
             images={name: np.stack(frames) for name, frames in self._images.items() if frames},
             embedding=np.stack([step.embedding for step in steps]),
+            chunk_statistics=np.stack([step.chunk_statistics for step in steps]),
             age_ms=np.tile(ages, (length, 1)),
         )
 

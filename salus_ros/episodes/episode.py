@@ -114,6 +114,7 @@ class Episode:
         signals_fresh: Bool (T,): computed at this step, not held from an earlier one.
         images: Uint8 (T, H, W, 3) per camera name; empty without cameras.
         embedding: Float16 (T, D), or None.
+        chunk_statistics: Float32 (T, C), NaN where one does not exist; or None.
         age_ms: Float32 (T, M): age of the sample that was used of each stream of the store, NaN
             for no sample; or None.
         probability: Float32 (T, H, K) as predicted live, NaN for none; or None.
@@ -130,6 +131,7 @@ class Episode:
     signals_fresh: NDArray[np.bool_]
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     embedding: NDArray[np.float16] | None = None
+    chunk_statistics: NDArray[np.float32] | None = None
     age_ms: NDArray[np.float32] | None = None
     probability: NDArray[np.float32] | None = None
     risk: NDArray[np.float32] | None = None
@@ -197,9 +199,10 @@ _FORMS: dict[str, tuple[int, DTypeLike]] = {
     "signals_valid": (2, np.bool_),
     "signals_fresh": (1, np.bool_),
     "embedding": (2, np.float16),
+    "chunk_statistics": (2, np.float32),
     "age_ms": (2, np.float32),
     "probability": (3, np.float32),
     "risk": (1, np.float32),
     "alarm": (1, np.float32),
 }
-_OPTIONAL = ("embedding", "age_ms", "probability", "risk", "alarm")
+_OPTIONAL = ("embedding", "chunk_statistics", "age_ms", "probability", "risk", "alarm")

@@ -1,7 +1,8 @@
 """What an episode store holds on disk: its sizes, its arrays, and how they are chunked.
 
-    data/   action, state, stamp_ns, signals, signals_valid, signals_fresh, embedding, age_ms,
-            probability, risk, alarm, images_<camera>     every one (N, ...), time first
+    data/   action, state, stamp_ns, signals, signals_valid, signals_fresh, embedding,
+            chunk_statistics, age_ms, probability, risk, alarm, images_<camera>
+                                                                  every one (N, ...), time first
     meta/   episode_ends and one array per field of `EpisodeMeta`     every one (E,)
 
 This is the shape of a diffusion_policy ReplayBuffer, which walks over `data/*` and takes
@@ -40,6 +41,7 @@ class StoreSpec:
         action_dim: A.
         embedding_dim: D; 0 for a store without embeddings.
         signals: Names of the signals, in column order.
+        chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
         streams: Names of the M columns of `age_ms`; empty for none.
         horizons_s: The H horizons of the live predictions in s.
         failure_types: The K failure types of the live predictions, in output order.
@@ -52,6 +54,7 @@ class StoreSpec:
     action_dim: int = schema.ACTION_DIM
     embedding_dim: int = 0
     signals: tuple[str, ...] = schema.SIGNAL_NAMES
+    chunk_statistics: tuple[str, ...] = ()
     streams: tuple[str, ...] = DEFAULT_STREAMS
     horizons_s: tuple[float, ...] = schema.HORIZONS_S
     failure_types: tuple[FailureType, ...] = FAILURE_TYPES
@@ -78,6 +81,7 @@ class StoreSpec:
             action_dim=int(attributes["action_dim"]),
             embedding_dim=int(attributes["embedding_dim"]),
             signals=tuple(attributes["signals"]),
+            chunk_statistics=tuple(attributes.get("chunk_statistics", ())),
             streams=tuple(attributes["streams"]),
             horizons_s=tuple(float(h) for h in attributes["horizons_s"]),
             failure_types=tuple(FailureType.from_label(k) for k in attributes["failure_types"]),
@@ -142,6 +146,7 @@ def data_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
         "action": (spec.action_dim,),
         "state": (spec.state_dim,),
         "signals": (len(spec.signals),),
+        "chunk_statistics": (len(spec.chunk_statistics),),
         "age_ms": (len(spec.streams),),
         "probability": outputs,
         "risk": (),

@@ -226,7 +226,7 @@ class EpisodeStore:
                     f"'{self.path}' takes {shape}"
                 )
             rows[name] = value
-        for name in ("embedding", "age_ms", "probability"):
+        for name in ("embedding", "chunk_statistics", "age_ms", "probability"):
             if name not in layouts and getattr(episode, name) is not None:
                 given = getattr(episode, name)
                 if given.size:

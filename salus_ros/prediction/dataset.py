@@ -211,7 +211,7 @@ def load_samples(
         signal_names=spec.signals,
         horizons_s=horizons,
         failure_types=types,
-        chunk_statistic_names=getattr(spec, "chunk_statistics", ()),
+        chunk_statistic_names=spec.chunk_statistics if "chunk_statistics" in common else (),
     )
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from salus_ros.core.errors import ConfigError, ObservationError
+from salus_ros.signals.chunk_statistics import CHUNK_STATISTICS, ChunkStatistics
 from salus_ros.signals.computer import SignalComputer
 from salus_ros.signals.reference import LatentReference
 from salus_ros.signals.smolvla import IMAGE_PREFIX, load_policy
@@ -50,6 +51,8 @@ class PolicyStep:
         valid: bool (12,).
         fresh: Whether the network ran at this step.
         embedding: float16 (H,) pooled hidden state of the last replan.
+        chunk_statistics: float32 (5,) of the last replan, see `CHUNK_STATISTICS`; NaN where one
+            does not exist.
         inference_ms: Duration of the network run, of the whole batch; NaN if it did not run.
     """
 
@@ -58,6 +61,7 @@ class PolicyStep:
     valid: npt.NDArray[np.bool_]
     fresh: bool
     embedding: npt.NDArray[np.float16]
+    chunk_statistics: npt.NDArray[np.float32]
     inference_ms: float
 
 
@@ -105,12 +109,14 @@ class SmolVLARunner:
         self.policy_id = loaded.policy_id
         self._reference = LatentReference.load(Path(policy_path), self.embedding_dim)
         self._computer = SignalComputer(config.n_action_steps, self._reference)
+        self._chunk_computer = ChunkStatistics()
         self.reset(0)
 
     def sibling(self) -> "SmolVLARunner":
         """Another runner with its own episode, on the same network with the same settings."""
         other = copy.copy(self)
         other._computer = SignalComputer(self._loaded.config.n_action_steps, self._reference)
+        other._chunk_computer = ChunkStatistics()
         other.reset(0)
         return other
 
@@ -122,6 +128,10 @@ class SmolVLARunner:
         self._signals: npt.NDArray[np.float32] = np.full(12, np.nan, np.float32)
         self._embedding: npt.NDArray[np.float16] = np.full(self.embedding_dim, np.nan, np.float16)
         self._computer.reset()
+        self._chunk_computer.reset()
+        self._statistics: npt.NDArray[np.float32] = np.full(
+            len(CHUNK_STATISTICS), np.nan, np.float32
+        )
 
     def due(self, step: int) -> bool:
         """Whether the network runs at `step`, which then needs images."""
@@ -151,6 +161,7 @@ class SmolVLARunner:
 
     def _accept(self, sample: TappedSample, chunk: npt.NDArray[np.float32], step: int) -> None:
         self._signals = self._computer(sample, step)
+        self._statistics = self._chunk_computer(sample.chunks.double().cpu().numpy(), step)
         self._embedding = sample.hidden.mean(dim=0).cpu().numpy().astype(np.float16)
         self._chunk = chunk
         self._planned_at = step
@@ -163,6 +174,7 @@ class SmolVLARunner:
             valid=np.isfinite(self._signals),
             fresh=fresh,
             embedding=self._embedding.copy(),
+            chunk_statistics=self._statistics.copy(),
             inference_ms=inference_ms,
         )
 
