@@ -116,7 +116,20 @@ def test_train_writes_model_results_and_curves(model):
 
 
 def test_train_shows_tables_and_passes_its_options_on(salus, store, tmp_path):
-    options = ("--model", "mlp", "--epochs", 2, "--hidden", "8,4", "--seed", 3, "--batch-size", 64, "--dropout", 0)
+    options = (
+        "--model",
+        "mlp",
+        "--epochs",
+        2,
+        "--hidden",
+        "8,4",
+        "--seed",
+        3,
+        "--batch-size",
+        64,
+        "--dropout",
+        0,
+    )
     code, out, _ = salus("train", store, "--out", tmp_path, *options)
     assert code == 0
     assert "recall" in out

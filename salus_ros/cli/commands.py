@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from salus_ros import __version__
+from salus_ros.cli.calibrate import calibrate
 from salus_ros.cli.collect import collect
 from salus_ros.cli.pack import pack
 from salus_ros.cli.policy import policy_app
@@ -43,6 +44,9 @@ app.command(
     "Plain zarr reads the file too; images are kept without loss."
 )(pack)
 
+app.command(epilog="Example: [bold]salus calibrate runs/tcn shipped:standard --alpha 0.05[/]")(
+    calibrate
+)
 app.command(
     epilog="Example: [bold]salus train shipped:standard runs/a.zarr --out runs/tcn[/]\n\n"
     "Ctrl-C stops early and writes the best epoch so far; the same command then goes on.",

@@ -11,9 +11,9 @@ from std_msgs.msg import Float32
 
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
 from salus_ros.core import schema
+from salus_ros.core.alarm import Alarm
 from salus_ros.core.errors import CheckpointError, SalusError
 from salus_ros.nodes import convert
-from salus_ros.nodes.alarm import Alarm
 from salus_ros.nodes.base import SalusNode, resolve_device, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import OK, STALE, WARN, Diagnostics, Report
 from salus_ros.nodes.parameters import PredictorParameters

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,12 +11,10 @@ from torch import Tensor
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
+from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.dataset import Samples
 from salus_ros.prediction.models import run_sequences
-
-if TYPE_CHECKING:
-    from salus_ros.prediction.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +64,7 @@ class Predictor:
         self,
         checkpoint: Checkpoint,
         device: str = "cpu",
-        calibration: "Calibration | None" = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """Build the model on a device.
 
@@ -97,10 +95,6 @@ class Predictor:
         """
         path = Path(path)
         checkpoint = Checkpoint.load(path)
-        try:
-            from salus_ros.prediction.calibration import Calibration
-        except ImportError:
-            return cls(Checkpoint.load(path), device)
         calibration = Calibration.load(path if path.is_dir() else path.parent)
         fits = calibration is not None and calibration.model_id == checkpoint.model_id
         return cls(checkpoint, device, calibration if fits else None)
@@ -138,6 +132,18 @@ class Predictor:
     def predict_samples(self, samples: Samples) -> Prediction:
         """Predict at all N steps of some episodes, each from its first step."""
         return self.decide(self.logits_of(samples), np.any(samples.valid, axis=1))
+
+    def check_samples(self, samples: Samples) -> None:
+        """Refuse episodes with other signals than those of training.
+
+        Raises:
+            ConfigError: naming both.
+        """
+        if samples.signal_names != self.checkpoint.signal_names:
+            raise ConfigError(
+                f"the episodes have the signals {list(samples.signal_names)}, the predictor takes "
+                f"{list(self.checkpoint.signal_names)}; record with the signals it was trained on"
+            )
 
     def logits_of(self, samples: Samples) -> NDArray[np.float32]:
         """Return the raw outputs, float32 (N, H, K); without any valid signal they are a guess."""

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from salus_ros.nodes.alarm import Alarm
+from salus_ros.core.alarm import Alarm
 
 
 def run(risks, threshold=0.5, hysteresis=0.1):

@@ -1,0 +1,57 @@
+"""`salus calibrate`: true probabilities, and an alarm with a promised false-alarm rate."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="Folder that training wrote.", show_default=False)],
+    stores: Annotated[
+        list[Path],
+        typer.Argument(metavar="STORE...", help="Episode stores.", show_default=False),
+    ],
+    alpha: Annotated[
+        float, typer.Option(help="Promised share of successful episodes with a false alarm.")
+    ] = 0.05,
+    device: Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")] = "cpu",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Calibrate a predictor; writes calibration.json beside it, which the node then uses.
+
+    Of the stores it was trained on, the validation part is used: what it was trained on would
+    flatter it, and the test part stays for `salus evaluate`. Of other stores, all episodes.
+    """
+    from salus_ros.prediction.calibration import calibrate as fit
+    from salus_ros.prediction.calibration import promise
+    from salus_ros.prediction.dataset import load_samples
+    from salus_ros.prediction.predictor import Predictor
+
+    predictor = Predictor.load(model, device)
+    samples = load_samples(stores, predictor.horizons_s, predictor.failure_types)
+    predictor.check_samples(samples)
+    result = fit(predictor, samples, alpha)
+    path = result.save(model if model.is_dir() else model.parent)
+    if as_json:
+        sys.stdout.write(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
+        return
+    table = Table("alpha", "threshold of the risk", "what it promises")
+    for one, threshold in result.thresholds.items():
+        chosen = "[bold]" if one == alpha else ""
+        table.add_row(f"{chosen}{one:g}", f"{threshold:.3f}", promise(result, one))
+    console.print(table)
+    console.print(
+        f"{len(result.keys)} episodes that it was not trained on, {result.successes} successful"
+    )
+    if result.shared:
+        console.print(f"too few failures for a fit of their own: {', '.join(result.shared)}")
+    console.print(f"wrote {path}", soft_wrap=True)

@@ -1,0 +1,51 @@
+"""Split conformal prediction: a threshold whose false-alarm rate is a promise.
+
+With n exchangeable successful episodes and one more, the one more exceeds the threshold with
+probability at most alpha (Vovk et al. 2005; Angelopoulos & Bates 2021, arXiv 2107.07511).
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from salus_ros.core.errors import ConfigError
+
+
+def conformal_rank(count: int, alpha: float) -> int:
+    """Rank ceil((n + 1) (1 - alpha)) of the threshold among n calibration scores, from 1.
+
+    Raises:
+        ConfigError: if alpha is not in (0, 1).
+    """
+    if not 0.0 < alpha < 1.0:
+        raise ConfigError(f"alpha is {alpha}; allowed is a share between 0 and 1, such as 0.05")
+    return math.ceil(round((count + 1) * (1.0 - alpha), 9))  # 20 * 0.95 is 19, not 19.000000004
+
+
+def conformal_threshold(scores: ArrayLike, alpha: float) -> float:
+    """Threshold that a further score exceeds with probability at most alpha.
+
+    Args:
+        scores: Scores (n,) of the calibration episodes, each the maximum over an episode.
+        alpha: Promised share of false alarms, in (0, 1).
+
+    Returns:
+        The score of rank `conformal_rank`; +inf where that exceeds n: too few to promise.
+
+    Raises:
+        ConfigError: if a score is NaN, or alpha is not allowed.
+    """
+    values = np.sort(np.asarray(scores, dtype=np.float64))
+    if np.isnan(values).any():
+        raise ConfigError("a calibration score is NaN; leave out episodes without a prediction")
+    rank = conformal_rank(values.size, alpha)
+    return math.inf if rank > values.size else float(values[rank - 1])
+
+
+def least_count(alpha: float) -> int:
+    """Least number of calibration scores with which `alpha` can be promised."""
+    count = 1
+    while conformal_rank(count, alpha) > count:
+        count += 1
+    return count
