@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
 
+CALIBRATION_BINS = 15
+"""Bins of the expected calibration error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -113,6 +116,36 @@ def auroc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
     hit_rate = np.concatenate(([0.0], true_positive / true_positive[-1]))
     alarm_rate = np.concatenate(([0.0], false_positive / false_positive[-1]))
     return float(np.trapezoid(hit_rate, alarm_rate))
+
+
+def brier_score(probability: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
+    """Mean squared difference of probabilities and labels (Brier 1950); NaN without any."""
+    if not labels.size:
+        return float("nan")
+    return float(np.mean(np.square(probability.astype(np.float64) - labels)))
+
+
+def expected_calibration_error(
+    probability: NDArray[np.floating], labels: NDArray[np.bool_], bins: int = CALIBRATION_BINS
+) -> float:
+    """Mean |share of positives - mean probability| over equal-width bins, by their counts.
+
+    Guo et al. 2017 (arXiv 1706.04599), with their 15 bins.
+
+    Args:
+        probability: Any shape, in [0, 1].
+        labels: Bool, same shape.
+        bins: Number of bins.
+
+    Returns:
+        Value in [0, 1]; NaN without any.
+    """
+    if not labels.size:
+        return float("nan")
+    values = probability.ravel().astype(np.float64)
+    place = np.minimum((values * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(place, labels.ravel() - values, minlength=bins)
+    return float(np.abs(gaps).sum() / values.size)
 
 
 def best_f1_threshold(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:

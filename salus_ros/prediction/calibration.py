@@ -130,6 +130,7 @@ def calibrate(predictor: "Predictor", samples: Samples, alpha: float = 0.05) -> 
     Raises:
         ConfigError: if alpha is not allowed, or no successful episode or no failed one is left.
     """
+    least_count(alpha)  # refuses what is no share before anything is computed
     checkpoint = predictor.checkpoint
     gone = {*checkpoint.split.get("train", ()), *checkpoint.split.get("test", ())}
     kept = [n for n, record in enumerate(samples.records) if record.key not in gone]

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.metrics import auroc, average_precision, best_f1_threshold, count
+from salus_ros.core.metrics import (
+    auroc,
+    average_precision,
+    best_f1_threshold,
+    brier_score,
+    count,
+    expected_calibration_error,
+)
 
 NONE = np.zeros(4, dtype=bool)
 SOME = np.array([True, False, True, False])
@@ -128,3 +135,21 @@ def test_nan_scores_and_other_shapes_are_refused():
         average_precision(np.zeros(3), np.zeros(4, dtype=bool))
     with pytest.raises(ConfigError, match="differ"):
         count(NONE, NONE[:2])
+
+
+def test_brier_and_calibration_error_by_hand():
+    probability = np.array([0.1, 0.1, 0.9, 0.9])
+    labels = np.array([False, True, True, True])
+    assert brier_score(probability, labels) == pytest.approx((0.01 + 0.81 + 0.01 + 0.01) / 4)
+    # two bins: |0.5 - 0.1| and |1 - 0.9|, two of four in each
+    assert expected_calibration_error(probability, labels) == pytest.approx(0.25)
+    assert math.isnan(expected_calibration_error(probability[:0], labels[:0]))
+    assert math.isnan(brier_score(probability[:0], labels[:0]))
+
+
+def test_true_probabilities_have_hardly_any_calibration_error():
+    rng = np.random.default_rng(0)
+    probability = rng.random(100_000)
+    labels = rng.random(probability.size) < probability
+    assert expected_calibration_error(probability, labels) < 0.01
+    assert expected_calibration_error(probability**2, labels) > 0.1
