@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+from synthetic_episodes import make_episode
+
+from salus_ros.core.failures import FailureType
+from salus_ros.episodes import EpisodeStore, StoreSpec
+from salus_ros.prediction.dataset import load_samples
+from salus_ros.prediction.detectors.baselines import (
+    Clock,
+    SingleSignal,
+    StatisticSum,
+    TaskPrior,
+)
+from salus_ros.prediction.detectors.detector import Replans, early_auroc
+from salus_ros.prediction.detectors.distances import Mahalanobis, NearestNeighbours
+from salus_ros.signals.chunk_statistics import CHUNK_STATISTICS
+
+NONE, DROP = FailureType.NONE, FailureType.DROP
+SPEC = StoreSpec(
+    cameras=(),
+    embedding_dim=6,
+    chunk_statistics=CHUNK_STATISTICS,
+    streams=("state", "signals"),
+)
+
+
+def planted_episode(number: int):
+    """Every second episode fails; its signals, embedding and chunk statistics say so."""
+    kind = (NONE, DROP)[number % 2]
+    rng = np.random.default_rng(number)
+    episode = make_episode(
+        str(number), int(rng.integers(40, 70)), kind, SPEC, number, task=f"task {number // 2 % 2}"
+    )
+    hold = np.arange(len(episode.action)) // 3 * 3  # as the policy does between its replans
+    shift = 1.0 if kind else 0.0
+    episode.embedding[:] = (episode.embedding + shift)[hold]
+    statistics = (0.3 * episode.chunk_statistics + 2 + shift)[hold]
+    statistics[:3, :2] = np.nan  # no previous replan
+    episode.chunk_statistics[:] = statistics
+    episode.signals[:, 5] -= 2 * shift
+    episode.signals[:] = episode.signals[hold]
+    episode.signals_valid[:] = episode.signals_valid[hold]
+    return episode
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("planted") / "a.zarr"
+    with EpisodeStore.create(path, SPEC) as store:
+        for number in range(80):
+            store.append(planted_episode(number))
+    return load_samples([path])
+
+
+TRAIN, VALIDATION, TEST = range(48), range(48, 60), range(60, 80)
+
+LEARNT = {
+    "signal": lambda: SingleSignal("sample_spread_growth"),
+    "stac_single": lambda: StatisticSum("stac_single", "stac_single"),
+    "ace": lambda: StatisticSum("ace", "chunk_entropy", 10),
+    "mahalanobis": Mahalanobis,
+    "knn": NearestNeighbours,
+}
+ALL = {"clock": Clock, "task_prior": TaskPrior} | LEARNT
+
+
+@pytest.fixture(scope="module")
+def fitted(planted):
+    """Every detector, fitted once."""
+    detectors = {name: make() for name, make in ALL.items()}
+    for detector in detectors.values():
+        detector.fit(planted, TRAIN, VALIDATION, seed=0)
+    return detectors
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_detector_never_looks_ahead(planted, fitted, name):
+    whole = planted.subset(TEST)
+    score = fitted[name].score(whole)
+    rng = np.random.default_rng(0)
+    cut = 20
+    later = whole.step >= cut
+    for values in (whole.signals, whole.embedding, whole.chunk_statistics):
+        values[later] = rng.normal(size=values[later].shape)
+    assert np.array_equal(fitted[name].score(whole)[~later], score[~later], equal_nan=True)
+    if name in LEARNT:
+        assert not np.array_equal(fitted[name].score(whole), score, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_episode_is_scored_alike_alone_and_among_others(planted, fitted, name):
+    together = fitted[name].score(planted.subset(TEST))
+    alone = np.concatenate([fitted[name].score(planted.subset([place])) for place in TEST])
+    np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_a_detector_finds_the_planted_failures(planted, fitted, name):
+    test = planted.subset(TEST)
+    assert early_auroc(fitted[name].score(test), test, range(len(TEST))) > 0.85
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_same_seed_gives_the_same_scores(planted, fitted, name):
+    again = ALL[name]()
+    again.fit(planted, TRAIN, VALIDATION, seed=0)
+    test = planted.subset(TEST)
+    assert np.array_equal(again.score(test), fitted[name].score(test), equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_missing_values_leave_a_score_or_none(planted, fitted, name):
+    test = planted.subset(TEST)
+    before = fitted[name].score(test)
+    assert not np.isinf(before).any()
+    gone = (test.step >= 15) & (test.step < 21)
+    test.signals[gone], test.valid[gone] = np.nan, False
+    test.embedding[gone] = np.nan
+    test.chunk_statistics[gone] = np.nan
+    after = fitted[name].score(test)
+    assert np.array_equal(after[test.step < 15], before[test.step < 15], equal_nan=True)
+    assert np.isfinite(after[test.step == 24]).all()
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_what_a_detector_reads_and_is_not_there_is_said(store, name):
+    bare = load_samples([store])
+    bare.signals[:], bare.valid[:] = np.nan, False
+    reason = LEARNT[name]().missing(bare)
+    assert any(word in reason for word in ("never valid", "no embedding", "no chunk statistic"))
+
+
+def test_a_score_is_held_between_replans_and_never_across_episodes(planted):
+    two = planted.subset([0, 1])
+    there = np.ones(len(two.step), bool)
+    start = two.slices[1].start
+    there[start : start + 3] = False  # the second episode lacks its first replan
+    replans = Replans.of(two, there)
+    held = replans.hold(np.arange(len(replans.rows)))
+    assert np.array_equal(held[:7], [0, 0, 0, 1, 1, 1, 2])
+    assert np.isnan(held[start : start + 3]).all()
+    assert held[start + 3] == replans.lengths[0]
+
+
+def test_sums_run_over_the_episode_or_a_window(planted):
+    replans = Replans.of(planted.subset([0, 1]))
+    ones = np.ones(len(replans.rows))
+    n = replans.lengths[0]
+    assert np.array_equal(replans.running_sum(ones)[n - 2 : n + 2], [n - 1, n, 1, 2])
+    assert np.array_equal(replans.running_sum(ones, 2)[n - 2 : n + 2], [2, 2, 1, 2])
+
+
+def test_the_sign_of_a_signal_is_chosen_in_training(fitted):
+    assert fitted["signal"].sign == -1.0
+
+
+def test_a_new_task_gets_the_overall_share_of_failures(planted):
+    prior = TaskPrior()
+    prior.fit(planted, [0, 1, 3, 5], [], seed=0)  # task 0: 0, 1, 5, task 1: 3
+    score = prior.score(planted.subset([0, 3]))
+    assert np.array_equal(np.unique(score), [2 / 3, 1.0])
