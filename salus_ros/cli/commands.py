@@ -15,6 +15,7 @@ from rich.text import Text
 from salus_ros import __version__
 from salus_ros.cli.calibrate import calibrate
 from salus_ros.cli.collect import collect
+from salus_ros.cli.evaluate import evaluate
 from salus_ros.cli.pack import pack
 from salus_ros.cli.policy import policy_app
 from salus_ros.cli.train import train_command
@@ -44,6 +45,9 @@ app.command(
     "Plain zarr reads the file too; images are kept without loss."
 )(pack)
 
+app.command(
+    epilog="Example: [bold]salus evaluate runs/tcn shipped:standard --out runs/tcn/evaluation[/]"
+)(evaluate)
 app.command(epilog="Example: [bold]salus calibrate runs/tcn shipped:standard --alpha 0.05[/]")(
     calibrate
 )
@@ -54,7 +58,6 @@ app.command(
 
 Store = Annotated[Path, typer.Argument(help="Episode store.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -83,33 +86,6 @@ def info(store: Store, as_json: AsJson = False) -> None:
 
     summary = store_summary(StoreReader(store))
     _print(summary, as_json, store_tables)
-
-
-@app.command(epilog="Example: [bold]salus evaluate runs/mlp runs/b.zarr --json[/]")
-def evaluate(
-    model: Annotated[
-        Path,
-        typer.Argument(help="best_predictor.pt or the folder that holds it.", show_default=False),
-    ],
-    store: Store,
-    include_trained: Annotated[
-        bool,
-        typer.Option(help="Count episodes that were trained on or chose the epoch, too."),
-    ] = False,
-    device: Device = "cpu",
-    as_json: AsJson = False,
-) -> None:
-    """Measure a predictor on the episodes of a store.
-
-    Episodes that the predictor was trained on, or that chose its epoch and thresholds, are left
-    out, and the output says how many; they are known by their content, wherever they lie.
-    """
-    from salus_ros.cli.summary import evaluation_tables
-    from salus_ros.prediction.evaluation import evaluate_store
-    from salus_ros.prediction.predictor import Predictor
-
-    results = evaluate_store(Predictor.load(model, device), store, include_seen=include_trained)
-    _print(results, as_json, evaluation_tables)
 
 
 @app.command(

@@ -135,22 +135,85 @@ def training_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def evaluation_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Tables of `evaluate_store`."""
-    title = f"{results['steps']} steps of {results['episodes']} episodes"
-    table = _table(title, "outputs", "accuracy", "precision", "recall", "F1", "positives")
-    rows = {"all": results, "without timeout": results.get("without_timeout")}
-    rows |= {f"type {name}": part for name, part in results.get("by_type", {}).items()}
-    rows |= {f"within {name}": part for name, part in results.get("by_horizon", {}).items()}
-    rows |= {"all, at the chosen threshold": results.get("at_threshold")}
-    rows |= {"alarm": results["risk"] if "f1" in results.get("risk", {}) else None}
+    """Tables of `evaluate_stores`."""
+    title = f"steps: {results['steps']} of {results['episodes']} episodes"
+    columns = ("precision", "recall", "f1", "average_precision", "calibration_error")
+    shown = ("precision", "recall", "F1", "AP", "calibration error", "positives")
+    table = _table(title, "outputs", *shown)
+    rows = {"all, at 0.5": results, "all, at the chosen threshold": results.get("at_threshold")}
+    rows |= {"without timeout, chosen": (results.get("at_threshold") or {}).get("without_timeout")}
+    rows |= {f"type {name}, at 0.5": part for name, part in results.get("by_type", {}).items()}
+    rows |= {f"any within {name}": part for name, part in results.get("any_failure", {}).items()}
     for name, part in rows.items():
         if part is not None:
-            numbers = (_number(part[key]) for key in ROW_7[1:])
+            numbers = (_number(part.get(key), "{:.3f}") for key in columns)
             table.add_row(name, *numbers, str(part["positives"]))
     yield table
-    yield f"loss {_number(results['loss'])}"
     yield from _undefined(results)
+    yield from episode_tables(results["episode_level"], "all episodes")
+    for group in ("by_task", "by_condition"):
+        for name, part in results.get(group, {}).items():
+            yield from episode_tables(part, name)
     yield results["left_out"]["note"]
+
+
+def episode_tables(results: Mapping[str, Any], title: str) -> Iterator[RenderableType]:
+    """Tables of `evaluate_episodes`."""
+    ranking = _table(
+        f"{title}: {results['failures']} of {results['episodes']} failed",
+        "scores up to",
+        "AUROC within task",
+        "95 %",
+        "pooled",
+        "AP",
+        "clock within",
+        "clock pooled",
+    )
+    names = {"shortest": "shortest of its task", "quarter": "quarter of the limit", "full": "end"}
+    for cut, part in results["ranking"].items():
+        low, high = (_number(end, "{:.2f}") for end in part["auroc_within_task_interval"])
+        clock = part["clock"]
+        numbers = (
+            _number(part["auroc_within_task"], "{:.3f}"),
+            f"{low} to {high}",
+            _number(part["auroc_pooled"], "{:.3f}"),
+            _number(part["average_precision"], "{:.3f}"),
+            _number(clock["auroc_within_task"], "{:.3f}"),
+            _number(clock["auroc_pooled"], "{:.3f}"),
+        )
+        ranking.add_row(names[cut], *numbers)
+    yield ranking
+    alarm = results["alarm"]
+    if alarm is None:
+        yield "no alarm: the model has no threshold"
+        return
+    low, high = (_number(end, "{:.3f}") for end in alarm["false_alarm_interval"])
+    promise = "uncalibrated" if alarm["alpha"] is None else f"promised {alarm['alpha']:g}"
+    lead, sudden = alarm["lead_s"], alarm["lead_before_drop_or_collision_s"]
+    table = _table("alarm", "", "")
+    for name, text in (
+        ("failures with an alarm before", _number(alarm["detection_rate"], "{:.3f}")),
+        (
+            "  by type",
+            ", ".join(f"{k} {_number(v, '{:.2f}')}" for k, v in alarm["by_type"].items()),
+        ),
+        (
+            "successes with a false alarm",
+            f"{_number(alarm['false_alarm_share'], '{:.3f}')} ({low} to {high}), {promise}",
+        ),
+        ("false alarms per hour", _number(alarm["false_alarms_per_hour"], "{:.1f}")),
+        (
+            "lead in s, median and 10th percentile",
+            f"{_number(lead['median'], '{:.2f}')}, {_number(lead['p10'], '{:.2f}')}; "
+            f"{lead['missed']} missed",
+        ),
+        (
+            "  before a drop or collision",
+            f"{_number(sudden['median'], '{:.2f}')}, {_number(sudden['p10'], '{:.2f}')}",
+        ),
+    ):
+        table.add_row(name, text)
+    yield table
 
 
 def _undefined(figures: Mapping[str, Any]) -> Iterator[str]:

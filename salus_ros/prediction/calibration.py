@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 from salus_ros.core.conformal import conformal_threshold, least_count
 from salus_ros.core.errors import CheckpointError, ConfigError
 from salus_ros.core.failures import Outcome
+from salus_ros.core.metrics import best_f1_threshold
 from salus_ros.prediction.dataset import Samples
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Calibration:
         threshold: Alarm when the calibrated risk exceeds it; +inf where alpha is too small for
             the number of successes, and then nothing alarms.
         thresholds: The same for each of `ALPHAS`.
+        output_threshold: Of the single calibrated probabilities: that with the best micro F1.
         successes: Successful episodes that the thresholds come from.
         keys: Content keys of all episodes used.
     """
@@ -54,6 +56,7 @@ class Calibration:
     alpha: float
     threshold: float
     thresholds: dict[float, float]
+    output_threshold: float
     successes: int
     keys: tuple[str, ...]
 
@@ -152,14 +155,22 @@ def calibrate(predictor: "Predictor", samples: Samples, alpha: float = 0.05) -> 
         alpha=alpha,
         threshold=math.inf,
         thresholds={},
+        output_threshold=math.nan,
         successes=0,
         keys=tuple(record.key for record in used.records),
     )
-    risk = type(predictor)(checkpoint, str(predictor.device), fitted).predict_samples(used).risk
-    maxima = success_maxima(risk, used)
+    calibrated = type(predictor)(checkpoint, str(predictor.device), fitted)
+    prediction = calibrated.predict_samples(used)
+    maxima = success_maxima(prediction.risk, used)
     thresholds = {a: conformal_threshold(maxima, a) for a in sorted({*ALPHAS, alpha})}
     return replace(
-        fitted, threshold=thresholds[alpha], thresholds=thresholds, successes=len(maxima)
+        fitted,
+        threshold=thresholds[alpha],
+        thresholds=thresholds,
+        output_threshold=best_f1_threshold(
+            prediction.probability[used.usable], used.labels[used.usable]
+        ),
+        successes=len(maxima),
     )
 
 

@@ -57,6 +57,7 @@ class Predictor:
         failure_types: The K failure types, in output order.
         threshold: Alarm when risk exceeds it: the calibrated one, else the one that training
             chose; NaN when there is none, and then nothing alarms.
+        output_threshold: The same for a single probability; training chose it.
         calibrated: Whether probabilities and threshold were calibrated on held-out episodes.
     """
 
@@ -79,7 +80,11 @@ class Predictor:
         self.horizons_s = checkpoint.horizons_s
         self.failure_types = checkpoint.failure_types
         self.calibrated = calibration is not None
-        self.threshold = checkpoint.threshold if calibration is None else calibration.threshold
+        self.threshold = checkpoint.threshold
+        self.output_threshold = checkpoint.output_threshold
+        if calibration is not None:
+            self.threshold = calibration.threshold
+            self.output_threshold = calibration.output_threshold
         self.model = checkpoint.build_model().to(self.device)
         self._types = np.asarray(self.failure_types, dtype=np.int64)
 

@@ -9,7 +9,7 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.core.metrics import count
 from salus_ros.episodes import EpisodeStore, StoreReader
-from salus_ros.prediction.evaluation import choose_thresholds, evaluate, evaluate_store
+from salus_ros.prediction.evaluation import choose_thresholds, evaluate, evaluate_stores
 from salus_ros.prediction.predictor import Predictor
 
 
@@ -20,7 +20,7 @@ def predictor(trained):
 
 def test_figures_are_those_of_the_predictions(predictor, samples):
     figures = evaluate(predictor, samples, samples.usable)
-    probability = predictor.predict(samples.signals, samples.valid).probability[samples.usable]
+    probability = predictor.predict_samples(samples).probability[samples.usable]
     labels = samples.labels[samples.usable]
     counts = count(probability > 0.5, labels)
     assert (figures["precision"], figures["recall"]) == (counts.precision, counts.recall)
@@ -40,24 +40,24 @@ def test_chosen_thresholds_have_the_best_f1_on_validation(predictor, samples, tr
     figures = evaluate(predictor, samples, rows)
     assert figures["at_threshold"]["f1"] >= figures["f1"]
     assert figures["at_threshold"]["threshold"] == output
-    alarms = predictor.predict(samples.signals[rows], samples.valid[rows]).risk
+    alarms = predictor.predict_samples(samples).risk[rows]
     soon = samples.labels[rows].any(axis=(1, 2))
     for other in np.linspace(0, 1, 50):
         assert (count(alarms > other, soon).f1 or 0) <= figures["risk"]["f1"] + 1e-9
 
 
 def test_what_was_trained_on_is_left_out_and_counted(predictor, store):
-    results = evaluate_store(predictor, store)
+    results = evaluate_stores(predictor, [store])
     assert results["episodes"] == 4  # the test part
     assert results["left_out"]["seen_in_training"] == 28
     assert "28 of 32" in results["left_out"]["note"]
-    everything = evaluate_store(predictor, store, include_seen=True)
+    everything = evaluate_stores(predictor, [store], include_seen=True)
     assert everything["episodes"] == 32
     assert everything["left_out"]["seen_in_training"] == 0
 
 
 def test_figures_of_the_test_part_are_those_of_the_training(predictor, store, trained):
-    results = evaluate_store(predictor, store)
+    results = evaluate_stores(predictor, [store])
     for name in ("loss", "accuracy", "precision", "recall", "f1"):
         assert results[name] == pytest.approx(trained[1]["test"][name], rel=1e-5)
 
@@ -68,12 +68,12 @@ def test_a_store_with_nothing_new_is_refused(predictor, samples, tmp_path, store
     with EpisodeStore.create(tmp_path / "seen.zarr", LOW_DIM) as copy:
         copy.append(StoreReader(store).episode(record.index))
     with pytest.raises(ConfigError, match="used in training"):
-        evaluate_store(predictor, tmp_path / "seen.zarr")
+        evaluate_stores(predictor, [tmp_path / "seen.zarr"])
 
 
 def test_a_store_without_failures_defines_no_recall(predictor, tmp_path):
     path = make_store(tmp_path / "b.zarr", [FailureType.NONE] * 2, seed=77)
-    results = evaluate_store(predictor, path)
+    results = evaluate_stores(predictor, [path])
     assert results["recall"] is None
     assert "no failure" in results["undefined"]["recall"]
     assert results["risk"]["auroc"] is None
@@ -84,4 +84,4 @@ def test_other_signals_are_refused(predictor, tmp_path):
     spec = dataclasses.replace(LOW_DIM, signals=tuple(f"s{n}" for n in range(12)))
     path = make_store(tmp_path / "b.zarr", [FailureType.NONE], spec)
     with pytest.raises(ConfigError, match="the predictor takes"):
-        evaluate_store(predictor, path)
+        evaluate_stores(predictor, [path])
