@@ -4,7 +4,10 @@ import numpy as np
 
 from salus_ros.core import schema
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.labels import before_failure, horizon_labels
+from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes import Episode, EpisodeMeta, EpisodeStore, StoreSpec
+from salus_ros.prediction.dataset import EpisodeRecord, Samples
 
 LOW_DIM = StoreSpec(cameras=(), streams=("state", "signals"))
 WITH_IMAGES = StoreSpec(
@@ -73,3 +76,36 @@ def make_store(path, kinds, spec: StoreSpec = LOW_DIM, seed: int = 0, lengths=(4
             length = int(rng.integers(*lengths))
             store.append(make_episode(str(number), length, kind, spec, seed=1000 * seed + number))
     return path
+
+
+def make_samples(episodes, spec: StoreSpec) -> Samples:
+    """What `load_samples` would read of a store with these episodes, without writing it."""
+    rows = {name: [] for name in ("labels", "usable", "episode", "step")}
+    for number, episode in enumerate(episodes):
+        length, meta = len(episode.action), episode.meta
+        steps = horizon_steps(spec.horizons_s, meta.rate_hz)
+        how = (length, meta.failure_step)
+        rows["labels"].append(horizon_labels(*how, meta.failure_type, steps, spec.failure_types))
+        rows["usable"].append(before_failure(*how) & episode.signals_valid.any(axis=1))
+        rows["episode"].append(np.full(length, number))
+        rows["step"].append(np.arange(length))
+    names = {"signals": "signals", "valid": "signals_valid", "fresh": "signals_fresh"}
+    names |= {name: name for name in ("action", "state", "embedding", "chunk_statistics")}
+    arrays = {name: np.concatenate(parts) for name, parts in rows.items()} | {
+        name: None
+        if getattr(episodes[0], field) is None
+        else np.concatenate([getattr(episode, field) for episode in episodes])
+        for name, field in names.items()
+    }
+    return Samples(
+        **arrays,
+        records=tuple(
+            EpisodeRecord(f"{n:016x}", "memory", n, episode.meta, len(episode.action))
+            for n, episode in enumerate(episodes)
+        ),
+        unlabelled=0,
+        signal_names=spec.signals,
+        horizons_s=spec.horizons_s,
+        failure_types=spec.failure_types,
+        chunk_statistic_names=spec.chunk_statistics,
+    )

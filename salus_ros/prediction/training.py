@@ -21,7 +21,7 @@ from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.dataset import Samples
 from salus_ros.prediction.evaluation import choose_thresholds, evaluate
 from salus_ros.prediction.features import Features
-from salus_ros.prediction.fitting import STATE_NAME, EpochRecord, Part, fit_model
+from salus_ros.prediction.fitting import STATE_NAME, EpochRecord, FitResult, Part, fit_model
 from salus_ros.prediction.models import parameter_count
 from salus_ros.prediction.predictor import Predictor, check_device
 from salus_ros.prediction.split import Split, split_episodes
@@ -66,48 +66,8 @@ def train_predictor(
         config.validation_fraction,
         config.seed,
     )
-    train, validation = samples.rows(split["train"]), samples.rows(split["validation"])
-    if not train.any():
-        raise ConfigError(
-            f"nothing to train on: {len(split['train'])} training episodes, none with a step "
-            "before its failure that has a valid signal; record more episodes"
-        )
-    if "embedding" in config.inputs and samples.embedding is None:
-        raise ConfigError(
-            "inputs has 'embedding', but the episodes have none, or not all of one width; leave "
-            "it out of the inputs, or train on stores that have it"
-        )
-    features = Features.fit(
-        config.inputs,
-        samples.signals[train],
-        samples.valid[train],
-        None if samples.embedding is None else samples.embedding[train],
-        _left_out(config, samples.signal_names),
-    )
-    place = check_device(device)
-    fit = fit_model(
-        _part(samples.subset(split["train"]), features),
-        _part(samples.subset(split["validation"]), features),
-        config,
-        place,
-        on_epoch,
-        out,
-        samples.data_hash(),
-    )
-    checkpoint = Checkpoint(
-        state_dict=fit.state_dict,
-        config=config,
-        features=features,
-        signal_names=samples.signal_names,
-        horizons_s=samples.horizons_s,
-        failure_types=samples.failure_types,
-        split={
-            name: tuple(samples.records[place].key for place in places)
-            for name, places in split.items()
-        },
-        data_hash=samples.data_hash(),
-        epoch=fit.epoch,
-    )
+    checkpoint, fit = fit_checkpoint(samples, split, config, device, on_epoch, out)
+    validation = samples.rows(split["validation"])
     threshold, output_threshold = choose_thresholds(Predictor(checkpoint), samples, validation)
     checkpoint = dataclasses.replace(
         checkpoint, threshold=threshold, output_threshold=output_threshold
@@ -142,6 +102,72 @@ def train_predictor(
     if not fit.interrupted:
         (out / STATE_NAME).unlink(missing_ok=True)
     return results
+
+
+def fit_checkpoint(
+    samples: Samples,
+    split: Split,
+    config: TrainingConfig,
+    device: str = "cpu",
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+    state_folder: Path | None = None,
+) -> tuple[Checkpoint, FitResult]:
+    """Fit a model to the training part of a split; without thresholds, and nothing is written.
+
+    Args:
+        samples: Labelled steps.
+        split: Places of the episodes of each part; "test" is only noted down.
+        config: Settings; those of the split do not count.
+        device: Where to train.
+        on_epoch: Called after every epoch.
+        state_folder: Where a training that is stopped can go on.
+
+    Raises:
+        ConfigError: if there is nothing to train on, or no such device.
+    """
+    train = samples.rows(split["train"])
+    if not train.any():
+        raise ConfigError(
+            f"nothing to train on: {len(split['train'])} training episodes, none with a step "
+            "before its failure that has a valid signal; record more episodes"
+        )
+    if "embedding" in config.inputs and samples.embedding is None:
+        raise ConfigError(
+            "inputs has 'embedding', but the episodes have none, or not all of one width; leave "
+            "it out of the inputs, or train on stores that have it"
+        )
+    features = Features.fit(
+        config.inputs,
+        samples.signals[train],
+        samples.valid[train],
+        None if samples.embedding is None else samples.embedding[train],
+        _left_out(config, samples.signal_names),
+    )
+    place = check_device(device)
+    fit = fit_model(
+        _part(samples.subset(split["train"]), features),
+        _part(samples.subset(split["validation"]), features),
+        config,
+        place,
+        on_epoch,
+        state_folder,
+        samples.data_hash(),
+    )
+    checkpoint = Checkpoint(
+        state_dict=fit.state_dict,
+        config=config,
+        features=features,
+        signal_names=samples.signal_names,
+        horizons_s=samples.horizons_s,
+        failure_types=samples.failure_types,
+        split={
+            name: tuple(samples.records[place].key for place in places)
+            for name, places in split.items()
+        },
+        data_hash=samples.data_hash(),
+        epoch=fit.epoch,
+    )
+    return checkpoint, fit
 
 
 def _part(samples: Samples, features: Features) -> Part:

@@ -1,67 +1,42 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from synthetic_episodes import make_episode
 
-from salus_ros.core.failures import FailureType
-from salus_ros.episodes import EpisodeStore, StoreSpec
+from salus_ros.core.errors import ConfigError
+from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.dataset import load_samples
-from salus_ros.prediction.detectors.baselines import (
-    Clock,
-    SingleSignal,
-    StatisticSum,
-    TaskPrior,
-)
+from salus_ros.prediction.detectors.baselines import TaskPrior
+from salus_ros.prediction.detectors.catalogue import catalogue, choose
 from salus_ros.prediction.detectors.detector import Replans, early_auroc
-from salus_ros.prediction.detectors.distances import Mahalanobis, NearestNeighbours
-from salus_ros.signals.chunk_statistics import CHUNK_STATISTICS
-
-NONE, DROP = FailureType.NONE, FailureType.DROP
-SPEC = StoreSpec(
-    cameras=(),
-    embedding_dim=6,
-    chunk_statistics=CHUNK_STATISTICS,
-    streams=("state", "signals"),
-)
-
-
-def planted_episode(number: int):
-    """Every second episode fails; its signals, embedding and chunk statistics say so."""
-    kind = (NONE, DROP)[number % 2]
-    rng = np.random.default_rng(number)
-    episode = make_episode(
-        str(number), int(rng.integers(40, 70)), kind, SPEC, number, task=f"task {number // 2 % 2}"
-    )
-    hold = np.arange(len(episode.action)) // 3 * 3  # as the policy does between its replans
-    shift = 1.0 if kind else 0.0
-    episode.embedding[:] = (episode.embedding + shift)[hold]
-    statistics = (0.3 * episode.chunk_statistics + 2 + shift)[hold]
-    statistics[:3, :2] = np.nan  # no previous replan
-    episode.chunk_statistics[:] = statistics
-    episode.signals[:, 5] -= 2 * shift
-    episode.signals[:] = episode.signals[hold]
-    episode.signals_valid[:] = episode.signals_valid[hold]
-    return episode
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    path = tmp_path_factory.mktemp("planted") / "a.zarr"
-    with EpisodeStore.create(path, SPEC) as store:
-        for number in range(80):
-            store.append(planted_episode(number))
-    return load_samples([path])
-
+from salus_ros.prediction.detectors.novelty import LogpZO, RandomNetworkDistillation
+from salus_ros.prediction.detectors.predicting import HorizonPredictor
+from salus_ros.prediction.detectors.probes import SafeMLP
 
 TRAIN, VALIDATION, TEST = range(48), range(48, 60), range(60, 80)
 
-LEARNT = {
-    "signal": lambda: SingleSignal("sample_spread_growth"),
-    "stac_single": lambda: StatisticSum("stac_single", "stac_single"),
-    "ace": lambda: StatisticSum("ace", "chunk_entropy", 10),
-    "mahalanobis": Mahalanobis,
-    "knn": NearestNeighbours,
+SIGNAL = "sample_spread_growth"
+SMALL = TrainingConfig(inputs=("signals", "validity", "embedding"), epochs=40, batch_size=64)
+FAST = {
+    "rnd": lambda: RandomNetworkDistillation(epochs=20),
+    "logpzo": lambda: LogpZO(epochs=20),
+    "safe_mlp": lambda: SafeMLP(epochs=40),
+    "salus_mlp": lambda: HorizonPredictor("salus_mlp", SMALL),
+    "salus_tcn": lambda: HorizonPredictor(
+        "salus_tcn", replace(SMALL, model="tcn", hidden=(16,) * 3, learning_rate=3e-3)
+    ),
 }
-ALL = {"clock": Clock, "task_prior": TaskPrior} | LEARNT
+"""Like those of the catalogue, trained more briefly."""
+
+LEFT_OUT = ("salus_gru", "salus_tcn_signals", "salus_tcn_clock")  # as salus_tcn
+ALL = {
+    name: FAST.get(name, make)
+    for name, make in catalogue([SIGNAL]).items()
+    if name not in LEFT_OUT
+}
+LEARNT = [name for name in ALL if name not in ("clock", "task_prior")]
+ANNOUNCED_LATE = ("salus_mlp", "salus_tcn")
+"""They learn what happens within half a second, not that an episode is to fail."""
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +101,7 @@ def test_missing_values_leave_a_score_or_none(planted, fitted, name):
 def test_what_a_detector_reads_and_is_not_there_is_said(store, name):
     bare = load_samples([store])
     bare.signals[:], bare.valid[:] = np.nan, False
-    reason = LEARNT[name]().missing(bare)
+    reason = ALL[name]().missing(bare)
     assert any(word in reason for word in ("never valid", "no embedding", "no chunk statistic"))
 
 
@@ -151,7 +126,7 @@ def test_sums_run_over_the_episode_or_a_window(planted):
 
 
 def test_the_sign_of_a_signal_is_chosen_in_training(fitted):
-    assert fitted["signal"].sign == -1.0
+    assert fitted[f"signal:{SIGNAL}"].sign == -1.0
 
 
 def test_a_new_task_gets_the_overall_share_of_failures(planted):
@@ -159,3 +134,9 @@ def test_a_new_task_gets_the_overall_share_of_failures(planted):
     prior.fit(planted, [0, 1, 3, 5], [], seed=0)  # task 0: 0, 1, 5, task 1: 3
     score = prior.score(planted.subset([0, 3]))
     assert np.array_equal(np.unique(score), [2 / 3, 1.0])
+
+
+def test_a_name_that_no_detector_has_is_told_with_those_there_are():
+    with pytest.raises(ConfigError, match=r"'stack'; there are clock, .*signal:x, .*stac,"):
+        choose(["clock", "stack"], ["x"])
+    assert list(choose(["stac", "clock"], ["x"])) == ["clock", "stac"]
