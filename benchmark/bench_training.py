@@ -53,7 +53,9 @@ def synthetic_samples(count: int, seed: int = 0) -> tuple[Part, ...]:
 
 
 def _part(features: NDArray[np.float32], labels: NDArray[np.bool_]) -> Part:
-    return Part(features, labels, np.ones(len(features), np.bool_), (len(features),))
+    return Part(
+        features, labels, np.ones(len(features), np.bool_), (len(features),), np.ones(1, np.bool_)
+    )
 
 
 def data_loader_loop(train: Part, validation: Part, config: TrainingConfig, device: str) -> None:

@@ -116,7 +116,8 @@ def _setting(one: "Field[Any]", option: Callable[..., Any]) -> Any:
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
     listed = " Separated by commas." if isinstance(default, tuple) else ""
     text = f"{one.metadata['help']}{listed} ({next(iter(PRESETS))}: {shown})"
-    return option(kind | None, text, None, one.name)
+    flags = ("--eventual/--no-eventual",) if kind is bool else ()
+    return option(kind | None, text, None, one.name, *flags)
 
 
 def _parsed(name: str, value: Any) -> Any:

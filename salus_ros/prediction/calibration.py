@@ -39,6 +39,7 @@ class Calibration:
         model_id: The predictor.
         slope: Of the logit, H rows of K, above 0, so that rankings stay.
         intercept: H rows of K.
+        eventual: Slope and intercept of the logit of the eventual failure.
         shared: Types with too few failures for a fit of their own; they share one per horizon.
         alpha: Promised share of successful episodes with a false alarm.
         threshold: Alarm when the calibrated risk exceeds it; +inf where alpha is too small for
@@ -52,6 +53,7 @@ class Calibration:
     model_id: str
     slope: tuple[tuple[float, ...], ...]
     intercept: tuple[tuple[float, ...], ...]
+    eventual: tuple[float, float]
     shared: tuple[str, ...]
     alpha: float
     threshold: float
@@ -66,6 +68,12 @@ class Calibration:
         scaled += np.asarray(self.intercept, np.float32)
         probability: NDArray[np.float32] = 0.5 + 0.5 * np.tanh(0.5 * scaled)
         return probability
+
+    def apply_eventual(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrated logits (B,) of the eventual failure, of raw ones."""
+        slope, intercept = np.asarray(self.eventual, np.float32)
+        scaled: NDArray[np.float32] = logits * slope + intercept
+        return scaled
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; a threshold of +inf is null."""
@@ -99,6 +107,7 @@ class Calibration:
             given = {
                 "slope": slope,
                 "intercept": intercept,
+                "eventual": (float(values["eventual"][0]), float(values["eventual"][1])),
                 "shared": tuple(values["shared"]),
                 "threshold": _infinite(values["threshold"]),
                 "thresholds": {float(a): _infinite(t) for a, t in values["thresholds"].items()},
@@ -145,12 +154,13 @@ def calibrate(predictor: "Predictor", samples: Samples, alpha: float = 0.05) -> 
             "are needed: give a store with more episodes"
         )
     used = samples.subset(kept)
-    logits = predictor.logits_of(used)  # (N, H, K)
+    logits, eventual = predictor.outputs_of(used)  # (N, H, K), (N,)
     slope, intercept, shared = _fit_all(logits, used)
     fitted = Calibration(
         model_id=predictor.model_id,
         slope=_rows(slope),
         intercept=_rows(intercept),
+        eventual=_fit_eventual(eventual, used),
         shared=shared,
         alpha=alpha,
         threshold=math.inf,
@@ -210,6 +220,14 @@ def _fit_all(logits: NDArray[np.float32], used: Samples) -> tuple[Array, Array, 
             fitted = _platt(x[:, h, columns].ravel(), y[:, h, columns].ravel())
             slope[h, columns], intercept[h, columns] = fitted
     return slope, intercept, tuple(types[k].label for k in shared)
+
+
+def _fit_eventual(logits: NDArray[np.float32], used: Samples) -> tuple[float, float]:
+    if np.isnan(logits).all():
+        return 1.0, 0.0
+    failed = [record.meta.outcome == Outcome.FAILURE for record in used.records]
+    labels = np.asarray(failed, np.bool_)[used.episode]
+    return _platt(logits[used.usable].astype(np.float64), labels[used.usable])
 
 
 def _platt(logits: Array, labels: NDArray[np.bool_]) -> tuple[float, float]:

@@ -70,7 +70,7 @@ class Checkpoint:
         """
         outputs = len(self.horizons_s) * len(self.failure_types)
         with torch.random.fork_rng(devices=[]):  # its first weights are drawn, then replaced
-            model = build_model(self.config, self.features.width, outputs)
+            model = build_model(self.config, self.features.width, outputs + self.config.eventual)
         try:
             model.load_state_dict(dict(self.state_dict))
         except (RuntimeError, TypeError, AttributeError) as error:

@@ -35,6 +35,9 @@ class TrainingConfig:
     leave_out: tuple[str, ...] = _option(
         (), "Signals, or kinds of them (attention, uncertainty, hidden_state), not to read."
     )
+    eventual: bool = _option(
+        False, "Predict also whether the episode will fail at all, at any distance."
+    )
     hidden: tuple[int, ...] = _option((64, 128, 128, 64), "Widths of the hidden layers.")
     dropout: float = _option(0.2, "Dropout probability, in [0, 1).")
     epochs: int = _option(50, "Passes over the training episodes.")
@@ -141,6 +144,7 @@ _PROOF = TrainingConfig()
 _SEQUENCE = replace(
     _PROOF,
     inputs=("signals", "validity", "embedding"),
+    eventual=True,
     epochs=20,
     batch_size=1600,
     learning_rate=2e-3,

@@ -25,6 +25,10 @@ STATE_NAME = "training_state.pt"
 """Where a training that was stopped goes on; gone when it has ended."""
 
 
+EVENTUAL_WEIGHT = 0.1
+"""Weight of the eventual failure in the loss: its cross-entropy is about ten times the others'."""
+
+
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
     """Figures of one epoch; None where validation is empty or cannot define them."""
@@ -55,13 +59,14 @@ class Part:
     """Episodes one after the other, N steps in all.
 
     features: float32 (N, F); labels: bool (N, H, K); usable: bool (N,), the steps that count;
-    lengths: steps of each episode.
+    lengths: steps of each episode; failed: bool (E,), whether it failed in the end.
     """
 
     features: NDArray[np.float32]
     labels: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     lengths: tuple[int, ...]
+    failed: NDArray[np.bool_]
 
 
 def fit_model(
@@ -93,8 +98,8 @@ def fit_model(
         ConfigError: if the loss is NaN in every epoch.
     """
     state = None if state_folder is None else state_folder / STATE_NAME
-    outputs = math.prod(train.labels.shape[1:])
-    data, check = _Data(train, device, outputs), _Data(validation, device, outputs)
+    outputs = math.prod(train.labels.shape[1:]) + config.eventual
+    data, check = _Data(train, device, config), _Data(validation, device, config)
     selected_by = _selection(config, validation)
     run = _Run(config, data_hash)
     devices = [device] if device.type == "cuda" else []
@@ -222,10 +227,17 @@ def _single_thread() -> Iterator[None]:
 class _Data:
     """A part as tensors on the device; batches are gathered from them."""
 
-    def __init__(self, part: Part, device: torch.device, outputs: int) -> None:
-        flat = part.labels.reshape(len(part.labels), outputs).astype(np.float32)
+    def __init__(self, part: Part, device: torch.device, config: TrainingConfig) -> None:
+        outputs = math.prod(part.labels.shape[1:])
+        flat: NDArray[np.float32] = part.labels.reshape(len(part.labels), outputs).astype(
+            np.float32
+        )
+        if config.eventual:
+            failed = np.repeat(part.failed, part.lengths).astype(np.float32)
+            flat = np.column_stack([flat, failed])
         self.features = torch.from_numpy(part.features).to(device)  # (N, F)
-        self.targets = torch.from_numpy(flat).to(device)  # (N, H * K)
+        self.targets = torch.from_numpy(flat).to(device)  # (N, outputs)
+        self.horizons = self.targets[:, :outputs]
         self.usable = torch.from_numpy(part.usable).to(device)  # (N,)
         self.lengths = part.lengths
         lengths = torch.tensor(part.lengths, dtype=torch.int64, device=device)  # (E,)
@@ -237,7 +249,7 @@ class _Data:
         """Batches of one pass: features, targets, and which steps count (None: all)."""
         if config.sequential:
             failing = torch.zeros(len(self.lengths), device=self.usable.device)
-            failing.index_add_(0, self.episode, self.targets.amax(dim=1))
+            failing.index_add_(0, self.episode, self.horizons.amax(dim=1))
             order = _order(torch.arange(len(failing)), failing.cpu() > 0, config.oversample)
             steps = np.cumsum([self.lengths[i] for i in order.tolist()])
             cuts = np.flatnonzero(np.diff(steps // config.batch_size)) + 1
@@ -245,7 +257,7 @@ class _Data:
                 yield self._episodes(torch.from_numpy(some).to(self.starts.device), config)
             return
         rows = self.usable.nonzero()[:, 0]
-        rows = _order(rows, self.targets[rows].amax(dim=1) > 0, config.oversample)
+        rows = _order(rows, self.horizons[rows].amax(dim=1) > 0, config.oversample)
         for batch in torch.split(rows, config.batch_size):
             read = self._shifted(batch[:, None], self.episode[batch], config)[:, 0]
             yield self._noisy(self.features[read], config), self.targets[batch], None
@@ -285,16 +297,22 @@ def _order(items: Tensor, failing: Tensor, oversample: float) -> Tensor:
 
 
 def _loss(logits: Tensor, targets: Tensor, config: TrainingConfig) -> Tensor:
-    """Mean over outputs of the weighted (focal) cross-entropy: (..., O) -> (...).
+    """Mean over horizons and types of the weighted (focal) cross-entropy: (..., O) -> (...).
 
     Focal loss: Lin et al. 2017 (arXiv 1708.02002), (1 - p_t)^gamma times the cross-entropy.
+    The output of the eventual failure, the last, adds its plain cross-entropy, weighted.
     """
+    if config.eventual:
+        plain = F.binary_cross_entropy_with_logits(
+            logits[..., -1], targets[..., -1], reduction="none"
+        )
+        logits, targets = logits[..., :-1], targets[..., :-1]
     weight = torch.tensor(config.pos_weight, device=logits.device)
     loss = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
     if config.loss == "focal":
         wrong = torch.where(targets > 0.5, torch.sigmoid(-logits), torch.sigmoid(logits))
         loss = loss * wrong**config.focal_gamma
-    return loss.mean(dim=-1)
+    return loss.mean(dim=-1) + (EVENTUAL_WEIGHT * plain if config.eventual else 0.0)
 
 
 def _train_epoch(
@@ -332,9 +350,9 @@ def _validate(
     model.eval()
     logits = run_sequences(model, data.features, data.lengths)[data.usable]
     targets = data.targets[data.usable]
-    labels = (targets > 0.5).cpu().numpy()
-    counts = count((logits > 0).cpu().numpy(), labels)
-    ranked = logits.float().cpu().numpy()
+    labels = (data.horizons[data.usable] > 0.5).cpu().numpy()
+    ranked = logits[:, : labels.shape[1]].float().cpu().numpy()
+    counts = count(ranked > 0, labels)
     area = average_precision(ranked, labels) if np.isfinite(ranked).all() else math.nan
     precision, recall, f1, area_or_none = (
         None if math.isnan(value) else value

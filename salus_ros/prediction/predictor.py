@@ -16,6 +16,10 @@ from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.dataset import Samples
 from salus_ros.prediction.models import run_sequences
 
+Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Raw outputs of B steps: of horizons and types (B, H, K), and of the eventual failure (B,), NaN
+for a model without it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
@@ -32,6 +36,8 @@ class Prediction:
             or when nothing was predicted.
         time_to_failure_s: Float32 (B,): where `any_failure` crosses 0.5, linear between the
             horizons and from 0 at 0 s to the first; NaN when it stays below.
+        episode_failure: Float32 (B,): probability that the episode will fail, at any distance;
+            NaN for a model without that output.
     """
 
     probability: NDArray[np.float32]
@@ -39,6 +45,7 @@ class Prediction:
     risk: NDArray[np.float32]
     most_likely_type: NDArray[np.int64]
     time_to_failure_s: NDArray[np.float32]
+    episode_failure: NDArray[np.float32]
 
     def rows(self, mask: NDArray[np.bool_]) -> "Prediction":
         """Return the prediction for the steps of a mask (B,) alone."""
@@ -131,12 +138,13 @@ class Predictor:
         """
         signals = np.atleast_2d(np.asarray(signals, dtype=np.float32))  # (T, S)
         valid = ~np.isnan(signals) if valid is None else np.atleast_2d(np.asarray(valid, bool))
-        logits = self._logits(signals, valid, embedding, np.arange(len(signals)), (len(signals),))
-        return self.decide(logits, np.any(valid, axis=1))
+        steps = np.arange(len(signals))
+        outputs = self._outputs(signals, valid, embedding, steps, (len(signals),))
+        return self.decide(*outputs, np.any(valid, axis=1))
 
     def predict_samples(self, samples: Samples) -> Prediction:
         """Predict at all N steps of some episodes, each from its first step."""
-        return self.decide(self.logits_of(samples), np.any(samples.valid, axis=1))
+        return self.decide(*self.outputs_of(samples), np.any(samples.valid, axis=1))
 
     def check_samples(self, samples: Samples) -> None:
         """Refuse episodes with other signals than those of training.
@@ -152,24 +160,33 @@ class Predictor:
 
     def logits_of(self, samples: Samples) -> NDArray[np.float32]:
         """Return the raw outputs, float32 (N, H, K); without any valid signal they are a guess."""
+        return self.outputs_of(samples)[0]
+
+    def outputs_of(self, samples: Samples) -> Outputs:
+        """Return the raw outputs of all N steps, see `Outputs`."""
         lengths = tuple(record.length for record in samples.records)
-        return self._logits(
+        return self._outputs(
             samples.signals, samples.valid, samples.embedding, samples.step, lengths
         )
 
     def decide(
-        self, logits: NDArray[np.float32], known: NDArray[np.bool_] | np.bool_
+        self,
+        logits: NDArray[np.float32],
+        eventual: NDArray[np.float32],
+        known: NDArray[np.bool_] | np.bool_,
     ) -> Prediction:
         """Turn raw outputs into probabilities and what follows from them.
 
         Args:
             logits: Float32 (B, H, K).
+            eventual: Float32 (B,), of the eventual failure; NaN for none.
             known: Bool (B,): any signal was valid; elsewhere nothing is predicted.
         """
         if self.calibration is None:
-            probability = 0.5 + 0.5 * np.tanh(0.5 * logits)  # the sigmoid, without its overflow
+            probability = sigmoid(logits)
         else:
             probability = self.calibration.apply(logits)
+            eventual = self.calibration.apply_eventual(eventual)
         probability[~known] = np.nan
         any_failure = np.maximum.accumulate(1.0 - np.prod(1.0 - probability, axis=2), axis=1)
         risk = any_failure[:, -1]  # the last of a non-decreasing row is its maximum
@@ -182,21 +199,25 @@ class Predictor:
             risk=risk,
             most_likely_type=np.where(failure_likelier, most_likely, int(FailureType.NONE)),
             time_to_failure_s=_crossing(any_failure, self.horizons_s),
+            episode_failure=np.where(known, sigmoid(eventual), np.float32(np.nan)),
         )
 
-    def shaped(self, outputs: Tensor) -> NDArray[np.float32]:
-        """Outputs of the network (B, H * K) as float32 (B, H, K)."""
+    def shaped(self, outputs: Tensor) -> Outputs:
+        """Outputs of the network (B, H * K), or one more, as `Outputs`."""
         flat: NDArray[np.float32] = outputs.float().cpu().numpy()
-        return flat.reshape(-1, len(self.horizons_s), len(self.failure_types))
+        shape = (len(flat), len(self.horizons_s), len(self.failure_types))
+        if not self.checkpoint.config.eventual:
+            return flat.reshape(shape), np.full(len(flat), np.nan, np.float32)
+        return flat[:, :-1].reshape(shape), flat[:, -1]
 
-    def _logits(
+    def _outputs(
         self,
         signals: NDArray[np.float32],
         valid: NDArray[np.bool_],
         embedding: NDArray[np.floating] | None,
         step: NDArray[np.integer],
         lengths: tuple[int, ...],
-    ) -> NDArray[np.float32]:
+    ) -> Outputs:
         features = self.checkpoint.features.apply(signals, valid, embedding, step)  # (N, F)
         with torch.inference_mode():
             given = torch.from_numpy(features).to(self.device)
@@ -253,8 +274,8 @@ class PredictorStream:
         for ago in range(min(missed, reach), 0, -1):
             nothing = np.zeros((self._streams, self._width), np.bool_)
             self._advance(nothing.astype(np.float32), nothing, None, step - ago)
-        logits = self._advance(signals, valid, embedding, step)
-        return self._predictor.decide(logits, np.any(valid, axis=1))
+        outputs = self._advance(signals, valid, embedding, step)
+        return self._predictor.decide(*outputs, np.any(valid, axis=1))
 
     def _advance(
         self,
@@ -262,7 +283,7 @@ class PredictorStream:
         valid: NDArray[np.bool_],
         embedding: NDArray[np.floating] | None,
         step: int,
-    ) -> NDArray[np.float32]:
+    ) -> Outputs:
         predictor = self._predictor
         features = predictor.checkpoint.features.apply(
             signals, valid, embedding, np.full(len(signals), step)
@@ -272,6 +293,12 @@ class PredictorStream:
             outputs, self._memory = predictor.model.advance(given, self._memory)
         self._step = step
         return predictor.shaped(outputs)
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 / (1 + exp(-x)), without its overflow."""
+    values: NDArray[np.float32] = 0.5 + 0.5 * np.tanh(0.5 * logits)
+    return values
 
 
 def check_device(device: str) -> torch.device:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from salus_ros import __version__
 from salus_ros.core.errors import ConfigError
+from salus_ros.core.failures import Outcome
 from salus_ros.core.schema import SIGNALS
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
@@ -176,6 +177,7 @@ def _part(samples: Samples, features: Features) -> Part:
         samples.labels,
         samples.usable,
         tuple(record.length for record in samples.records),
+        np.array([r.meta.outcome == Outcome.FAILURE for r in samples.records], np.bool_),
     )
 
 

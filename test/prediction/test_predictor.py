@@ -19,7 +19,8 @@ def decide(predictor, probability):
     """What follows from these probabilities (B, H, K)."""
     probability = np.asarray(probability, dtype=np.float32)
     logits = np.log(probability) - np.log1p(-probability)
-    return predictor.decide(logits, np.ones(len(probability), bool))
+    known = np.ones(len(probability), bool)
+    return predictor.decide(logits, np.full(len(logits), np.nan, np.float32), known)
 
 
 def test_shapes_and_ranges(predictor, samples):
