@@ -2,6 +2,9 @@
 
 import math
 
+HYSTERESIS = 0.05
+"""How far the risk must fall below the threshold to end an alarm, where nothing else is said."""
+
 
 class Alarm:
     """An alarm that starts above a threshold and ends clearly below it.

@@ -112,15 +112,49 @@ class Ranking:
         """AUROC (number,) of resampled episodes; NaN where a resample has no pair."""
         if not all(self._shape):
             return np.full(number, np.nan)
-        rng = np.random.default_rng(seed)
-        good, bad = (
-            rng.multinomial(n, np.full(n, 1 / n), size=number).astype(np.float64)
-            for n in self._shape
-        )
+        good, bad = _draws(self._shape, seed, number)
         won = ((good @ self._wins) * bad).sum(axis=1)
         pairs = ((good @ self._pairs) * bad).sum(axis=1)
         replicates: Array = np.divide(won, pairs, out=np.full(number, np.nan), where=pairs > 0)
         return replicates
+
+
+def average_precision_replicates(
+    scores: Array, episodes: Episodes, seed: int = 0, number: int = REPLICATES
+) -> Array:
+    """Average precision (number,) of resampled episodes, drawn as by `Ranking.replicates`.
+
+    Args:
+        scores: (E,); NaN counts as the lowest score.
+        episodes: The episodes.
+        seed: Seed of the resamples.
+        number: Number of resamples.
+    """
+    failed = episodes.failed
+    good, bad = np.flatnonzero(~failed), np.flatnonzero(failed)
+    if not bad.size:
+        return np.full(number, np.nan)
+    weights = np.zeros((number, len(episodes)))
+    weights[:, good], weights[:, bad] = _draws((good.size, bad.size), seed, number)
+    known = np.where(np.isnan(scores), -np.inf, scores)
+    order = np.argsort(-known, kind="stable")
+    ends = np.flatnonzero(np.append(known[order][1:] != known[order][:-1], True))  # of ties
+    found = np.cumsum(weights[:, order] * failed[order], axis=1)[:, ends]
+    predicted = np.cumsum(weights[:, order], axis=1)[:, ends]
+    precision = np.divide(found, predicted, out=np.zeros_like(found), where=predicted > 0)
+    replicates: Array = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1) / bad.size
+    return replicates
+
+
+def _draws(sizes: tuple[int, int], seed: int, number: int) -> list[Array]:
+    """How often each episode of two classes is drawn: (number, size) of each."""
+    rng = np.random.default_rng(seed)
+    return [
+        rng.multinomial(size, np.full(size, 1 / size), size=number).astype(np.float64)
+        if size
+        else np.zeros((number, 0))
+        for size in sizes
+    ]
 
 
 def percentile_interval(replicates: Array) -> tuple[float, float]:
@@ -146,19 +180,21 @@ class Alarms:
     onsets: NDArray[np.int64]
     episodes: Episodes
 
-    def detection_rate(self, kind: int | None = None) -> float:
-        """Share of failures (of one type) that an alarm precedes; NaN without one."""
-        chosen = self._failures(kind)
+    def detection_rate(self, *kinds: int) -> float:
+        """Share of failures (of some types) that an alarm precedes; NaN without one."""
+        chosen = self._failures(*kinds)
         return float((self.first[chosen] >= 0).mean()) if chosen.any() else float("nan")
 
     def lead_quantiles(self, quantiles: list[float], *kinds: int) -> list[float]:
-        """Quantiles in s of the lead of those that were detected; NaN without one."""
-        chosen = self.episodes.failed & ~np.isnan(self.lead_s)
-        if kinds:
-            chosen &= np.isin(self.episodes.failure_type, kinds)
+        """Quantiles in s of the lead of those (of some types) detected; NaN without one."""
+        chosen = self._failures(*kinds) & ~np.isnan(self.lead_s)
         if not chosen.any():
             return [float("nan")] * len(quantiles)
         return [float(q) for q in np.quantile(self.lead_s[chosen], quantiles)]
+
+    def missed(self, *kinds: int) -> int:
+        """Number of failures (of some types) without an alarm before."""
+        return int((self.first[self._failures(*kinds)] < 0).sum())
 
     def false_alarms(self) -> tuple[float, tuple[float, float], float]:
         """Share of successful episodes with an alarm, its interval, and alarms per hour."""
@@ -169,31 +205,48 @@ class Alarms:
         hours = float((self.episodes.length[good] / self.episodes.rate_hz[good]).sum()) / 3600
         return hit / number, wilson_interval(hit, number), float(self.onsets[good].sum() / hours)
 
-    def _failures(self, kind: int | None) -> NDArray[np.bool_]:
+    def _failures(self, *kinds: int) -> NDArray[np.bool_]:
         failed = self.episodes.failed
-        return failed if kind is None else failed & (self.episodes.failure_type == kind)
+        return failed & np.isin(self.episodes.failure_type, kinds) if kinds else failed
 
 
 def raise_alarms(
-    score: NDArray[np.floating], episodes: Episodes, threshold: float | Array
+    score: NDArray[np.floating],
+    episodes: Episodes,
+    threshold: float | Array,
+    hysteresis: float = 0.0,
 ) -> Alarms:
-    """Alarm wherever the score exceeds a threshold.
+    """Alarm wherever the score exceeds a threshold, as `salus_ros.core.alarm.Alarm` does live.
 
     Args:
-        score: (N,); NaN never alarms.
+        score: (N,); NaN starts and ends nothing.
         episodes: The episodes.
-        threshold: One for all, or (E,) one for each.
+        threshold: One for all, or (E,) one for each; +inf never alarms.
+        hysteresis: How far below the threshold an alarm ends.
     """
     limits = np.repeat(np.broadcast_to(threshold, len(episodes)), episodes.length)
     step = np.arange(len(score)) - np.repeat(episodes.starts, episodes.length)
     before = step < np.repeat(episodes.before(), episodes.length)
-    above = before & (score > limits)
-    starts = above & ~np.concatenate(([False], above[:-1] & (step[1:] > 0)))
+    rises = score > limits
+    decided = rises | (score <= limits - hysteresis) | (step == 0)
+    since = np.maximum.accumulate(np.where(decided, np.arange(len(score)), 0))
+    active = before & rises[since]
+    starts = active & ~np.concatenate(([False], active[:-1] & (step[1:] > 0)))
     first = np.full(len(episodes), -1, np.int64)
     owner = np.repeat(np.arange(len(episodes)), episodes.length)
-    places = np.flatnonzero(above)[::-1]
+    places = np.flatnonzero(active)[::-1]
     first[owner[places]] = step[places]  # the earliest is written last
     onsets = np.bincount(owner[starts], minlength=len(episodes))
     detected = (first >= 0) & episodes.failed
     lead = np.where(detected, (episodes.failure_step - first) / episodes.rate_hz, np.nan)
     return Alarms(first, lead, onsets, episodes)
+
+
+def matched_threshold(score: NDArray[np.floating], episodes: Episodes, false_alarms: int) -> float:
+    """Lowest threshold that at most so many successful episodes exceed.
+
+    With it another score is compared at the same false alarms, chosen on the same episodes.
+    """
+    peaks = episode_scores(score, episodes, episodes.length)[~episodes.failed]
+    peaks = -np.sort(-np.where(np.isnan(peaks), -np.inf, peaks))
+    return float(peaks[false_alarms]) if false_alarms < peaks.size else -np.inf

@@ -130,7 +130,8 @@ def expected_calibration_error(
 ) -> float:
     """Mean |share of positives - mean probability| over equal-width bins, by their counts.
 
-    Guo et al. 2017 (arXiv 1706.04599), with their 15 bins.
+    Guo et al. 2017 (arXiv 1706.04599), with their 15 bins, so that figures compare; bins of equal
+    mass (Nixon et al. 2019, arXiv 1904.01685) are another definition.
 
     Args:
         probability: Any shape, in [0, 1].

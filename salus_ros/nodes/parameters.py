@@ -16,6 +16,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from salus_ros.core import schema
+from salus_ros.core.alarm import HYSTERESIS
 from salus_ros.core.errors import ConfigError
 
 PANDA_JOINTS: tuple[str, ...] = tuple(f"panda_joint{i}" for i in range(1, 8))
@@ -290,7 +291,7 @@ class PredictorParameters(NodeParameters):
         live=True,
     )
     hysteresis: float = parameter(
-        0.05,
+        HYSTERESIS,
         "How far the risk must fall below the threshold to end an alarm",
         minimum=0.0,
         maximum=1.0,

@@ -3,14 +3,17 @@ import math
 import numpy as np
 import pytest
 
+from salus_ros.core.alarm import Alarm
 from salus_ros.core.episode_metrics import (
     Episodes,
     Ranking,
+    average_precision_replicates,
     episode_scores,
+    matched_threshold,
     percentile_interval,
     raise_alarms,
 )
-from salus_ros.core.metrics import auroc
+from salus_ros.core.metrics import auroc, average_precision
 
 NAN = math.nan
 
@@ -108,3 +111,59 @@ def test_thresholds_may_differ_by_episode_and_infinity_never_alarms():
     alarms = raise_alarms(np.array([0.6, 0.6]), episodes, np.array([0.5, math.inf]))
     assert alarms.first.tolist() == [0, -1]
     assert raise_alarms(np.array([NAN, 1.0]), episodes, 0.5).first.tolist() == [-1, 0]
+
+
+def test_alarms_are_those_of_the_live_alarm():
+    rng = np.random.default_rng(1)
+    score = np.where(rng.random(600) < 0.1, NAN, rng.random(600))
+    episodes = make([20] * 30, [-1] * 30)
+    alarms = raise_alarms(score, episodes, 0.7, 0.3)
+    for number, risks in enumerate(score.reshape(30, 20)):
+        alarm = Alarm()
+        states = [False, *(alarm.update(risk, 0.7, 0.3) for risk in risks.tolist())]
+        rises = [step for step in range(20) if states[step + 1] and not states[step]]
+        assert alarms.onsets[number] == len(rises)
+        assert alarms.first[number] == (rises[0] if rises else -1)
+
+
+def test_misses_are_counted_by_type():
+    episodes = make([5, 5, 5], [4, 4, 4], kinds=[1, 1, 2])
+    alarms = raise_alarms(np.eye(3, 5).ravel(), episodes, np.array([0.5, math.inf, math.inf]))
+    assert (alarms.missed(), alarms.missed(1), alarms.missed(1, 2)) == (2, 1, 2)
+    assert alarms.detection_rate(1) == 0.5
+    assert alarms.detection_rate(1, 2) == pytest.approx(1 / 3)
+
+
+def test_a_matched_threshold_has_as_many_false_alarms():
+    rng = np.random.default_rng(0)
+    episodes = make([10] * 30, [-1] * 20 + [5] * 10)
+    score = rng.random(300)
+    for number in (0, 3, 19):
+        threshold = matched_threshold(score, episodes, number)
+        alarms = raise_alarms(score, episodes, threshold)
+        assert (alarms.first[:20] >= 0).sum() == number
+    assert matched_threshold(score, episodes, 20) == -math.inf
+
+
+def test_average_precision_replicates_are_those_of_the_resamples():
+    rng = np.random.default_rng(2)
+    scores = rng.integers(0, 6, 40).astype(float)
+    failed = rng.random(40) < 0.4
+    episodes = make([1] * 40, np.where(failed, 1, -1))
+    replicates = average_precision_replicates(scores, episodes, seed=5, number=20)
+    draws = np.random.default_rng(5)
+    good, bad = (
+        draws.multinomial(n, np.full(n, 1 / n), size=20) for n in ((~failed).sum(), failed.sum())
+    )
+    for row in range(20):
+        times = np.zeros(40, int)
+        times[~failed], times[failed] = good[row], bad[row]
+        expected = average_precision(np.repeat(scores, times), np.repeat(failed, times))
+        assert replicates[row] == pytest.approx(expected)
+    low, high = percentile_interval(average_precision_replicates(scores, episodes))
+    assert low < average_precision(scores, failed) < high
+
+
+def test_average_precision_replicates_of_one_class():
+    assert np.isnan(average_precision_replicates(np.zeros(2), make([1, 1], [-1, -1]))).all()
+    np.testing.assert_allclose(average_precision_replicates(np.zeros(2), make([1, 1], [1, 1])), 1)
