@@ -17,7 +17,7 @@ RANDOM_FAULT = "random"
 FAULT_RATE = 0.1
 """Share of the episodes that get each fault where faults are drawn."""
 
-START_STEPS = (25, 80)
+START_STEPS = (5, 75)
 """A fault starts at a step drawn from this range; an object is grasped near step 35."""
 
 FORCE_N = (3.0, 9.0)
