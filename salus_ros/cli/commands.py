@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from salus_ros import __version__
+from salus_ros.cli.benchmark import benchmark
 from salus_ros.cli.calibrate import calibrate
 from salus_ros.cli.collect import collect
 from salus_ros.cli.evaluate import evaluate
@@ -48,6 +49,9 @@ app.command(
 app.command(
     epilog="Example: [bold]salus evaluate runs/tcn shipped:standard --out runs/tcn/evaluation[/]"
 )(evaluate)
+app.command(
+    epilog="Example: [bold]salus benchmark shipped:standard --held-out shipped:shifted[/]"
+)(benchmark)
 app.command(epilog="Example: [bold]salus calibrate runs/tcn shipped:standard --alpha 0.05[/]")(
     calibrate
 )

@@ -5,6 +5,7 @@ of an episode counts only up to a cut that does not depend on how it ended: epis
 at the time limit are longer, and a maximum over more steps is higher.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ class Episodes:
 
     length: int64 (E,), N in all; failed: bool (E,); failure_step: int64 (E,), -1 for none;
     failure_type: int64 (E,), values of `FailureType`; task: int64 (E,), the same number for the
-    same task; rate_hz: float64 (E,).
+    same task; rate_hz: float64 (E,); time_limit: steps after which an episode counts as failed.
     """
 
     length: NDArray[np.int64]
@@ -31,6 +32,7 @@ class Episodes:
     failure_type: NDArray[np.int64]
     task: NDArray[np.int64]
     rate_hz: Array
+    time_limit: int = MAX_EPISODE_STEPS
 
     def __len__(self) -> int:
         """Number of episodes E."""
@@ -54,7 +56,7 @@ class Episodes:
 
     def quarter(self) -> NDArray[np.int64]:
         """A quarter of the time limit, (E,)."""
-        return np.full(len(self), MAX_EPISODE_STEPS // 4)
+        return np.full(len(self), math.ceil(self.time_limit / 4))
 
 
 def episode_scores(

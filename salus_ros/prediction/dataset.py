@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.core.labels import before_failure, horizon_labels
-from salus_ros.core.schema import horizon_steps
+from salus_ros.core.schema import MAX_EPISODE_STEPS, horizon_steps
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.identity import CONTENT, content_key
 from salus_ros.episodes.layout import data_arrays
@@ -89,6 +89,7 @@ class Samples:
         chunk_statistic_names: Names of the C columns.
         horizons_s: The H horizons in s.
         failure_types: The K failure types.
+        time_limit: Steps after which an episode that has not ended has failed.
     """
 
     signals: NDArray[np.float32]
@@ -108,6 +109,7 @@ class Samples:
     horizons_s: tuple[float, ...]
     failure_types: tuple[FailureType, ...]
     chunk_statistic_names: tuple[str, ...] = ()
+    time_limit: int = MAX_EPISODE_STEPS
 
     @property
     def slices(self) -> tuple[slice, ...]:

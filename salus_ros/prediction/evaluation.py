@@ -1,29 +1,26 @@
-"""The figures of a predictor on labelled steps."""
+"""The figures of a predictor on labelled steps and on whole stores."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_ros.core.episode_metrics import percentile_interval
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import FailureType
-from salus_ros.core.metrics import (
-    Counts,
-    auroc,
-    average_precision,
-    best_f1_threshold,
-    brier_score,
-    count,
-    expected_calibration_error,
-)
-from salus_ros.core.statistics import REPLICATES
+from salus_ros.core.metrics import Counts, auroc, average_precision, best_f1_threshold, count
 from salus_ros.prediction.dataset import Samples, load_samples
-from salus_ros.prediction.episode_evaluation import evaluate_episodes
+from salus_ros.prediction.episode_evaluation import evaluate_episodes, rank_at_cuts
 from salus_ros.prediction.predictor import Prediction, Predictor
+from salus_ros.prediction.step_evaluation import (
+    DECISIONS,
+    decisions,
+    defined,
+    evaluate_steps,
+    figures,
+    undefined,
+)
 
 DECISION_THRESHOLD = 0.5
 """Probability above which an output counts as predicted, as in the proof of concept."""
@@ -36,118 +33,89 @@ def evaluate(predictor: Predictor, samples: Samples, rows: NDArray[np.bool_]) ->
     `undefined` says why.
 
     Args:
-        predictor: The predictor; its horizons and failure types are those of the samples.
+        predictor: The predictor.
         samples: Labelled steps.
         rows: Mask (N,) of usable steps.
 
     Returns:
-        JSON values: `loss`, and `accuracy`, `precision`, `recall`, `f1`, `average_precision`,
-        `brier_score` and `calibration_error` over all outputs, the decisions at probability 0.5;
-        `at_threshold` at the predictor's output threshold, with a bootstrap interval over
-        episodes for F1; `without_timeout`, `by_type`, `by_horizon` (types against each other)
-        and `any_failure` (of any type, by horizon) with the same parts; `macro`, the mean over
-        types; `auroc` over all outputs; `risk` with the figures of the alarm against "a failure
-        within the longest horizon"; `steps`, `episodes`, `positives` and `undefined`.
+        JSON values: `loss`; the figures of `evaluate_steps` at probability 0.5, and below
+        `at_threshold` those of its decisions at the predictor's output threshold; `auroc` over
+        all outputs; `any_failure`, of any type, by horizon; `risk` with the figures of the alarm
+        against "a failure within the longest horizon"; `steps`, `episodes`, `positives` and
+        `undefined`.
+
+    Raises:
+        ConfigError: if the samples have other signals, horizons or failure types.
     """
-    logits, prediction = predictor.logits_of(samples), predictor.predict_samples(samples)
-    return evaluate_prediction(predictor, samples, rows, logits, prediction)
+    return _evaluate(predictor, samples, rows, *_outputs(predictor, samples))
 
 
-def evaluate_prediction(
+def _outputs(predictor: Predictor, samples: Samples) -> tuple[NDArray[np.float32], Prediction]:
+    """Logits (N, H, K) and the prediction of all steps, from one run of the network."""
+    predictor.check_samples(samples)
+    given = (samples.horizons_s, samples.failure_types)
+    taken = (predictor.horizons_s, predictor.failure_types)
+    if given != taken:
+        raise ConfigError(
+            f"the labels are of horizons {list(given[0])} s and types "
+            f"{[kind.label for kind in given[1]]}, the predictor has {list(taken[0])} s and "
+            f"{[kind.label for kind in taken[1]]}; load the episodes with those of the predictor"
+        )
+    logits, eventual = predictor.outputs_of(samples)
+    return logits, predictor.decide(logits, eventual, np.any(samples.valid, axis=1))
+
+
+def _evaluate(
     predictor: Predictor,
     samples: Samples,
     rows: NDArray[np.bool_],
     logits: NDArray[np.float32],
     prediction: Prediction,
 ) -> dict[str, Any]:
-    """As `evaluate`, of outputs that were computed before."""
-    labels = samples.labels[rows]  # (N, H, K)
+    labels, owner = samples.labels[rows], samples.episode[rows]  # (N, H, K), (N,)
     result: dict[str, Any] = {
         "steps": int(rows.sum()),
-        "episodes": len(np.unique(samples.episode[rows])),
+        "episodes": len(np.unique(owner)),
         "positives": int(labels.sum()),
     }
     if not len(labels):
-        empty = Counts(0, 0, 0, 0)
         reason = "no usable step: no episode, or none with a valid signal before its failure"
-        undefined = dict.fromkeys(("loss", *_FIGURES), reason)
-        return result | {"loss": None, **_figures(empty), "undefined": undefined}
+        reasons = dict.fromkeys(("loss", *DECISIONS), reason)
+        return result | {"loss": None, **decisions(Counts(0, 0, 0, 0)), "undefined": reasons}
     prediction = prediction.rows(rows)
     probability = prediction.probability
-    checkpoint = predictor.checkpoint
-    types = predictor.failure_types
-    kept = [k for k, kind in enumerate(types) if kind != FailureType.TIMEOUT]
+    about = (probability, labels, owner, predictor.horizons_s, predictor.failure_types)
     any_label = np.asarray(labels.any(axis=2), np.bool_)  # (N, H)
-    overall = _part(probability, labels, DECISION_THRESHOLD)
-    by_type = {
-        kind.label: _part(probability[:, :, k], labels[:, :, k], DECISION_THRESHOLD)
-        for k, kind in enumerate(types)
-    }
     result |= {
-        "loss": weighted_loss(logits[rows], labels, checkpoint.config.pos_weight),
-        **overall,
-        "auroc": _defined(auroc(probability, labels)),
-        "without_timeout": _part(probability[:, :, kept], labels[:, :, kept], DECISION_THRESHOLD),
-        "by_type": by_type,
-        "macro": {name: _mean(part[name] for part in by_type.values()) for name in _SCORES},
-        "by_horizon": {
-            f"{horizon:g} s": _part(probability[:, h], labels[:, h], DECISION_THRESHOLD)
-            for h, horizon in enumerate(predictor.horizons_s)
-        },
+        "loss": weighted_loss(logits[rows], labels, predictor.checkpoint.config.pos_weight),
+        **evaluate_steps(*about, DECISION_THRESHOLD),
+        "auroc": defined(auroc(probability, labels)),
         "any_failure": {
-            f"{horizon:g} s": _part(
+            f"{horizon:g} s": figures(
                 prediction.any_failure[:, h], any_label[:, h], DECISION_THRESHOLD
             )
             for h, horizon in enumerate(predictor.horizons_s)
         },
-        "undefined": _reasons(overall),
     }
+    result["undefined"] = undefined(result)
     soon = any_label[:, -1]
     result["risk"] = {
-        "threshold": _defined(predictor.threshold),
-        "average_precision": _defined(average_precision(prediction.risk, soon)),
-        "auroc": _defined(auroc(prediction.risk, soon)),
+        "threshold": defined(predictor.threshold) if predictor.threshold < math.inf else None,
+        "average_precision": defined(average_precision(prediction.risk, soon)),
+        "auroc": defined(auroc(prediction.risk, soon)),
         "positives": int(soon.sum()),
     }
     if math.isnan(predictor.threshold):
         reason = "no threshold: validation held no failure to choose it by"
         result["undefined"]["at_threshold"] = reason
     else:
-        alarms = prediction.risk > predictor.threshold
-        result["risk"] |= _figures(count(alarms, soon))
+        result["risk"] |= decisions(count(prediction.risk > predictor.threshold, soon))
         limit = predictor.output_threshold
-        owner = samples.episode[rows]
-        result["at_threshold"] = {"threshold": limit}
-        for name, columns in (("all", slice(None)), ("without_timeout", kept)):
-            p, y = probability[:, :, columns], labels[:, :, columns]
-            part = _figures(count(p > limit, y)) | {
-                "f1_interval": f1_interval(p > limit, y, owner)
-            }
-            result["at_threshold"] |= part if name == "all" else {name: part}
+        result["at_threshold"] = {
+            "threshold": defined(limit),
+            **evaluate_steps(*about, limit, ranked=False),
+        }
     return result
-
-
-def f1_interval(
-    predicted: NDArray[np.bool_], labels: NDArray[np.bool_], episode: NDArray[np.int64]
-) -> list[float | None]:
-    """Bootstrap interval of the micro F1 that resamples whole episodes.
-
-    Args:
-        predicted: Bool (N, ...).
-        labels: Bool, same shape.
-        episode: Which episode each of the N steps belongs to.
-    """
-    _, owner = np.unique(episode, return_inverse=True)
-    axes = tuple(range(1, labels.ndim))
-    hits, wrong = (
-        np.bincount(owner, part.sum(axis=axes))
-        for part in (predicted & labels, predicted ^ labels)
-    )
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(hits), np.full(len(hits), 1 / len(hits)), size=REPLICATES)
-    both, either = 2 * (drawn @ hits), drawn @ wrong
-    replicates = np.divide(both, both + either, out=np.full(len(both), np.nan), where=both > 0)
-    return [_defined(end) for end in percentile_interval(replicates)]
 
 
 def evaluate_stores(
@@ -155,57 +123,91 @@ def evaluate_stores(
 ) -> dict[str, Any]:
     """Compute all figures of a predictor on some stores, without the episodes it has seen.
 
-    Seen are the episodes it was trained on, those that chose its epoch and thresholds, and those
-    it was calibrated on; they are known by their content.
-
     Args:
         predictor: The predictor.
         stores: Episode stores.
         include_seen: Count the seen episodes too.
 
     Returns:
-        As `evaluate`, with `episode_level` (see `evaluate_episodes`), the same `by_task` and
-        `by_condition` where there are several, `model_id` and `left_out`.
+        As `evaluate_held_out`, and `left_out` as `held_out` returns it.
 
     Raises:
         StoreError: if a store cannot be read.
         ConfigError: if one has other signals, or no episode is left.
     """
     samples, left_out = held_out(predictor, stores, include_seen=include_seen)
-    logits, prediction = predictor.logits_of(samples), predictor.predict_samples(samples)
-    result = evaluate_prediction(predictor, samples, samples.usable, logits, prediction)
+    return evaluate_held_out(predictor, samples) | {"left_out": left_out}
+
+
+def evaluate_held_out(predictor: Predictor, samples: Samples) -> dict[str, Any]:
+    """Compute all figures of a predictor on some episodes.
+
+    Returns:
+        As `evaluate`, with `episode_level` (see `evaluate_episodes`) by the risk, `eventual` (see
+        `rank_at_cuts`) by the probability that the episode fails at all, None for a model without
+        it; `by_task` and `by_condition`, where there are several, with `episode_level` and the
+        figures of the `steps` at the chosen threshold; `model_id` and `calibrated`.
+    """
+    logits, prediction = _outputs(predictor, samples)
     alpha = None if predictor.calibration is None else predictor.calibration.alpha
-    result["episode_level"] = evaluate_episodes(
-        prediction.risk, samples, predictor.threshold, alpha
-    )
-    for name in ("task", "condition"):
-        values = [str(getattr(record.meta, name)) for record in samples.records]
-        if len(set(values)) > 1:
-            result[f"by_{name}"] = {
-                value: evaluate_episodes(
-                    prediction.risk[np.isin(samples.episode, places)],
-                    samples.subset(places),
-                    predictor.threshold,
-                    alpha,
-                )
-                for value in sorted(set(values))
-                for places in [[n for n, one in enumerate(values) if one == value]]
-            }
-    return result | {
+    eventual = bool(np.isfinite(prediction.episode_failure).any())
+    result = _evaluate(predictor, samples, samples.usable, logits, prediction) | {
+        "episode_level": evaluate_episodes(prediction.risk, samples, predictor.threshold, alpha),
+        "eventual": rank_at_cuts(prediction.episode_failure, samples) if eventual else None,
         "model_id": predictor.model_id,
         "calibrated": predictor.calibrated,
-        "left_out": left_out,
+    }
+    for name in ("task", "condition"):
+        values = np.array([str(getattr(record.meta, name)) for record in samples.records])
+        groups: list[str] = np.unique(values).tolist()
+        if len(groups) > 1:
+            result[f"by_{name}"] = {
+                value: _evaluate_group(predictor, samples, prediction, values == value, alpha)
+                for value in groups
+            }
+    return result
+
+
+def _evaluate_group(
+    predictor: Predictor,
+    samples: Samples,
+    prediction: Prediction,
+    chosen: NDArray[np.bool_],
+    alpha: float | None,
+) -> dict[str, Any]:
+    """Figures of some of the episodes, a mask over `samples.records`."""
+    rows = chosen[samples.episode]
+    usable = rows & samples.usable
+    part = samples.subset(np.flatnonzero(chosen).tolist())
+    limit = predictor.output_threshold
+    return {
+        "steps": figures(prediction.probability[usable], samples.labels[usable], limit),
+        "episode_level": evaluate_episodes(
+            prediction.risk[rows], part, predictor.threshold, alpha
+        ),
     }
 
 
 def held_out(
     predictor: Predictor, stores: Sequence[str | Path], *, include_seen: bool = False
 ) -> tuple[Samples, dict[str, Any]]:
-    """Read the episodes of some stores that a predictor has not seen, see `evaluate_stores`.
+    """Read the episodes of some stores that a predictor has not seen.
+
+    Seen are the episodes it was trained on, those that chose its epoch and thresholds, and those
+    it was calibrated on; they are known by their content.
+
+    Args:
+        predictor: The predictor.
+        stores: Episode stores.
+        include_seen: Keep the seen episodes too.
 
     Returns:
         The episodes, and what was left out: `seen_in_training`, `used_in_calibration`,
         `unlabelled` and a `note`.
+
+    Raises:
+        StoreError: if a store cannot be read.
+        ConfigError: if one has other signals, or no episode is left.
     """
     samples = load_samples(stores, predictor.horizons_s, predictor.failure_types)
     predictor.check_samples(samples)
@@ -267,44 +269,3 @@ def weighted_loss(
 def _any_label(labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether a failure of any type lies within the longest horizon: (N, H, K) -> (N,)."""
     return np.asarray(np.any(labels, axis=(1, 2)), dtype=np.bool_)
-
-
-_FIGURES = ("accuracy", "precision", "recall", "f1")
-_SCORES = ("precision", "recall", "f1", "average_precision", "brier_score", "calibration_error")
-
-
-def _part(
-    probability: NDArray[np.float32], labels: NDArray[np.bool_], threshold: float
-) -> dict[str, Any]:
-    """All figures of some outputs."""
-    return _figures(count(probability > threshold, labels)) | {
-        "average_precision": _defined(average_precision(probability, labels)),
-        "brier_score": _defined(brier_score(probability, labels)),
-        "calibration_error": _defined(expected_calibration_error(probability, labels)),
-    }
-
-
-def _figures(counts: Counts) -> dict[str, Any]:
-    figures: dict[str, Any] = {name: _defined(getattr(counts, name)) for name in _FIGURES}
-    return figures | {"positives": counts.positives, "predicted": counts.predicted}
-
-
-def _reasons(figures: dict[str, Any]) -> dict[str, str]:
-    reasons = {}
-    if not figures["predicted"]:
-        reasons["precision"] = "nothing was predicted positive"
-    if not figures["positives"]:
-        reasons["recall"] = "no positive label: no failure among these steps"
-        if not figures["predicted"]:
-            reasons["f1"] = reasons["recall"]
-    return reasons
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    """Mean of those that are defined."""
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
-
-
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -11,20 +11,24 @@ from salus_ros.prediction.detectors.catalogue import catalogue, choose
 from salus_ros.prediction.detectors.detector import Replans, early_auroc
 from salus_ros.prediction.detectors.novelty import LogpZO, RandomNetworkDistillation
 from salus_ros.prediction.detectors.predicting import HorizonPredictor
-from salus_ros.prediction.detectors.probes import SafeMLP
+from salus_ros.prediction.detectors.probes import SafeMLP, SequenceProbe
+from salus_ros.prediction.detectors.readings import Reading
 
 TRAIN, VALIDATION, TEST = range(48), range(48, 60), range(60, 80)
 
 SIGNAL = "sample_spread_growth"
-SMALL = TrainingConfig(inputs=("signals", "validity", "embedding"), epochs=40, batch_size=64)
+SMALL = TrainingConfig(
+    inputs=("signals", "validity", "embedding"), epochs=15, batch_size=64, learning_rate=3e-3
+)
+TCN = replace(SMALL, model="tcn", hidden=(16,) * 3, eventual=True)
 FAST = {
     "rnd": lambda: RandomNetworkDistillation(epochs=20),
     "logpzo": lambda: LogpZO(epochs=20),
     "safe_mlp": lambda: SafeMLP(epochs=40),
+    "safe_lstm": lambda: SequenceProbe("safe_lstm", Reading("embedding"), hidden=32, epochs=20),
     "salus_mlp": lambda: HorizonPredictor("salus_mlp", SMALL),
-    "salus_tcn": lambda: HorizonPredictor(
-        "salus_tcn", replace(SMALL, model="tcn", hidden=(16,) * 3, learning_rate=3e-3)
-    ),
+    "salus_tcn_horizons": lambda: HorizonPredictor("salus_tcn_horizons", TCN),
+    "salus_tcn": lambda: HorizonPredictor("salus_tcn", TCN, "episode_failure"),
 }
 """Like those of the catalogue, trained more briefly."""
 
@@ -35,8 +39,6 @@ ALL = {
     if name not in LEFT_OUT
 }
 LEARNT = [name for name in ALL if name not in ("clock", "task_prior")]
-ANNOUNCED_LATE = ("salus_mlp", "salus_tcn")
-"""They learn what happens within half a second, not that an episode is to fail."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_an_episode_is_scored_alike_alone_and_among_others(planted, fitted, name
 @pytest.mark.parametrize("name", LEARNT)
 def test_a_detector_finds_the_planted_failures(planted, fitted, name):
     test = planted.subset(TEST)
-    assert early_auroc(fitted[name].score(test), test, range(len(TEST))) > 0.85
+    assert early_auroc(fitted[name].score(test), test) > 0.85
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -84,8 +84,9 @@ class SingleSignal:
         self, samples: Samples, train: Sequence[int], validation: Sequence[int], seed: int
     ) -> None:
         """Choose the sign."""
-        values = self._values(samples)
-        up, down = (early_auroc(sign * values, samples, train) for sign in (1.0, -1.0))
+        part = samples.subset(train)
+        values = self._values(part)
+        up, down = (early_auroc(sign * values, part) for sign in (1.0, -1.0))
         self.sign = -1.0 if down > up else 1.0
 
     def score(self, samples: Samples) -> Score:

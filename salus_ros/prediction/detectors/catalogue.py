@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.prediction.config import PRESETS
+from salus_ros.core.schema import SignalKind
+from salus_ros.prediction.config import PRESETS, TrainingConfig
 from salus_ros.prediction.detectors.baselines import (
     ENTROPY_WINDOW,
     Clock,
@@ -20,7 +21,9 @@ from salus_ros.prediction.detectors.probes import SafeMLP, SequenceProbe
 from salus_ros.prediction.detectors.readings import Reading
 
 OURS = "salus_tcn"
-"""What the others are compared with: the default model."""
+"""What the others are compared with: the default model, its chance that an episode will fail."""
+
+_SIGNALS = ("signals", "validity")
 
 PUBLISHED: tuple[str, ...] = (
     "stac_single",
@@ -67,15 +70,38 @@ def catalogue(signal_names: Sequence[str]) -> dict[str, Callable[[], Detector]]:
             weight_decay=1e-3,
         ),
         "salus_mlp": lambda: HorizonPredictor("salus_mlp", PRESETS["mlp"]),
-        "salus_gru": lambda: HorizonPredictor("salus_gru", PRESETS["gru"]),
+        "salus_gru": lambda: HorizonPredictor("salus_gru", PRESETS["gru"], "episode_failure"),
         "salus_tcn_signals": lambda: HorizonPredictor(
-            "salus_tcn_signals", replace(tcn, inputs=("signals", "validity"))
+            "salus_tcn_signals", replace(tcn, inputs=_SIGNALS), "episode_failure"
         ),
         "salus_tcn_clock": lambda: HorizonPredictor(
-            "salus_tcn_clock", replace(tcn, inputs=(*tcn.inputs, "clock"))
+            "salus_tcn_clock", replace(tcn, inputs=(*tcn.inputs, "clock")), "episode_failure"
         ),
-        OURS: lambda: HorizonPredictor(OURS, tcn),
+        "salus_tcn_horizons": lambda: HorizonPredictor("salus_tcn_horizons", tcn),
+        OURS: lambda: HorizonPredictor(OURS, tcn, "episode_failure"),
     }
+
+
+def ablations() -> dict[str, Callable[[], Detector]]:
+    """What makes the default model with parts of its inputs left out, by name.
+
+    Without the embedding: each kind of signals left out, and each kind alone; then the embedding
+    alone. `salus_tcn_signals` and `salus_tcn` of the catalogue are what they compare with.
+    """
+    tcn = PRESETS["tcn"]
+    kinds = [kind.name.lower() for kind in SignalKind]
+    made: dict[str, TrainingConfig] = {}
+    for kind in kinds:
+        made[f"without_{kind}"] = replace(tcn, inputs=_SIGNALS, leave_out=(kind,))
+    for kind in kinds:
+        others = tuple(one for one in kinds if one != kind)
+        made[f"{kind}_alone"] = replace(tcn, inputs=_SIGNALS, leave_out=others)
+    made["embedding_alone"] = replace(tcn, inputs=("embedding",))
+    return {name: _of_episodes(name, config) for name, config in made.items()}
+
+
+def _of_episodes(name: str, config: TrainingConfig) -> Callable[[], Detector]:
+    return lambda: HorizonPredictor(name, config, "episode_failure")
 
 
 def actprobe(error: str = "chunk_error", magnitude: str = "chunk_magnitude") -> SequenceProbe:
@@ -91,18 +117,18 @@ def actprobe(error: str = "chunk_error", magnitude: str = "chunk_magnitude") -> 
 
 
 def choose(names: Sequence[str], signal_names: Sequence[str]) -> dict[str, Callable[[], Detector]]:
-    """Those of the catalogue with these names; all when none is given.
+    """Those of the catalogue and the ablations with these names; all of the catalogue if none.
 
     Raises:
         ConfigError: if a name is unknown.
     """
-    known = catalogue(signal_names)
+    known = catalogue(signal_names) | ablations()
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(
             f"there is no detector {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
         )
-    return {name: make for name, make in known.items() if not names or name in names}
+    return {name: known[name] for name in known if name in (names or catalogue(signal_names))}
 
 
 def _signal(name: str) -> Callable[[], Detector]:

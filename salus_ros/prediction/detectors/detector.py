@@ -7,9 +7,10 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from salus_ros.core.episode_metrics import Ranking, episode_scores
 from salus_ros.core.failures import Outcome
-from salus_ros.core.metrics import auroc
 from salus_ros.prediction.dataset import Samples
+from salus_ros.prediction.episode_evaluation import episodes_of
 
 Score = NDArray[np.float64]
 
@@ -100,26 +101,18 @@ def failed(samples: Samples) -> NDArray[np.bool_]:
     return np.array([record.meta.outcome == Outcome.FAILURE for record in samples.records], bool)
 
 
-def early_auroc(score: Score, samples: Samples, places: Sequence[int]) -> float:
+def early_auroc(score: Score, samples: Samples) -> float:
     """AUROC of the episodes' maxima up to the length of the shortest of the same task.
 
     What chooses a sign or a number of neighbours: it cannot be won by telling how long an episode
-    lasts.
+    lasts. NaN unless there are both successes and failures.
 
     Args:
         score: (N,), NaN where there is none.
-        samples: Episodes.
-        places: Which of them.
-
-    Returns:
-        NaN unless both successes and failures have a score.
+        samples: The episodes.
     """
-    shortest: dict[str, int] = {}
-    for record in (samples.records[place] for place in places):
-        shortest[record.meta.task] = min(record.length, shortest.get(record.meta.task, 10**9))
-    cut = np.array([shortest.get(record.meta.task, 0) for record in samples.records])
-    mask = samples.rows(places) & (samples.step < cut[samples.episode]) & ~np.isnan(score)
-    maxima = np.full(len(samples.records), -np.inf)
-    np.maximum.at(maxima, samples.episode[mask], score[mask])
-    known = np.unique(samples.episode[mask])
-    return auroc(maxima[known], failed(samples)[known])
+    episodes = episodes_of(samples)
+    if not len(episodes):
+        return float("nan")
+    maxima = episode_scores(score, episodes, episodes.shortest())
+    return Ranking(maxima, episodes, within=False).auroc

@@ -110,9 +110,7 @@ class NearestNeighbours(EmbeddingDetector):
         part = samples.subset(validation)
         vectors, replans = _embeddings(part)
         scores = self._all_scores(self._scaled(vectors))
-        figures = [
-            early_auroc(replans.hold(score), part, range(len(part.records))) for score in scores
-        ]
+        figures = [early_auroc(replans.hold(score), part) for score in scores]
         self.neighbours = NEIGHBOURS[int(np.argmax(np.nan_to_num(figures, nan=-1.0)))]
 
     def _score_vectors(self, vectors: Vectors) -> Score:

@@ -10,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.optimisation import ScheduledAdam
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -52,16 +55,17 @@ def minimise(
     Returns:
         The lowest loss of the held-back part, NaN without one.
     """
-    optimiser = torch.optim.Adam(
-        model.parameters(), lr=learning_rate, weight_decay=weight_decay, foreach=False
+    optimiser = ScheduledAdam(
+        model.parameters(),
+        TrainingConfig(
+            schedule="constant", learning_rate=learning_rate, weight_decay=weight_decay
+        ),
     )
     best, best_epoch, kept = float("nan"), 0, None
     for epoch in range(epochs):
         model.train()
         for members in torch.split(torch.randperm(count), batch or count):
-            optimiser.zero_grad(set_to_none=True)
-            loss(members).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            optimiser.step(loss(members))
         model.eval()
         with torch.inference_mode():
             value = check()

@@ -54,7 +54,7 @@ class SafeMLP:
             with seeded(seed):
                 model = perceptron([inputs, 256, 1])
                 _fit_sums(model, learn, check, self.epochs, decay)
-            figure = early_auroc(self._score(model, part), part, range(len(part.records)))
+            figure = early_auroc(self._score(model, part), part)
             if decay == MLP_DECAYS[0] or figure > best:
                 best, self._model = figure, model
 

@@ -27,6 +27,10 @@ class Reading:
         self.parts = parts
         self.flags = flags
 
+    def __repr__(self) -> str:
+        """Its settings."""
+        return f"Reading({', '.join(self.parts)}; flags={self.flags})"
+
     def missing(self, samples: Samples) -> str:
         """Say what the samples lack; "" when they have all."""
         statistics = [n for n in self.parts if n not in ("signals", "embedding", "clock")]

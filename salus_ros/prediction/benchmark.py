@@ -1,0 +1,323 @@
+"""Comparing failure detectors on the same episodes and the same splits."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from salus_ros import __version__
+from salus_ros.core.conformal import conformal_threshold
+from salus_ros.prediction.benchmark_figures import (
+    alarm_figures,
+    mean_and_deviation,
+    rank_all,
+)
+from salus_ros.prediction.calibration import calibrate, success_maxima
+from salus_ros.prediction.dataset import Samples
+from salus_ros.prediction.detectors.catalogue import OURS, choose
+from salus_ros.prediction.detectors.detector import Detector, Score, failed
+from salus_ros.prediction.detectors.predicting import HorizonPredictor
+from salus_ros.prediction.episode_evaluation import episodes_of
+from salus_ros.prediction.evaluation import evaluate
+from salus_ros.prediction.folds import Fold
+from salus_ros.prediction.predictor import Predictor
+
+ALPHA = 0.05
+"""Share of false alarms that every detector's threshold promises."""
+
+TIMED_EPISODES = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """What one detector gave on one fold.
+
+    Attributes:
+        test: Running scores of the rows of the test part.
+        held_out: The same of the other episodes; None without any.
+        threshold: Conformal, of the largest scores of successful validation episodes.
+        steps: `STEP_FIGURES` on the test part, for SALUS's own models; else empty.
+        fit_s: Time to fit it.
+        step_us: Time to score a step of single episodes, on one thread.
+    """
+
+    test: Score
+    held_out: Score | None
+    threshold: float
+    steps: dict[str, float | None]
+    fit_s: float
+    step_us: float
+
+
+def run_detector(
+    detector: Detector, samples: Samples, fold: Fold, held_out: Samples | None = None
+) -> Scored:
+    """Fit a detector to a fold and score what it has not seen.
+
+    Args:
+        detector: Unfitted.
+        samples: The episodes.
+        fold: Which of them are for what.
+        held_out: Other episodes, of conditions that none of `samples` has.
+    """
+    started = time.perf_counter()
+    detector.fit(samples, fold.train, fold.validation, fold.seed)
+    fit_s = time.perf_counter() - started
+    test, validation = samples.subset(fold.test), samples.subset(fold.validation)
+    maxima = success_maxima(detector.score(validation), validation)
+    return Scored(
+        test=detector.score(test),
+        held_out=None if held_out is None else detector.score(held_out),
+        threshold=conformal_threshold(maxima, ALPHA),
+        steps=_step_figures(detector, validation, test),
+        fit_s=fit_s,
+        step_us=_time(detector, samples, fold.test[:TIMED_EPISODES]),
+    )
+
+
+def _step_figures(
+    detector: Detector, validation: Samples, test: Samples
+) -> dict[str, float | None]:
+    """Figures of the outputs by horizon and type, calibrated on the validation part."""
+    if not isinstance(detector, HorizonPredictor):
+        return {}
+    checkpoint = detector.predictor.checkpoint
+    calibration = calibrate(detector.predictor, validation, ALPHA)
+    found = evaluate(Predictor(checkpoint, "cpu", calibration), test, test.usable)
+    chosen = found["at_threshold"]
+    return {
+        **{name: chosen[name] for name in ("f1", "precision", "recall")},
+        "f1_without_timeout": chosen["without_timeout"]["f1"],
+        "macro_f1": chosen["macro"]["f1"],
+        "average_precision": found["average_precision"],
+        "calibration_error": found["calibration_error"],
+    }
+
+
+def _time(detector: Detector, samples: Samples, places: Sequence[int]) -> float:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        parts = [samples.subset([place]) for place in places]
+        detector.score(parts[0])  # what is made at the first use does not count
+        started = time.perf_counter()
+        for part in parts:
+            detector.score(part)
+        spent = time.perf_counter() - started
+    finally:
+        torch.set_num_threads(threads)
+    return 1e6 * spent / sum(len(part.step) for part in parts)
+
+
+class Benchmark:
+    """Detectors, episodes and splits; what is computed is kept in a folder and not done again.
+
+    Args:
+        samples: The episodes.
+        folds: How they are split.
+        names: Names of the detectors; all of the catalogue if none.
+        held_out: Other episodes, of conditions that none of `samples` has.
+        folder: Where scores are kept.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        folds: Sequence[Fold],
+        names: Sequence[str] = (),
+        held_out: Samples | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        self.samples = samples
+        self.folds = tuple(folds)
+        self.held_out = held_out
+        self.detectors = choose(names, samples.signal_names)
+        self.missing = {
+            name: reason for name, make in self.detectors.items()
+            if (reason := make().missing(samples))
+        }  # fmt: skip
+        self._folder = None if folder is None else Path(folder)
+        self._scored: dict[tuple[str, str], Scored] = {}
+
+    @property
+    def total(self) -> int:
+        """Number of fits."""
+        return len(self.folds) * (len(self.detectors) - len(self.missing))
+
+    def run(self, workers: int = 1, on_done: Callable[[int, str], None] | None = None) -> None:
+        """Fit and score whatever is not kept already.
+
+        Args:
+            workers: Processes, each on one thread.
+            on_done: Called with the number of fits that are done and the name of the last.
+        """
+        jobs = []
+        for fold in self.folds:
+            together: dict[str, list[str]] = {}  # outputs of one model are learnt once
+            for name, make in self.detectors.items():
+                if name in self.missing:
+                    continue
+                if (kept := self._load(name, fold)) is not None:
+                    self._scored[name, fold.name] = kept
+                else:
+                    model = getattr(make(), "config", name)
+                    together.setdefault(repr(model), []).append(name)
+            jobs += [(fold, tuple(names)) for names in together.values()]
+        for found in self._computed(jobs, workers):
+            for (name, fold_name), scored in found.items():
+                self._scored[name, fold_name] = scored
+                if on_done is not None:
+                    on_done(len(self._scored), name)
+
+    def _computed(
+        self, jobs: Sequence[tuple[Fold, tuple[str, ...]]], workers: int
+    ) -> Iterator[dict[tuple[str, str], Scored]]:
+        if workers == 1 or len(jobs) < 2:
+            for fold, names in jobs:
+                yield self._compute(fold, names)
+            return
+        context = get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _begin, (self,)) as pool:
+            waiting = [pool.submit(_work, fold, names) for fold, names in jobs]
+            try:
+                for future in as_completed(waiting):
+                    yield future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker needs; it makes the detectors by name."""
+        return self.__dict__ | {"_scored": {}, "detectors": tuple(self.detectors)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what another process has."""
+        self.__dict__ |= state
+        self.detectors = choose(state["detectors"], self.samples.signal_names)
+
+    def _compute(self, fold: Fold, names: Sequence[str]) -> dict[tuple[str, str], Scored]:
+        found = {}
+        for name in names:
+            detector = self.detectors[name]()
+            scored = run_detector(detector, self.samples, fold, self.held_out)
+            self._save(name, fold, scored)
+            found[name, fold.name] = scored
+        return found
+
+    def _key(self, fold: Fold) -> str:
+        held_out = "" if self.held_out is None else self.held_out.data_hash()
+        text = f"{__version__} {self.samples.data_hash()} {held_out} {fold}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _path(self, name: str, fold: Fold) -> Path | None:
+        file = f"{name.replace(':', '-')}-{fold.name}.npz"
+        return None if self._folder is None else self._folder / file
+
+    def _save(self, name: str, fold: Fold, scored: Scored) -> None:
+        path = self._path(name, fold)
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        about = {"key": self._key(fold), "threshold": scored.threshold, "steps": scored.steps,
+                 "fit_s": scored.fit_s, "step_us": scored.step_us}  # fmt: skip
+        arrays: dict[str, Any] = {"test": scored.test.astype(np.float32)}
+        if scored.held_out is not None:
+            arrays["held_out"] = scored.held_out.astype(np.float32)
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+        partial.replace(path)
+
+    def _load(self, name: str, fold: Fold) -> Scored | None:
+        path = self._path(name, fold)
+        if path is None or not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                about = json.loads(str(file["about"]))
+                if about.pop("key") != self._key(fold):
+                    return None
+                held_out = file["held_out"].astype("f8") if "held_out" in file else None
+                return Scored(test=file["test"].astype("f8"), held_out=held_out, **about)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # damaged: computed again
+
+    def results(self) -> dict[str, Any]:
+        """Compute the figures of all detectors.
+
+        Returns:
+            JSON values: `episodes`, `failures`, `folds`, `alpha`, `reference` (the detector that
+            the others are compared with), `detectors` and `missing` (why one was not run). Of a
+            detector: `test` and, with other episodes, `held_out`: by cut (see
+            `episode_evaluation.CUTS`) each of `FIGURES`, mean over the folds, its bootstrap
+            `<figure>_interval` over episodes, and `<figure>_below_reference` with the interval of
+            the paired difference; `alarm` at the conformal threshold; `steps`, mean and standard
+            deviation over the folds of `STEP_FIGURES`; `fit_s`; `step_us`.
+        """
+        ran = [name for name in self.detectors if name not in self.missing]
+        reference = next((name for name in (OURS, f"{OURS}_signals") if name in ran), None)
+        tests = [self.samples.subset(fold.test) for fold in self.folds]
+        parts = {"test": [episodes_of(part) for part in tests]}
+        if self.held_out is not None:
+            parts["held_out"] = [episodes_of(self.held_out)] * len(self.folds)
+        described: dict[str, Any] = {name: {} for name in ran}
+        for part, episodes in parts.items():
+            seeds = [fold.seed if part == "test" else 0 for fold in self.folds]
+            scores = {
+                name: [getattr(self._scored[name, fold.name], part) for fold in self.folds]
+                for name in ran
+            }
+            for name, ranked in rank_all(scores, episodes, seeds, reference).items():
+                limits = [self._scored[name, fold.name].threshold for fold in self.folds]
+                alarm = alarm_figures(scores[name], episodes, limits)
+                described[name][part] = ranked | {"alarm": alarm}
+        for name in ran:
+            scored = [self._scored[name, fold.name] for fold in self.folds]
+            described[name] |= {
+                "steps": mean_and_deviation([one.steps for one in scored]),
+                "fit_s": float(np.mean([one.fit_s for one in scored])),
+                "step_us": float(np.median([one.step_us for one in scored])),
+            }
+        bad = failed(self.samples)
+        result: dict[str, Any] = {
+            "salus_version": __version__,
+            "data_hash": self.samples.data_hash(),
+            "episodes": len(bad),
+            "failures": int(bad.sum()),
+            "folds": [
+                {"name": f.name, "seed": f.seed, "train": len(f.train),
+                 "validation": len(f.validation), "test": len(f.test)}
+                for f in self.folds
+            ],
+            "alpha": ALPHA,
+            "reference": reference,
+            "detectors": described,
+            "missing": self.missing,
+        }  # fmt: skip
+        if self.held_out is not None:
+            bad = failed(self.held_out)
+            result["held_out"] = {"episodes": len(bad), "failures": int(bad.sum())}
+        return result
+
+
+_HERE: Benchmark
+"""In a worker process: its copy."""
+
+
+def _begin(benchmark: Benchmark) -> None:
+    global _HERE
+    _HERE = benchmark
+    torch.set_num_threads(1)
+
+
+def _work(fold: Fold, names: tuple[str, ...]) -> dict[tuple[str, str], Scored]:
+    return _HERE._compute(fold, names)
