@@ -86,6 +86,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         out.alarm = self._alarm.update(risk, threshold, self.parameters.hysteresis)
         out.most_likely_type = int(prediction.most_likely_type[0])
         out.time_to_failure = float(prediction.time_to_failure_s[0])
+        out.episode_failure = float(prediction.episode_failure[0])
         out.latency_ms = self._latency_ms = (time.perf_counter() - arrived) * 1e3
         self._horizons.publish(out)
         self._risk.publish(Float32(data=risk))

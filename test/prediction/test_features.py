@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from salus_ros.core.errors import ObservationError
+from salus_ros.core.schema import MAX_EPISODE_STEPS
+from salus_ros.prediction.features import INPUTS, Features
+
+
+@pytest.fixture
+def steps():
+    rng = np.random.default_rng(0)
+    signals = rng.normal(3, 2, size=(50, 12)).astype(np.float32)
+    valid = np.ones(signals.shape, bool)
+    valid[:, 11] = False
+    embedding = rng.normal(-1, 4, size=(50, 6)).astype(np.float16)
+    return signals, valid, embedding
+
+
+def test_inputs_stand_in_one_order_and_are_standardised(steps):
+    features = Features.fit(("embedding", "clock", "signals", "validity"), *steps)
+    assert features.inputs == INPUTS
+    values = features.apply(*steps, np.arange(50))
+    assert values.shape == (50, features.width) == (50, 12 + 12 + 7 + 1)
+    assert values.dtype == np.float32
+    for columns in (slice(0, 11), slice(24, 30)):
+        np.testing.assert_allclose(values[:, columns].mean(axis=0), 0, atol=1e-3)
+        np.testing.assert_allclose(values[:, columns].std(axis=0), 1, atol=1e-3)
+    assert (values[:, 12:23] == 1).all()  # valid
+    assert not values[:, [11, 23]].any()  # never valid
+    assert values[-1, -1] == np.float32(49 / MAX_EPISODE_STEPS)
+
+
+def test_what_is_missing_is_zero_and_flagged(steps):
+    features = Features.fit(("signals", "validity", "embedding"), *steps)
+    signals, valid, embedding = (array[:3].copy() for array in steps)
+    signals[0, 2], valid[0, 2] = np.inf, False
+    embedding[1, 4] = np.nan
+    values = features.apply(signals, valid, embedding)
+    assert values[0, 2] == values[0, 14] == 0
+    assert values[1, 14] == 1
+    assert not values[1, 24:].any()
+    assert values[0, 30] == values[2, 30] == 1
+    assert not features.apply(signals, valid, None)[:, 24:].any()
+
+
+def test_a_signal_that_is_left_out_does_not_count(steps):
+    gone = np.arange(12) == 4
+    features = Features.fit(("signals", "validity"), *steps[:2], None, gone)
+    values = features.apply(*steps[:2])
+    assert not values[:, [4, 16]].any()
+    assert values[:, 3].any()
+
+
+def test_other_sizes_and_values_that_lie_are_refused(steps):
+    signals, valid, embedding = steps
+    features = Features.fit(("signals", "embedding"), *steps)
+    with pytest.raises(ObservationError, match="11"):
+        features.apply(signals[:, :11], valid[:, :11], embedding)
+    with pytest.raises(ObservationError, match="5"):
+        features.apply(signals, valid, embedding[:, :5])
+    signals[7, 3] = np.nan
+    with pytest.raises(ObservationError, match="marked valid"):
+        features.apply(signals, valid, embedding)

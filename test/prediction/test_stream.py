@@ -1,0 +1,99 @@
+"""Live and offline scores of the same episodes, of every kind of model."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from salus_ros.prediction.calibration import calibrate
+from salus_ros.prediction.config import PRESETS
+from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.training import fit_checkpoint
+
+SMALL = {
+    "mlp": {"hidden": (16,)},
+    "tcn": {"hidden": (16,) * 3},
+    "gru": {"hidden": (16,)},
+}
+CLOCK = ("signals", "validity", "embedding", "clock")
+
+
+@pytest.fixture(scope="module", params=[*SMALL, "calibrated", "clock"])
+def predictor(request, planted):
+    kind = request.param if request.param in SMALL else "tcn"
+    config = replace(PRESETS[kind], **SMALL[kind], epochs=2)
+    if request.param == "clock":
+        config = replace(config, inputs=CLOCK)
+    split = {"train": range(48), "validation": range(48, 60), "test": ()}
+    checkpoint, _ = fit_checkpoint(planted, split, config)
+    found = Predictor(checkpoint)
+    if request.param != "calibrated":
+        return found
+    return Predictor(checkpoint, calibration=calibrate(found, planted.subset(range(48, 80))))
+
+
+def agree(live, offline, rows):
+    for field in fields(live):
+        one, other = getattr(live, field.name), getattr(offline, field.name)[rows]
+        np.testing.assert_allclose(one, other, atol=1e-5, err_msg=field.name)
+
+
+def test_live_agrees_with_offline_from_the_first_step_on(predictor, planted):
+    """Signals are held between replans, some are not valid at first, some steps have none."""
+    episodes = planted.subset([60, 61])
+    hidden = episodes.step % 11 == 7
+    episodes.signals[hidden], episodes.valid[hidden] = np.nan, False
+    episodes.embedding[episodes.step % 13 == 5] = np.nan
+    offline = predictor.predict_samples(episodes)
+    stream = predictor.stream()
+    for row in range(len(episodes.step)):
+        live = stream.update(
+            episodes.signals[row],
+            episodes.valid[row],
+            episodes.embedding[row],
+            int(episodes.step[row]),
+        )
+        agree(live, offline, [row])
+    assert np.isnan(offline.risk[hidden]).all()
+
+
+def test_steps_that_are_passed_over_count_as_steps_without_a_signal(predictor, planted):
+    episode = planted.subset([60])
+    gone = np.isin(episode.step, [0, 1, 9, 10, 11, 20])
+    episode.signals[gone], episode.valid[gone] = np.nan, False
+    episode.embedding[gone] = np.nan
+    offline = predictor.predict_samples(episode)
+    stream = predictor.stream()
+    for row in np.flatnonzero(~gone):
+        live = stream.update(
+            episode.signals[row], episode.valid[row], episode.embedding[row], int(row)
+        )
+        agree(live, offline, [row])
+
+
+def test_an_earlier_step_begins_anew(predictor, planted):
+    episode = planted.subset([60])
+    stream = predictor.stream()
+    first = [
+        stream.update(episode.signals[row], episode.valid[row], episode.embedding[row], row)
+        for row in range(6)
+    ]
+    again = stream.update(episode.signals[0], episode.valid[0], episode.embedding[0], 0)
+    np.testing.assert_array_equal(again.probability, first[0].probability)
+
+
+def test_many_robots_at_once_are_as_many_alone(predictor, planted):
+    two = planted.subset([62, 63])
+    starts = [rows.start for rows in two.slices]
+    together, alone = predictor.stream(2), [predictor.stream(), predictor.stream()]
+    for step in range(20):
+        rows = [start + step for start in starts]
+        both = together.update(two.signals[rows], two.valid[rows], two.embedding[rows], step)
+        for place, row in enumerate(rows):
+            one = alone[place].update(two.signals[row], two.valid[row], two.embedding[row], step)
+            np.testing.assert_allclose(one.probability[0], both.probability[place], atol=1e-5)
+
+
+def test_the_risk_never_falls_with_the_horizon(predictor, planted):
+    any_failure = predictor.predict_samples(planted).any_failure
+    assert (np.diff(any_failure, axis=1) >= 0).all()
