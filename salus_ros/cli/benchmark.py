@@ -88,36 +88,37 @@ def benchmark(
     console.print(f"wrote {out / NUMBERS_NAME}", soft_wrap=True)
 
 
-COLUMNS = (
-    "AUROC in task, shortest",
-    "95 %",
-    "quarter",
-    "pooled",
-    "AP",
-    "detected",
-    "false alarms",
-    "lead s",
-    "F1",
-    "us/step",
-)
+COLUMNS = {
+    "in task": "AUROC within tasks of scores up to the task's shortest episode",
+    "95 %": "its bootstrap interval over episodes",
+    "quarter": "AUROC within tasks up to a quarter of the time limit",
+    "pooled": "AUROC over all tasks, up to the shortest",
+    "AP": "average precision, up to the shortest",
+    "found": "failures that an alarm precedes, at the conformal threshold",
+    "false": "successes with an alarm",
+    "lead": "median time in s from the first alarm to the failure",
+    "F1": "micro F1 of the outputs by horizon and type",
+    "us": "time to score a step, on one thread",
+}
+"""Columns of the table and what they mean."""
 
 
 def benchmark_rows(results: Mapping[str, Any], part: str = "test") -> Iterator[list[str]]:
     """Rows of the table: the name of a detector, and a text for each of `COLUMNS`.
 
-    `part` is "test" or "held_out". Pooled and AP are of the scores up to the shortest episode.
+    `part` is "test" or "held_out".
     """
     for name, found in results["detectors"].items():
         if part not in found:
             continue
         shortest, quarter = found[part]["shortest"], found[part]["quarter"]
         low, high = shortest["auroc_within_task_interval"]
-        alarm = found[part]["alarm"]
+        alarm = found[part]["alarms"][f"{results['alpha']:g}"]
         f1 = (found["steps"] or {}).get("f1", [None])[0] if part == "test" else None
         yield [
             name,
             _text(shortest["auroc_within_task"]),
-            "-" if low is None else f"{low:.2f}-{high:.2f}",
+            "-" if low is None else f"{low:.2f} {high:.2f}",
             _text(quarter["auroc_within_task"]),
             _text(shortest["auroc_pooled"]),
             _text(shortest["average_precision"]),
@@ -137,12 +138,13 @@ def benchmark_tables(results: Mapping[str, Any]) -> Iterator[Table | str]:
         titles["held_out"] = f"other conditions: {other['episodes']}, {other['failures']} failed"
     for part, title in titles.items():
         table = Table(title=title, title_justify="left")
-        table.add_column("detector")
+        table.add_column("detector", overflow="fold")
         for column in COLUMNS:
-            table.add_column(column, justify="right")
+            table.add_column(column, justify="right", no_wrap=True)
         for row in benchmark_rows(results, part):
             table.add_row(*row)
         yield table
+    yield "\n".join(f"{name}: {meaning}" for name, meaning in COLUMNS.items())
     for name, reason in results["missing"].items():
         yield f"{name}: not run, {reason}"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from salus_ros.prediction.benchmark_figures import (
     mean_and_deviation,
     rank_all,
 )
-from salus_ros.prediction.calibration import calibrate, success_maxima
+from salus_ros.prediction.calibration import ALPHAS, calibrate, success_maxima
 from salus_ros.prediction.dataset import Samples
 from salus_ros.prediction.detectors.catalogue import OURS, choose
 from salus_ros.prediction.detectors.detector import Detector, Score, failed
@@ -32,7 +33,7 @@ from salus_ros.prediction.folds import Fold
 from salus_ros.prediction.predictor import Predictor
 
 ALPHA = 0.05
-"""Share of false alarms that every detector's threshold promises."""
+"""Share of false alarms that a detector's alarm promises; that of others is reported too."""
 
 TIMED_EPISODES = 5
 
@@ -44,7 +45,8 @@ class Scored:
     Attributes:
         test: Running scores of the rows of the test part.
         held_out: The same of the other episodes; None without any.
-        threshold: Conformal, of the largest scores of successful validation episodes.
+        thresholds: Conformal, of the largest scores of successful validation episodes, one for
+            each of `ALPHAS`.
         steps: `STEP_FIGURES` on the test part, for SALUS's own models; else empty.
         fit_s: Time to fit it.
         step_us: Time to score a step of single episodes, on one thread.
@@ -52,7 +54,7 @@ class Scored:
 
     test: Score
     held_out: Score | None
-    threshold: float
+    thresholds: tuple[float, ...]
     steps: dict[str, float | None]
     fit_s: float
     step_us: float
@@ -77,7 +79,7 @@ def run_detector(
     return Scored(
         test=detector.score(test),
         held_out=None if held_out is None else detector.score(held_out),
-        threshold=conformal_threshold(maxima, ALPHA),
+        thresholds=tuple(conformal_threshold(maxima, alpha) for alpha in ALPHAS),
         steps=_step_figures(detector, validation, test),
         fit_s=fit_s,
         step_us=_time(detector, samples, fold.test[:TIMED_EPISODES]),
@@ -227,8 +229,13 @@ class Benchmark:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        about = {"key": self._key(fold), "threshold": scored.threshold, "steps": scored.steps,
-                 "fit_s": scored.fit_s, "step_us": scored.step_us}  # fmt: skip
+        about = {
+            "key": self._key(fold),
+            "thresholds": list(scored.thresholds),
+            "steps": scored.steps,
+            "fit_s": scored.fit_s,
+            "step_us": scored.step_us,
+        }
         arrays: dict[str, Any] = {"test": scored.test.astype(np.float32)}
         if scored.held_out is not None:
             arrays["held_out"] = scored.held_out.astype(np.float32)
@@ -247,8 +254,9 @@ class Benchmark:
                 if about.pop("key") != self._key(fold):
                     return None
                 held_out = file["held_out"].astype("f8") if "held_out" in file else None
+                about["thresholds"] = tuple(about["thresholds"])
                 return Scored(test=file["test"].astype("f8"), held_out=held_out, **about)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile):
             return None  # damaged: computed again
 
     def results(self) -> dict[str, Any]:
@@ -260,8 +268,9 @@ class Benchmark:
             detector: `test` and, with other episodes, `held_out`: by cut (see
             `episode_evaluation.CUTS`) each of `FIGURES`, mean over the folds, its bootstrap
             `<figure>_interval` over episodes, and `<figure>_below_reference` with the interval of
-            the paired difference; `alarm` at the conformal threshold; `steps`, mean and standard
-            deviation over the folds of `STEP_FIGURES`; `fit_s`; `step_us`.
+            the paired difference; `alarms` (see `alarm_figures`) by the share of false alarms
+            that their threshold promises; `steps`, mean and standard deviation over the folds of
+            `STEP_FIGURES`; `fit_s`; `step_us`.
         """
         ran = [name for name in self.detectors if name not in self.missing]
         reference = next((name for name in (OURS, f"{OURS}_signals") if name in ran), None)
@@ -277,9 +286,12 @@ class Benchmark:
                 for name in ran
             }
             for name, ranked in rank_all(scores, episodes, seeds, reference).items():
-                limits = [self._scored[name, fold.name].threshold for fold in self.folds]
-                alarm = alarm_figures(scores[name], episodes, limits)
-                described[name][part] = ranked | {"alarm": alarm}
+                limits = [self._scored[name, fold.name].thresholds for fold in self.folds]
+                alarm = {
+                    f"{alpha:g}": alarm_figures(scores[name], episodes, chosen)
+                    for alpha, chosen in zip(ALPHAS, zip(*limits, strict=True), strict=True)
+                }
+                described[name][part] = ranked | {"alarms": alarm}
         for name in ran:
             scored = [self._scored[name, fold.name] for fold in self.folds]
             described[name] |= {

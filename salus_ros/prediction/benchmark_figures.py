@@ -15,6 +15,7 @@ from salus_ros.core.episode_metrics import (
     percentile_interval,
     raise_alarms,
 )
+from salus_ros.core.failures import FailureType
 from salus_ros.core.metrics import average_precision
 from salus_ros.core.statistics import wilson_interval
 from salus_ros.prediction.episode_evaluation import CUTS, cut_steps
@@ -118,6 +119,9 @@ def alarm_figures(
         "false_alarms_per_hour": defined(per_hour),
         "lead_median_s": defined(median),
         "lead_p10_s": defined(p10),
+        "lead_before_drop_or_collision_s": defined(
+            alarms.lead_quantiles([0.5], int(FailureType.DROP), int(FailureType.COLLISION))[0]
+        ),
         "never_sounds": bool(np.isinf(thresholds).all()),
     }
 

@@ -1,5 +1,6 @@
 """Splitting episodes several times, for comparisons that every episode takes part in."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -68,7 +69,9 @@ def _deal(samples: Samples, number: int) -> tuple[Fold, ...]:
     strata = [f"{record.meta.task} {record.stratum}" for record in samples.records]
     keys = [record.key for record in samples.records]
     dealer = StratifiedGroupKFold(2 * number, shuffle=True, random_state=0)
-    parts = [part.tolist() for _, part in dealer.split(strata, strata, keys)]
+    with warnings.catch_warnings():  # of endings rarer than the number of parts
+        warnings.simplefilter("ignore", UserWarning)
+        parts = [part.tolist() for _, part in dealer.split(strata, strata, keys)]
     folds = []
     for seed in range(number):
         test = parts[2 * seed] + parts[2 * seed + 1]
