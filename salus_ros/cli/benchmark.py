@@ -34,7 +34,7 @@ def benchmark(
         typer.Option(help="Detector to run; may be repeated. All by default."),
     ] = None,
     ablation: Annotated[
-        bool, typer.Option(help="Run the default model with parts left out, and nothing else.")
+        bool, typer.Option(help="Add the default model with parts of its inputs left out.")
     ] = False,
     protocol: Annotated[
         str,
@@ -64,7 +64,7 @@ def benchmark(
     from salus_ros.prediction.actprobe import is_actprobe, load_actprobe
     from salus_ros.prediction.benchmark import Benchmark
     from salus_ros.prediction.dataset import load_samples
-    from salus_ros.prediction.detectors.catalogue import OURS, ablations
+    from salus_ros.prediction.detectors.catalogue import ablations, catalogue
     from salus_ros.prediction.folds import make_folds
 
     logs = len(stores) == 1 and is_actprobe(stores[0])
@@ -72,7 +72,7 @@ def benchmark(
     others = load_samples(held_out) if held_out else None
     names = list(detector or ())
     if ablation:
-        names += [OURS, f"{OURS}_signals", *ablations()]
+        names = [*(names or catalogue(samples.signal_names)), *ablations()]
     run = Benchmark(samples, make_folds(samples, protocol, splits), names, others, out / "scores")
     with bar("fits", run.total) as advance:
         run.run(workers, advance)

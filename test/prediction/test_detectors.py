@@ -32,7 +32,7 @@ FAST = {
 }
 """Like those of the catalogue, trained more briefly."""
 
-LEFT_OUT = ("salus_gru", "salus_tcn_signals", "salus_tcn_clock")  # as salus_tcn
+LEFT_OUT = ("salus_mlp_large", "salus_gru", "salus_tcn_signals", "salus_tcn_clock")  # as salus_tcn
 ALL = {
     name: FAST.get(name, make)
     for name, make in catalogue([SIGNAL]).items()

@@ -70,6 +70,7 @@ def catalogue(signal_names: Sequence[str]) -> dict[str, Callable[[], Detector]]:
             weight_decay=1e-3,
         ),
         "salus_mlp": lambda: HorizonPredictor("salus_mlp", PRESETS["mlp"]),
+        "salus_mlp_large": lambda: HorizonPredictor("salus_mlp_large", PRESETS["mlp-large"]),
         "salus_gru": lambda: HorizonPredictor("salus_gru", PRESETS["gru"], "episode_failure"),
         "salus_tcn_signals": lambda: HorizonPredictor(
             "salus_tcn_signals", replace(tcn, inputs=_SIGNALS), "episode_failure"

@@ -1,0 +1,68 @@
+"""How often the shipped policy succeeds on episodes that ship, by task, fault and condition.
+
+    python benchmark/policy_success.py > benchmark/results/policy.json
+
+The seeds of those episodes are not among those of its demonstrations.
+"""
+
+import json
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salus_ros.core.failures import FAILURE_TYPES, Outcome
+from salus_ros.core.statistics import wilson_interval
+from salus_ros.episodes.reader import StoreReader
+
+TRAINING = (
+    "salus policy demonstrate --episodes 600 --workers 2 (seed 100000, 11 minutes); "
+    "salus policy train --iterations 6000, batch 32, one thread of 2 CPU cores, 58 minutes, "
+    "running loss 0.19; salus policy reference on 120 episodes without faults (seed 2000000)"
+)
+
+
+def describe(table: dict[str, NDArray[Any]], chosen: NDArray[np.bool_]) -> dict[str, Any]:
+    """Endings of some of the episodes; each share with its Wilson interval at 95 %."""
+    total = int(chosen.sum())
+    endings = {"success": (table["outcome"] == Outcome.SUCCESS) & chosen}
+    endings |= {kind.label: (table["failure_type"] == kind) & chosen for kind in FAILURE_TYPES}
+    described: dict[str, Any] = {"episodes": total}
+    for name, hits in endings.items():
+        count = int(hits.sum())
+        interval = [round(end, 3) for end in wilson_interval(count, total)]
+        described[name] = {
+            "count": count, "share": round(count / total, 3), "interval_95": interval
+        }  # fmt: skip
+    return described
+
+
+def main() -> None:
+    """Print one JSON object."""
+    result: dict[str, Any] = {
+        "command": "python benchmark/policy_success.py",
+        "hardware": "collected on 2 CPU cores (AMD EPYC)",
+        "training": TRAINING,
+    }
+    for name in ("standard", "shifted"):
+        table = StoreReader(f"shipped:{name}").table()
+        result["policy"] = str(table["policy_id"][0])
+        clean = table["fault"] == "none"
+        result[name] = {
+            "without_fault": describe(table, clean),
+            "without_fault_by_task": {
+                str(task): describe(table, clean & (table["task"] == task))
+                for task in np.unique(table["task"])
+            },
+            "with_faults_at_the_default_rates": describe(table, np.ones(len(clean), np.bool_)),
+            "by_fault": {
+                str(fault): describe(table, table["fault"] == fault)
+                for fault in np.unique(table["fault"])
+            },
+        }
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
