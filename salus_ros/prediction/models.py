@@ -17,8 +17,8 @@ from salus_ros.prediction.config import TrainingConfig
 
 SEQUENCES_AT_ONCE = 64
 
-Memory = tuple[Tensor, ...]
-"""What a model remembers of B sequences; tensors whose first dimension is B."""
+Memory = tuple[tuple[Tensor, ...], ...]
+"""What each layer remembers of B sequences, the oldest first; tensors (B, width)."""
 
 
 class FailureModel(nn.Module):
@@ -127,9 +127,9 @@ class FailureTCN(FailureModel):
         return logits
 
     def start(self, sequences: int) -> Memory:
-        """Zeros, as the padding of `forward`: (B, 2 d, width) of each layer."""
-        like = self.head.weight
-        return tuple(like.new_zeros(sequences, 2 * d, self.width) for d in self.dilations)
+        """Zeros, as the padding of `forward`: of each layer the last 2 d steps."""
+        nothing = self.head.weight.new_zeros(sequences, self.width)
+        return tuple((nothing,) * (2 * d) for d in self.dilations)
 
     def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Take in one step, (B, inputs)."""
@@ -140,9 +140,9 @@ class FailureTCN(FailureModel):
             assert isinstance(linear, nn.Linear)
             assert isinstance(norm, nn.LayerNorm)
             now = F.layer_norm(x, list(norm.normalized_shape), norm.weight, norm.bias)
-            taps = torch.cat((past[:, 0], past[:, dilation], now), dim=1)
+            taps = torch.cat((past[0], past[dilation], now), dim=1)
             x = x + F.relu(F.linear(taps, linear.weight, linear.bias))
-            new.append(torch.cat((past[:, 1:], now[:, None]), dim=1))
+            new.append((*past[1:], now))
         return F.linear(F.relu(x), self.head.weight, self.head.bias), tuple(new)
 
 
@@ -179,13 +179,13 @@ class FailureGRU(FailureModel):
 
     def start(self, sequences: int) -> Memory:
         """Zeros (B, width)."""
-        return (self.head.weight.new_zeros(sequences, self.recurrent.hidden_size),)
+        return ((self.head.weight.new_zeros(sequences, self.recurrent.hidden_size),),)
 
     def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Take in one step, (B, inputs)."""
         x = F.relu(self.encoder(features))
-        _, state = self.recurrent(x[:, None], memory[0][None])
-        return self.head(state[0]), (state[0],)
+        _, state = self.recurrent(x[:, None], memory[0][0][None])
+        return self.head(state[0]), ((state[0],),)
 
 
 _KINDS: dict[str, type[FailureMLP | FailureTCN | FailureGRU]] = {

@@ -325,6 +325,8 @@ def _crossing(
     any_failure: NDArray[np.float32], horizons_s: tuple[float, ...]
 ) -> NDArray[np.float32]:
     """Time (B,) at which each row of (B, H) crosses 0.5; NaN where it does not."""
+    if not (any_failure[:, -1] >= 0.5).any():  # rows do not fall; most steps end here
+        return np.full(len(any_failure), np.nan, np.float32)
     times = np.asarray((0.0, *horizons_s), dtype=np.float32)  # (H + 1,)
     values = np.zeros((len(any_failure), len(times)), dtype=np.float32)  # (B, H + 1), 0 at 0 s
     values[:, 1:] = any_failure

@@ -13,7 +13,7 @@ from salus_ros.episodes.shipped import STORES, shipped
 
 SIZE_LIMIT_MB = 40
 LEAST_SHARE = 0.05
-"""Of each failure type; timeouts are the rarest."""
+"""Of each failure type; collisions and other ones are the rarest."""
 
 
 @pytest.fixture(scope="module")

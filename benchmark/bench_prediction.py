@@ -1,0 +1,121 @@
+"""One live prediction, from the signals message to probabilities, alarm and message fields.
+
+The node's own path (message to arrays, features, one step of the network, calibration-free
+decision) against the bare step of the same network on ready tensors, in one run, on one thread.
+
+    python benchmark/bench_prediction.py [--json] [--device cpu] [--steps 2000]
+
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from salus_msgs.msg import FailureHorizons, VlaSignals
+from salus_ros.core.schema import SIGNALS
+from salus_ros.nodes import convert
+from salus_ros.prediction.config import PRESETS
+from salus_ros.prediction.dataset import load_samples
+from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.training import fit_checkpoint
+
+ASKED_US = 200.0
+
+
+def make_predictor(name: str, device: str) -> Predictor:
+    """A predictor of the preset's size, fitted briefly to the ten episodes with pictures."""
+    samples = load_samples(["shipped:pictures"])
+    places = tuple(range(len(samples.records)))
+    split = {"train": places[:8], "validation": places[8:], "test": ()}
+    checkpoint, _ = fit_checkpoint(samples, split, replace(PRESETS[name], epochs=1))
+    return Predictor(checkpoint, device)
+
+
+def microseconds(step: Callable[[], object], steps: int, device: str) -> tuple[float, float]:
+    """Median and 99th percentile of a call."""
+    times = []
+    for _ in range(steps):
+        started = time.perf_counter()
+        step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    kept = 1e6 * np.asarray(times[steps // 10 :])
+    return float(np.median(kept)), float(np.percentile(kept, 99))
+
+
+def measure(name: str, device: str, steps: int) -> dict[str, float]:
+    """Measure one kind of model."""
+    predictor = make_predictor(name, device)
+    stream = predictor.stream()
+    message, out = VlaSignals(), FailureHorizons()
+    rng = np.random.default_rng(0)
+    width = 0 if predictor.checkpoint.features.embedding is None else 128
+    message.embedding = rng.normal(size=width).astype(np.float32)
+    convert.fill_signals(
+        message, rng.normal(size=len(SIGNALS)).astype(np.float32), np.ones(len(SIGNALS), np.bool_)
+    )
+    number = 0
+
+    def live() -> None:
+        nonlocal number
+        signals, valid = convert.signals_array(message)
+        prediction = stream.update(signals, valid, convert.embedding_array(message), number)
+        out.probability = convert.float_array(prediction.probability)
+        out.any_failure = convert.float_array(prediction.any_failure)
+        out.risk = float(prediction.risk[0])
+        number += 1
+
+    features = torch.randn(1, predictor.checkpoint.features.width, device=device)
+    memory = predictor.model.start(1)
+
+    def bare() -> None:
+        nonlocal memory
+        with torch.inference_mode():
+            _, memory = predictor.model.advance(features, memory)
+
+    path, p99 = microseconds(live, steps, device)
+    network, _ = microseconds(bare, steps, device)
+    return {
+        "path_us": round(path, 1),
+        "path_p99_us": round(p99, 1),
+        "network_us": round(network, 1),
+        "ratio": round(path / network, 2),
+    }
+
+
+def main() -> None:
+    """Measure every kind of model and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args()
+    torch.set_num_threads(1)  # as the node does
+    names = ("tcn", "gru", "mlp")
+    result = {
+        "benchmark": "prediction",
+        "device": given.device,
+        "cores": os.cpu_count(),
+        "asked_us": ASKED_US,
+        "models": {name: measure(name, given.device, given.steps) for name in names},
+    }
+    if given.json:
+        print(json.dumps(result))
+        return
+    for name, found in result["models"].items():
+        print(
+            f"{name}: {found['path_us']:.0f} us a prediction (p99 {found['path_p99_us']:.0f}), "
+            f"{found['ratio']:.1f} x the bare network's {found['network_us']:.0f} us; "
+            f"asked: {ASKED_US:.0f} us"
+        )
+
+
+if __name__ == "__main__":
+    main()
