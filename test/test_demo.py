@@ -41,7 +41,8 @@ def test_it_records_trains_predicts_live_and_reports(tmp_path):
     assert (live.risk >= 0).mean() > 0.9  # predicted at (nearly) every step
     assert reader.episode(0).risk is None or not (reader.episode(0).risk >= 0).any()
     results = json.loads((tmp_path / "demo" / "predictor" / "training_results.json").read_text())
-    assert results["parameters"] == 35_728
+    assert results["config"]["model"] == "tcn"
+    assert (tmp_path / "demo" / "predictor" / "calibration.json").exists()
     assert (tmp_path / "demo" / "report" / "index.html").exists()
     assert (tmp_path / "demo" / "report" / "episode.png").stat().st_size > 10_000
     assert "messages dropped" in printed
