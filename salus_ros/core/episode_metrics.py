@@ -77,6 +77,28 @@ def episode_scores(
     return np.fmax.reduceat(counted, episodes.starts).astype(np.float64)
 
 
+def latest_scores(
+    score: NDArray[np.floating], episodes: Episodes, cut: NDArray[np.int64]
+) -> Array:
+    """Last score (E,) of each episode before its cut and its failure; NaN without any.
+
+    What is known at that moment. A maximum keeps what was feared earlier, also where it has long
+    been disproved.
+
+    Args:
+        score: (N,).
+        episodes: The episodes.
+        cut: (E,) number of steps that count.
+    """
+    if not len(episodes):
+        return np.zeros(0)
+    step = np.arange(len(score)) - np.repeat(episodes.starts, episodes.length)
+    counted = step < np.repeat(np.minimum(cut, episodes.before()), episodes.length)
+    place = np.where(counted & ~np.isnan(score), np.arange(len(score)), -1)
+    last = np.maximum.reduceat(place, episodes.starts)
+    return np.where(last >= 0, score[np.maximum(last, 0)], np.nan).astype(np.float64)
+
+
 class Ranking:
     """AUROC of episode scores, pooled and within tasks, with paired bootstrap replicates.
 

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,48 +15,22 @@ import numpy as np
 import torch
 
 from salus_ros import __version__
-from salus_ros.core.conformal import conformal_threshold
 from salus_ros.prediction.benchmark_figures import (
-    alarm_figures,
+    ALPHA,
+    Scored,
     mean_and_deviation,
-    rank_all,
+    part_figures,
 )
-from salus_ros.prediction.calibration import ALPHAS, calibrate, success_maxima
+from salus_ros.prediction.calibration import calibrate
 from salus_ros.prediction.dataset import Samples
 from salus_ros.prediction.detectors.catalogue import OURS, choose
-from salus_ros.prediction.detectors.detector import Detector, Score, failed
+from salus_ros.prediction.detectors.detector import Detector, failed
 from salus_ros.prediction.detectors.predicting import HorizonPredictor
-from salus_ros.prediction.episode_evaluation import episodes_of
 from salus_ros.prediction.evaluation import evaluate
 from salus_ros.prediction.folds import Fold
 from salus_ros.prediction.predictor import Predictor
 
-ALPHA = 0.05
-"""Share of false alarms that a detector's alarm promises; that of others is reported too."""
-
 TIMED_EPISODES = 5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """What one detector gave on one fold.
-
-    Attributes:
-        test: Running scores of the rows of the test part.
-        held_out: The same of the other episodes; None without any.
-        thresholds: Conformal, of the largest scores of successful validation episodes, one for
-            each of `ALPHAS`.
-        steps: `STEP_FIGURES` on the test part, for SALUS's own models; else empty.
-        fit_s: Time to fit it.
-        step_us: Time to score a step of single episodes, on one thread.
-    """
-
-    test: Score
-    held_out: Score | None
-    thresholds: tuple[float, ...]
-    steps: dict[str, float | None]
-    fit_s: float
-    step_us: float
 
 
 def run_detector(
@@ -75,11 +48,10 @@ def run_detector(
     detector.fit(samples, fold.train, fold.validation, fold.seed)
     fit_s = time.perf_counter() - started
     test, validation = samples.subset(fold.test), samples.subset(fold.validation)
-    maxima = success_maxima(detector.score(validation), validation)
     return Scored(
         test=detector.score(test),
+        validation=detector.score(validation),
         held_out=None if held_out is None else detector.score(held_out),
-        thresholds=tuple(conformal_threshold(maxima, alpha) for alpha in ALPHAS),
         steps=_step_figures(detector, validation, test),
         fit_s=fit_s,
         step_us=_time(detector, samples, fold.test[:TIMED_EPISODES]),
@@ -231,12 +203,13 @@ class Benchmark:
         path.parent.mkdir(parents=True, exist_ok=True)
         about = {
             "key": self._key(fold),
-            "thresholds": list(scored.thresholds),
             "steps": scored.steps,
             "fit_s": scored.fit_s,
             "step_us": scored.step_us,
         }
-        arrays: dict[str, Any] = {"test": scored.test.astype(np.float32)}
+        arrays: dict[str, Any] = {
+            name: getattr(scored, name).astype(np.float32) for name in ("test", "validation")
+        }
         if scored.held_out is not None:
             arrays["held_out"] = scored.held_out.astype(np.float32)
         partial = path.with_suffix(f".{os.getpid()}.part")
@@ -253,9 +226,8 @@ class Benchmark:
                 about = json.loads(str(file["about"]))
                 if about.pop("key") != self._key(fold):
                     return None
-                held_out = file["held_out"].astype("f8") if "held_out" in file else None
-                about["thresholds"] = tuple(about["thresholds"])
-                return Scored(test=file["test"].astype("f8"), held_out=held_out, **about)
+                arrays = {name: file[name].astype("f8") for name in file if name != "about"}
+                return Scored(**({"held_out": None} | arrays | about))
         except (OSError, ValueError, KeyError, TypeError, BadZipFile):
             return None  # damaged: computed again
 
@@ -265,39 +237,28 @@ class Benchmark:
         Returns:
             JSON values: `episodes`, `failures`, `folds`, `alpha`, `reference` (the detector that
             the others are compared with), `detectors` and `missing` (why one was not run). Of a
-            detector: `test` and, with other episodes, `held_out`: by cut (see
-            `episode_evaluation.CUTS`) each of `FIGURES`, mean over the folds, its bootstrap
-            `<figure>_interval` over episodes, and `<figure>_below_reference` with the interval of
-            the paired difference; `alarms` (see `alarm_figures`) by the share of false alarms
-            that their threshold promises; `steps`, mean and standard deviation over the folds of
-            `STEP_FIGURES`; `fit_s`; `step_us`.
+            detector: `test` and, with other episodes, `held_out` (see `part_figures`); `steps`,
+            mean and standard deviation over the folds of `STEP_FIGURES`; `fit_s`; `step_us`.
         """
         ran = [name for name in self.detectors if name not in self.missing]
         reference = next((name for name in (OURS, f"{OURS}_signals") if name in ran), None)
-        tests = [self.samples.subset(fold.test) for fold in self.folds]
-        parts = {"test": [episodes_of(part) for part in tests]}
-        if self.held_out is not None:
-            parts["held_out"] = [episodes_of(self.held_out)] * len(self.folds)
-        described: dict[str, Any] = {name: {} for name in ran}
-        for part, episodes in parts.items():
+        described = {name: dict[str, Any]() for name in ran}
+        for part in ("test", "held_out") if self.held_out is not None else ("test",):
+            scored = {name: [self._scored[name, f.name] for f in self.folds] for name in ran}
             seeds = [fold.seed if part == "test" else 0 for fold in self.folds]
-            scores = {
-                name: [getattr(self._scored[name, fold.name], part) for fold in self.folds]
-                for name in ran
-            }
-            for name, ranked in rank_all(scores, episodes, seeds, reference).items():
-                limits = [self._scored[name, fold.name].thresholds for fold in self.folds]
-                alarm = {
-                    f"{alpha:g}": alarm_figures(scores[name], episodes, chosen)
-                    for alpha, chosen in zip(ALPHAS, zip(*limits, strict=True), strict=True)
-                }
-                described[name][part] = ranked | {"alarms": alarm}
+            tests = [self.samples.subset(fold.test) for fold in self.folds]
+            others = tests if self.held_out is None or part == "test" else [self.held_out]
+            others = others * (len(self.folds) // len(others))
+            checked = [self.samples.subset(fold.validation) for fold in self.folds]
+            found = part_figures(scored, part, others, checked, seeds, reference)
+            for name, figures in found.items():
+                described[name][part] = figures
         for name in ran:
-            scored = [self._scored[name, fold.name] for fold in self.folds]
+            folds = [self._scored[name, fold.name] for fold in self.folds]
             described[name] |= {
-                "steps": mean_and_deviation([one.steps for one in scored]),
-                "fit_s": float(np.mean([one.fit_s for one in scored])),
-                "step_us": float(np.median([one.step_us for one in scored])),
+                "steps": mean_and_deviation([one.steps for one in folds]),
+                "fit_s": float(np.mean([one.fit_s for one in folds])),
+                "step_us": float(np.median([one.step_us for one in folds])),
             }
         bad = failed(self.samples)
         result: dict[str, Any] = {

@@ -155,7 +155,7 @@ _SEQUENCE = replace(
 )
 
 PRESETS: dict[str, TrainingConfig] = {
-    "tcn": replace(_SEQUENCE, model="tcn", hidden=(64,) * 5),
+    "tcn": replace(_SEQUENCE, model="tcn", hidden=(64,) * 5, epochs=14),
     "gru": replace(_SEQUENCE, model="gru", hidden=(96,)),
     "mlp": _PROOF,
     "mlp-large": replace(
