@@ -95,7 +95,8 @@ def _horizons(predictor: Predictor, samples: Samples, prediction: Prediction) ->
     reliability.set_title(f"reliability (bins of at least {LEAST_IN_BIN} steps)", fontsize=10)
     for axis in (curve, reliability):
         tidy(axis, grid="both")
-        axis.legend(fontsize=8, frameon=False)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8, frameon=False)
     return figure
 
 

@@ -151,6 +151,9 @@ def evaluation_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield table
     yield from _undefined(results)
     yield from episode_tables(results["episode_level"], "all episodes")
+    if results["eventual"] is not None:
+        title = "all episodes, by the probability to fail at all"
+        yield _ranking_table(title, results["eventual"])
     for group in ("by_task", "by_condition"):
         for name, part in results.get(group, {}).items():
             yield from episode_tables(part, name)
@@ -159,33 +162,11 @@ def evaluation_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 def episode_tables(results: Mapping[str, Any], title: str) -> Iterator[RenderableType]:
     """Tables of `evaluate_episodes`."""
-    ranking = _table(
-        f"{title}: {results['failures']} of {results['episodes']} failed",
-        "scores up to",
-        "AUROC within task",
-        "95 %",
-        "pooled",
-        "AP",
-        "clock within",
-        "clock pooled",
-    )
-    names = {"shortest": "shortest of its task", "quarter": "quarter of the limit", "full": "end"}
-    for cut, part in results["ranking"].items():
-        low, high = (_number(end, "{:.2f}") for end in part["auroc_within_task_interval"])
-        clock = part["clock"]
-        numbers = (
-            _number(part["auroc_within_task"], "{:.3f}"),
-            f"{low} to {high}",
-            _number(part["auroc_pooled"], "{:.3f}"),
-            _number(part["average_precision"], "{:.3f}"),
-            _number(clock["auroc_within_task"], "{:.3f}"),
-            _number(clock["auroc_pooled"], "{:.3f}"),
-        )
-        ranking.add_row(names[cut], *numbers)
-    yield ranking
+    how = f"{results['failures']} of {results['episodes']} failed"
+    yield _ranking_table(f"{title}, by the risk: {how}", results["ranking"])
+    yield from _undefined(results)
     alarm = results["alarm"]
     if alarm is None:
-        yield "no alarm: the model has no threshold"
         return
     low, high = (_number(end, "{:.3f}") for end in alarm["false_alarm_interval"])
     promise = "uncalibrated" if alarm["alpha"] is None else f"promised {alarm['alpha']:g}"
@@ -201,6 +182,10 @@ def episode_tables(results: Mapping[str, Any], title: str) -> Iterator[Renderabl
             "successes with a false alarm",
             f"{_number(alarm['false_alarm_share'], '{:.3f}')} ({low} to {high}), {promise}",
         ),
+        (
+            "a clock with as many false alarms detects",
+            _number(alarm["clock"]["detection_rate"], "{:.3f}"),
+        ),
         ("false alarms per hour", _number(alarm["false_alarms_per_hour"], "{:.1f}")),
         (
             "lead in s, median and 10th percentile",
@@ -214,6 +199,26 @@ def episode_tables(results: Mapping[str, Any], title: str) -> Iterator[Renderabl
     ):
         table.add_row(name, text)
     yield table
+
+
+def _ranking_table(title: str, ranking: Mapping[str, Any]) -> Table:
+    """Table of `rank_at_cuts`."""
+    columns = ("AUROC within task", "95 %", "pooled", "AP", "clock within", "clock pooled")
+    table = _table(title, "scores up to", *columns)
+    names = {"shortest": "shortest of its task", "quarter": "quarter of the limit", "full": "end"}
+    for cut, part in ranking.items():
+        low, high = (_number(end, "{:.2f}") for end in part["auroc_within_task_interval"])
+        clock = part["clock"]
+        table.add_row(
+            names[cut],
+            _number(part["auroc_within_task"], "{:.3f}"),
+            f"{low} to {high}",
+            _number(part["auroc_pooled"], "{:.3f}"),
+            _number(part["average_precision"], "{:.3f}"),
+            _number(clock["auroc_within_task"], "{:.3f}"),
+            _number(clock["auroc_pooled"], "{:.3f}"),
+        )
+    return table
 
 
 def _undefined(figures: Mapping[str, Any]) -> Iterator[str]:

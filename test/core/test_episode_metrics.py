@@ -9,6 +9,7 @@ from salus_ros.core.episode_metrics import (
     Ranking,
     average_precision_replicates,
     episode_scores,
+    latest_scores,
     matched_threshold,
     percentile_interval,
     raise_alarms,
@@ -45,6 +46,13 @@ def test_scores_look_at_nothing_after_the_cut_or_the_failure():
     np.testing.assert_equal(episode_scores(SCORE, EPISODES, np.array([9, 9, 9])), [0.6, 0.7, NAN])
     np.testing.assert_equal(episode_scores(SCORE, EPISODES, np.array([1, 1, 1])), [0.1, 0.3, NAN])
     np.testing.assert_equal(episode_scores(SCORE, EPISODES, np.zeros(3, int)), [NAN] * 3)
+
+
+def test_the_latest_score_is_the_last_before_the_cut_and_the_failure():
+    episodes = make([4, 5, 3], [-1, 3, -1])
+    score = np.array([1, 4, 2, np.nan, 5, 6, 7, 8, 9, np.nan, np.nan, 3])
+    latest = latest_scores(score, episodes, np.array([4, 5, 2]))
+    assert np.array_equal(latest, [2, 7, np.nan], equal_nan=True)
 
 
 def test_pooled_ranking_is_the_auroc():

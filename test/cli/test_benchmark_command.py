@@ -1,0 +1,56 @@
+import json
+import sys
+
+import pytest
+from synthetic_episodes import make_store
+
+from salus_ros.cli import main
+from salus_ros.core.failures import FailureType
+
+KINDS = (FailureType.NONE, FailureType.DROP)
+FEW = ("--detector", "clock", "--detector", "signal:flow_curvature", "--splits", "2")
+
+
+@pytest.fixture
+def salus(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "120")
+        with pytest.raises(SystemExit) as done:
+            main()
+        out, err = capsys.readouterr()
+        return done.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    return [make_store(folder / f"{n}.zarr", KINDS * 10, seed=n) for n in range(2)]
+
+
+def test_compares_and_writes_what_it_prints(salus, stores, tmp_path):
+    given = (stores[0], "--held-out", stores[1], *FEW, "--workers", 1, "--out", tmp_path)
+    code, out, _ = salus("benchmark", *given, "--json")
+    results = json.loads(out)
+    assert code == 0
+    assert results == json.loads((tmp_path / "benchmark.json").read_text())
+    assert set(results["detectors"]) == {"clock", "signal:flow_curvature"}
+    assert results["episodes"] == results["held_out"]["episodes"] == 20
+    clock = results["detectors"]["clock"]["test"]
+    assert clock["quarter"]["auroc_within_task"] is not None
+    assert set(clock["band"]) == {"shortest", "quarter", "full", "alarms"}
+    code, out, _ = salus("benchmark", *given)
+    assert code == 0
+    assert "signal:flow_curvature" in out
+    assert "other conditions: 20, 10 failed" in out
+
+
+def test_what_cannot_be_compared_is_refused(salus, stores, tmp_path):
+    code, _, err = salus("benchmark", stores[0], "--detector", "stick", "--out", tmp_path)
+    assert (code, "there is no detector 'stick'; there are clock" in err) == (2, True)
+    code, _, err = salus("benchmark", stores[0], "--protocol", "all", "--out", tmp_path)
+    assert (code, "allowed is one of folds, seen, unseen" in err) == (2, True)
+    code, _, err = salus("benchmark", stores[0], "--splits", 9, "--out", tmp_path)
+    assert (code, "at least 18 of each are needed for 9 splits" in err) == (2, True)
