@@ -143,7 +143,8 @@ class Benchmark:
                 if (kept := self._load(name, fold)) is not None:
                     self._scored[name, fold.name] = kept
                 else:
-                    model = getattr(make(), "config", name)
+                    detector = make()
+                    model = type(detector), getattr(detector, "config", name)
                     together.setdefault(repr(model), []).append(name)
             jobs += [(fold, tuple(names)) for names in together.values()]
         for found in self._computed(jobs, workers):

@@ -10,7 +10,7 @@ from salus_ros.prediction.detectors.baselines import TaskPrior
 from salus_ros.prediction.detectors.catalogue import catalogue, choose
 from salus_ros.prediction.detectors.detector import Replans, early_auroc
 from salus_ros.prediction.detectors.novelty import LogpZO, RandomNetworkDistillation
-from salus_ros.prediction.detectors.predicting import HorizonPredictor
+from salus_ros.prediction.detectors.predicting import HorizonPredictor, ShuffledControl
 from salus_ros.prediction.detectors.probes import SafeMLP, SequenceProbe
 from salus_ros.prediction.detectors.readings import Reading
 
@@ -32,7 +32,13 @@ FAST = {
 }
 """Like those of the catalogue, trained more briefly."""
 
-LEFT_OUT = ("salus_mlp_large", "salus_gru", "salus_tcn_signals", "salus_tcn_clock")  # as salus_tcn
+LEFT_OUT = (
+    "salus_tcn_shuffled",
+    "salus_mlp_large",
+    "salus_gru",
+    "salus_tcn_signals",
+    "salus_tcn_clock",
+)  # as salus_tcn
 ALL = {
     name: FAST.get(name, make)
     for name, make in catalogue([SIGNAL]).items()
@@ -142,3 +148,17 @@ def test_a_name_that_no_detector_has_is_told_with_those_there_are():
     with pytest.raises(ConfigError, match=r"'stack'; there are clock, .*signal:x, .*stac,"):
         choose(["clock", "stack"], ["x"])
     assert list(choose(["stac", "clock"], ["x"])) == ["clock", "stac"]
+
+
+def test_endings_that_are_shuffled_teach_nothing(planted):
+    """But for a leak, the control cannot tell the episodes that it was not trained on."""
+    figures = []
+    for seed in range(3):
+        control = ShuffledControl("control", replace(TCN, epochs=8), "episode_failure")
+        control.fit(planted, TRAIN, VALIDATION, seed)
+        trained = control.predictor.checkpoint.split
+        assert len(trained["train"]) == len(TRAIN)
+        figures.append(early_auroc(control.score(planted.subset(TEST)), planted.subset(TEST)))
+    assert min(figures) < 0.75  # what is true is told with 1.0, see above
+    endings = [record.meta.ending for record in planted.records]
+    assert endings[:2] == ["success", "drop"]  # and the episodes are as they were

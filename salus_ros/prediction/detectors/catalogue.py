@@ -16,7 +16,7 @@ from salus_ros.prediction.detectors.baselines import (
 from salus_ros.prediction.detectors.detector import Detector
 from salus_ros.prediction.detectors.distances import Mahalanobis, NearestNeighbours
 from salus_ros.prediction.detectors.novelty import LogpZO, RandomNetworkDistillation
-from salus_ros.prediction.detectors.predicting import HorizonPredictor
+from salus_ros.prediction.detectors.predicting import HorizonPredictor, ShuffledControl
 from salus_ros.prediction.detectors.probes import SafeMLP, SequenceProbe
 from salus_ros.prediction.detectors.readings import Reading
 
@@ -77,6 +77,9 @@ def catalogue(signal_names: Sequence[str]) -> dict[str, Callable[[], Detector]]:
         ),
         "salus_tcn_clock": lambda: HorizonPredictor(
             "salus_tcn_clock", replace(tcn, inputs=(*tcn.inputs, "clock")), "episode_failure"
+        ),
+        "salus_tcn_shuffled": lambda: ShuffledControl(
+            "salus_tcn_shuffled", tcn, "episode_failure"
         ),
         "salus_tcn_horizons": lambda: HorizonPredictor("salus_tcn_horizons", tcn),
         OURS: lambda: HorizonPredictor(OURS, tcn, "episode_failure"),

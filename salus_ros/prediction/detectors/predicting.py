@@ -7,6 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from salus_ros.core.failures import Outcome
+from salus_ros.core.labels import horizon_labels
+from salus_ros.core.schema import horizon_steps
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.dataset import Samples
 from salus_ros.prediction.detectors.detector import Score
@@ -55,6 +58,43 @@ class HorizonPredictor:
         """The output."""
         prediction = self.predictor.predict_samples(samples)
         return np.asarray(getattr(prediction, self.output), dtype=np.float64)
+
+
+class ShuffledControl(HorizonPredictor):
+    """The same, taught endings that were dealt out anew: what it tells is not from the endings.
+
+    Each episode of training and validation gets the ending of another, at its own last step. On
+    test episodes this falls to chance, unless something leaks.
+    """
+
+    def fit(
+        self, samples: Samples, train: Sequence[int], validation: Sequence[int], seed: int
+    ) -> None:
+        """Train on the wrong endings."""
+        super().fit(_shuffled(samples, [*train, *validation], seed), train, validation, seed)
+
+
+def _shuffled(samples: Samples, places: Sequence[int], seed: int) -> Samples:
+    """The same episodes, with the endings of some of them dealt out among them."""
+    order = np.random.default_rng(seed).permutation(np.asarray(places, dtype=np.int64))
+    records, labels = list(samples.records), samples.labels.copy()
+    usable = samples.usable.copy()
+    slices = samples.slices
+    for place, source in zip(places, order.tolist(), strict=True):
+        record, other = samples.records[place], samples.records[source].meta
+        failed = other.outcome == Outcome.FAILURE
+        meta = replace(
+            record.meta,
+            outcome=other.outcome,
+            failure_type=other.failure_type,
+            failure_step=record.length if failed else -1,
+        )
+        records[place] = replace(record, meta=meta)
+        steps = horizon_steps(samples.horizons_s, meta.rate_hz)
+        how = (record.length, meta.failure_step, meta.failure_type, steps, samples.failure_types)
+        labels[slices[place]] = horizon_labels(*how)
+        usable[slices[place]] = samples.valid[slices[place]].any(axis=1)
+    return replace(samples, records=tuple(records), labels=labels, usable=usable)
 
 
 @lru_cache(maxsize=1)
