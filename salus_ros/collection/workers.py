@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.core.errors import SalusError
+from salus_ros.core.processes import end_with_parent
 from salus_ros.episodes import Episode
 
 DEATHS_IN_A_ROW = 3
@@ -213,7 +213,7 @@ class WorkerPool:
 
 def _work(config: CollectionConfig, pipe: Connection) -> None:
     """Body of a worker: ask for seeds, send episodes; ends when nobody listens any more."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     import torch
 
     from salus_ros.collection.rollout import Rollout
@@ -240,13 +240,6 @@ def _work(config: CollectionConfig, pipe: Connection) -> None:
         pipe.send(error)
     except Exception:  # noqa: BLE001 - told to the one that can say it
         pipe.send(SalusError(f"a worker failed:\n{traceback.format_exc()}"))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _peak_mb() -> float:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import numpy as np
 import torch
 
 from salus_ros import __version__
+from salus_ros.core.errors import SalusError
+from salus_ros.core.processes import end_with_parent
 from salus_ros.prediction.benchmark_figures import (
     ALPHA,
     Scored,
@@ -166,6 +169,11 @@ class Benchmark:
             try:
                 for future in as_completed(waiting):
                     yield future.result()
+            except BrokenProcessPool as error:
+                raise SalusError(
+                    "a worker process died, killed or out of memory; what was scored is kept, and "
+                    "the same command goes on, with fewer --workers if memory is short"
+                ) from error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -288,6 +296,7 @@ _HERE: Benchmark
 
 
 def _begin(benchmark: Benchmark) -> None:
+    end_with_parent()
     global _HERE
     _HERE = benchmark
     torch.set_num_threads(1)
