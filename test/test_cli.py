@@ -20,7 +20,7 @@ from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.predictor import Predictor
 
 KINDS = (FailureType.NONE, FailureType.DROP, FailureType.COLLISION, FailureType.TIMEOUT)
-VERBS = tuple(command.callback.__name__ for command in app.registered_commands)
+VERBS = tuple(command.name or command.callback.__name__ for command in app.registered_commands)
 
 
 @pytest.fixture

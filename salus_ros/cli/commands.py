@@ -17,6 +17,7 @@ from salus_ros.cli.benchmark import benchmark
 from salus_ros.cli.calibrate import calibrate
 from salus_ros.cli.collect import collect
 from salus_ros.cli.evaluate import evaluate
+from salus_ros.cli.exchange import export_store, import_store
 from salus_ros.cli.pack import pack
 from salus_ros.cli.policy import policy_app
 from salus_ros.cli.train import train_command
@@ -55,6 +56,14 @@ app.command(
 app.command(epilog="Example: [bold]salus calibrate runs/tcn shipped:standard --alpha 0.05[/]")(
     calibrate
 )
+app.command(
+    "export",
+    epilog="Example: [bold]salus export runs/a.zarr --layout padded --out runs/padded.zarr[/]",
+)(export_store)
+app.command(
+    "import",
+    epilog="Example: [bold]salus import old.zarr --layout padded --out runs/old.zarr[/]",
+)(import_store)
 app.command(
     epilog="Example: [bold]salus train shipped:standard runs/a.zarr --out runs/tcn[/]\n\n"
     "Ctrl-C stops early and writes the best epoch so far; the same command then goes on.",

@@ -1,0 +1,90 @@
+"""`salus export` and `salus import`: episodes to and from the layouts of others."""
+
+import json
+import sys
+from contextlib import nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from salus_ros.cli.progress import bar
+
+EXIT_LEFT_OUT = 1
+
+out_console = Console()
+err_console = Console(stderr=True)
+
+
+class Layout(StrEnum):
+    """Layouts that episodes are exported to and imported from."""
+
+    PADDED = "padded"
+
+
+Kind = Annotated[
+    Layout,
+    typer.Option(help="padded: one zarr array over all episodes, (E, T, ...)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def export_store(
+    store: Annotated[Path, typer.Argument(help="Episode store.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    layout: Kind,
+    as_json: AsJson = False,
+) -> None:
+    """Write the episodes of a store in a layout that other programs read."""
+    from salus_ros.episodes.padded import export_padded
+    from salus_ros.episodes.reader import StoreReader
+
+    reader = StoreReader(store)
+    with nullcontext() if as_json else bar("episodes", len(reader), err_console) as advance:
+        export_padded(reader, out, advance)
+    done = {"path": str(out), "layout": layout, "episodes": len(reader), "steps": reader.steps}
+    _print(done, f"wrote {len(reader)} episodes of {reader.steps} steps to {out}", as_json)
+
+
+def import_store(
+    source: Annotated[
+        Path, typer.Argument(help="What another program, or an export, wrote.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the new store, .zarr.")],
+    layout: Kind,
+    as_json: AsJson = False,
+) -> None:
+    """Read episodes in another layout into a new store.
+
+    Exits with 1 when labels were left out, since they do not tell how the episode ended.
+    """
+    from salus_ros.episodes.padded_import import import_padded
+
+    with nullcontext() if as_json else err_console.status("importing"):
+        imported = import_padded(source, out)
+    left_out = imported.labels_left_out
+    done = {
+        "path": str(out),
+        "layout": layout,
+        "episodes": imported.episodes,
+        "steps": imported.steps,
+        "labels_left_out": left_out,
+    }
+    text = f"wrote {imported.episodes} episodes of {imported.steps} steps to {out}"
+    if left_out:
+        text += (
+            f"\nthe labels of {left_out} episodes were left out: they announce a failure, but "
+            "not for the steps h before it that a horizon h means"
+        )
+    _print(done, text, as_json)
+    if left_out:
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+def _print(done: dict[str, Any], text: str, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(done, indent=2, allow_nan=False) + "\n")
+    else:
+        out_console.print(text, soft_wrap=True, highlight=False)

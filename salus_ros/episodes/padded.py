@@ -1,0 +1,146 @@
+"""The proof of concept's padded layout, one array over all episodes, and writing it.
+
+    actions (E, T, A)   states (E, T, S)   signals (E, T, 12)   float32
+    images (E, T, C, 3, H, W)           uint8; absent without cameras
+    horizon_labels (E, T, H x K)        float32, 0 or 1, horizon by horizon; NaN without a label
+    mask (E, T)                         bool, a step that was recorded
+
+T is the longest episode. Behind the end of a shorter one floats are NaN, and what has no NaN is
+0 (images, stamps) or False: only the mask tells such a frame from a black one. The other arrays
+of a store lie in `data/` (E, T, ...) and `meta/` (E,), so that an import gives back what was
+exported.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from salus_ros import __version__
+from salus_ros.core.errors import StoreError
+from salus_ros.core.failures import FailureType
+from salus_ros.core.labels import horizon_labels
+from salus_ros.core.schema import horizon_steps
+from salus_ros.episodes.episode import Episode
+from salus_ros.episodes.files import STRICT, store_errors
+from salus_ros.episodes.layout import META_ARRAYS, StoreSpec, data_arrays, image_array
+from salus_ros.episodes.reader import StoreReader
+
+FORMAT = "salus-padded"
+PLURAL = {"action": "actions", "state": "states", "signals": "signals"}
+"""Arrays of a store that have a name of their own in this layout."""
+
+CHUNK_STEPS = 4096
+
+OnEpisode = Callable[[int], None]
+
+
+def check_new(out: Path) -> None:
+    """Refuse to write over something.
+
+    Raises:
+        StoreError: if there is something at `out` that is not an empty folder.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StoreError(f"'{out}' exists already; give a new folder")
+
+
+def export_padded(
+    reader: StoreReader, out: str | Path, on_episode: OnEpisode | None = None
+) -> None:
+    """Write the episodes of a store in the padded layout, one episode in memory at a time.
+
+    The folder is there as a whole or not at all.
+
+    Args:
+        reader: Store to export.
+        out: Folder of the zarr group.
+        on_episode: Called after each episode with the number of those done.
+
+    Raises:
+        StoreError: if the store is empty or damaged, or the folder exists or cannot be written.
+    """
+    out = Path(out)
+    check_new(out)
+    if not len(reader):
+        raise StoreError(f"'{reader.path}' holds no episode to export; record some first")
+    part = out.with_name(out.name + ".partial")
+    with store_errors(out, "write"):
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            _write(reader, part, on_episode)
+            part.replace(out)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(reader: StoreReader, part: Path, on_episode: OnEpisode | None) -> None:
+    spec = reader.spec
+    episodes, longest = len(reader), int(reader.table()["length"].max())
+    attributes = {"format": FORMAT, "salus_version": __version__, **spec.to_attributes()}
+    group = zarr.create_group(part, attributes=attributes)
+
+    def create(name: str, shape: tuple[int, ...], dtype: Any, fill_value: Any) -> Any:
+        return group.create_array(
+            name,
+            shape=(episodes, longest, *shape),
+            chunks=(1, min(longest, CHUNK_STEPS), *shape),
+            dtype=dtype,
+            fill_value=fill_value,
+            config=STRICT,
+        )
+
+    outputs = len(spec.horizons_s) * len(spec.failure_types)
+    frames = {image_array(camera) for camera in spec.cameras}
+    arrays = {
+        name: create(_path(name), layout.row_shape, layout.dtype, layout.fill_value)
+        for name, layout in data_arrays(spec).items()
+        if name not in frames
+    }
+    labels = create("horizon_labels", (outputs,), np.float32, np.nan)
+    mask = create("mask", (), np.bool_, False)
+    if spec.cameras:
+        frame = (1, 3, *spec.image_size)
+        images = group.create_array(
+            "images",
+            shape=(episodes, longest, len(spec.cameras), *frame[1:]),
+            chunks=(1, 1, *frame),
+            shards=(1, min(longest, spec.shard_steps), *frame),
+            dtype=np.uint8,
+            config=STRICT,
+        )
+    for index in range(episodes):
+        episode = reader.episode(index, images=False)
+        steps = slice(0, len(episode))
+        for name, array in arrays.items():
+            array[index, steps] = getattr(episode, name)
+        labels[index, steps] = _labels(episode, spec)
+        mask[index, steps] = True
+        for number, camera in enumerate(spec.cameras):
+            images[index, steps, number] = reader.frames(camera, index).transpose(0, 3, 1, 2)
+        if on_episode is not None:
+            on_episode(index + 1)
+    table = reader.table()
+    for name, layout in META_ARRAYS.items():
+        arguments = layout.create_arguments() | {"shape": (episodes,)}
+        group.create_array(f"meta/{name}", config=STRICT, **arguments)[:] = table[name]
+
+
+def _path(name: str) -> str:
+    return PLURAL.get(name, f"data/{name}")
+
+
+def _labels(episode: Episode, spec: StoreSpec) -> NDArray[np.float32]:
+    """Float32 (T, H x K); NaN where the outcome is unknown or its type has no output."""
+    meta, outputs = episode.meta, len(spec.horizons_s) * len(spec.failure_types)
+    if not meta.labelled or meta.failure_type not in {FailureType.NONE, *spec.failure_types}:
+        return np.full((len(episode), outputs), np.nan, np.float32)
+    steps = horizon_steps(spec.horizons_s, meta.rate_hz)
+    how = (len(episode), meta.failure_step, meta.failure_type)
+    labels = horizon_labels(*how, steps, spec.failure_types)  # (T, H, K)
+    return labels.reshape(len(episode), outputs).astype(np.float32)
