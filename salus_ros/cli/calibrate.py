@@ -44,10 +44,11 @@ def calibrate(
     if as_json:
         sys.stdout.write(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
         return
-    table = Table("alpha", "threshold of the risk", "what it promises")
+    table = Table("alpha", "threshold of the risk", "of failing at all", "what they promise")
     for one, threshold in result.thresholds.items():
         chosen = "[bold]" if one == alpha else ""
-        table.add_row(f"{chosen}{one:g}", f"{threshold:.3f}", promise(result, one))
+        limits = (f"{limit:.3f}" for limit in (threshold, result.episode_thresholds[one]))
+        table.add_row(f"{chosen}{one:g}", *limits, promise(result, one))
     console.print(table)
     console.print(
         f"{len(result.keys)} episodes that it was not trained on, {result.successes} successful"

@@ -14,6 +14,7 @@ from sklearn.metrics import precision_recall_curve
 from salus_ros.cli.colours import ENDING_COLOURS, FAILURE_COLOUR, FAINT, INK
 from salus_ros.cli.report import markup
 from salus_ros.cli.report.figures import DPI, WIDTH_IN, tidy
+from salus_ros.core.alarm import HYSTERESIS
 from salus_ros.core.episode_metrics import Alarms, raise_alarms
 from salus_ros.core.metrics import CALIBRATION_BINS
 from salus_ros.prediction.dataset import Samples
@@ -52,12 +53,13 @@ def write_evaluation(
     out.mkdir(parents=True, exist_ok=True)
     samples, _ = held_out(predictor, stores, include_seen=include_seen)
     prediction = predictor.predict_samples(samples)
-    alarms = raise_alarms(prediction.risk, episodes_of(samples), predictor.threshold)
+    level = predictor.alarm_level(prediction)
+    alarms = raise_alarms(level, episodes_of(samples), 0.0, HYSTERESIS)
     figures = {
         "horizons": _horizons(predictor, samples, prediction),
-        "operating_curve": _operating_curve(samples, prediction.risk, alarms),
+        "operating_curve": _operating_curve(samples, level, alarms),
         "lead_times": _lead_times(alarms),
-        "timelines": _timelines(predictor, samples, prediction.risk, alarms),
+        "timelines": _timelines(predictor, samples, prediction, alarms),
     }
     for name, figure in figures.items():
         figure.savefig(out / f"{name}.png", dpi=DPI)
@@ -100,11 +102,11 @@ def _horizons(predictor: Predictor, samples: Samples, prediction: Prediction) ->
     return figure
 
 
-def _operating_curve(samples: Samples, risk: NDArray[np.float32], alarms: Alarms) -> Figure:
+def _operating_curve(samples: Samples, level: NDArray[np.float32], alarms: Alarms) -> Figure:
     """Detection against false alarms over all thresholds, beside a clock."""
     figure = Figure(figsize=(WIDTH_IN * 0.55, 4.2), layout="constrained")
     axis = figure.subplots()
-    scores = {"the predictor": (risk, INK), "a clock": (samples.step.astype(float), FAINT)}
+    scores = {"the predictor": (level, INK), "a clock": (samples.step.astype(float), FAINT)}
     for name, (score, colour) in scores.items():
         there = score[np.isfinite(score)]
         limits = np.quantile(there, np.linspace(0, 1, CURVE_POINTS)) if there.size else []
@@ -153,10 +155,10 @@ def _kinds(alarms: Alarms) -> list[tuple[int, str]]:
 
 
 def _timelines(
-    predictor: Predictor, samples: Samples, risk: NDArray[np.float32], alarms: Alarms
+    predictor: Predictor, samples: Samples, prediction: Prediction, alarms: Alarms
 ) -> Figure:
-    """Risk over time of the best and the worst episodes of each kind."""
-    best, missed, false = _chosen(alarms, samples, risk)
+    """Both alarm scores over time, of the best and the worst episodes of each kind."""
+    best, missed, false = _chosen(alarms, samples, prediction.risk)
     columns = (
         ("detected, the latest warning first", best),
         ("missed failures", missed),
@@ -171,9 +173,9 @@ def _timelines(
             if row >= len(places):
                 axis.set_axis_off()
                 continue
-            _draw_risk(axis, predictor, samples, risk, places[row])
+            _draw_scores(axis, predictor, samples, prediction, places[row])
     for row in range(TIMELINES):
-        axes[row, 0].set_ylabel("risk", fontsize=9)
+        axes[row, 0].set_ylabel("probability", fontsize=9)
     axes[-1, 0].set_xlabel("time in s", fontsize=9)
     return figure
 
@@ -200,15 +202,20 @@ def _peak(risk: NDArray[np.float32]) -> float:
     return float(np.nanmax(risk)) if np.isfinite(risk).any() else -1.0
 
 
-def _draw_risk(
-    axis: Axes, predictor: Predictor, samples: Samples, risk: NDArray[np.float32], place: int
+def _draw_scores(
+    axis: Axes, predictor: Predictor, samples: Samples, prediction: Prediction, place: int
 ) -> None:
+    """The risk (dark) and the probability to fail at all (light), each with its threshold."""
     record = samples.records[place]
     rate = record.meta.rate_hz
     times = np.arange(record.length) / rate
-    axis.plot(times, risk[samples.slices[place]], color=INK, linewidth=1.1)
-    if np.isfinite(predictor.threshold):
-        axis.axhline(predictor.threshold, color=FAINT, linewidth=0.8, linestyle="--")
+    for values, threshold, colour in (
+        (prediction.episode_failure, predictor.episode_threshold, HORIZON_COLOURS[2]),
+        (prediction.risk, predictor.threshold, INK),
+    ):
+        axis.plot(times, values[samples.slices[place]], color=colour, linewidth=1.1)
+        if np.isfinite(threshold):
+            axis.axhline(threshold, color=colour, linewidth=0.8, linestyle="--")
     if record.meta.failure_step >= 0:
         moment = record.meta.failure_step / rate
         axis.axvline(moment, color=ENDING_COLOURS[record.stratum], linewidth=1.6)
@@ -291,7 +298,11 @@ def _page(predictor: Predictor, results: Mapping[str, Any], out: Path) -> str:
                 markup.join(
                     markup.image(out / "operating_curve.png", "detection against false alarms"),
                     markup.image(out / "lead_times.png", "lead times"),
-                    markup.image(out / "timelines.png", "risk over time"),
+                    markup.image(out / "timelines.png", "risk and probability to fail over time"),
+                    markup.note(
+                        "Dark: the risk, any failure within the longest horizon. Light: the "
+                        "probability that the episode fails at all. Dashed: their thresholds."
+                    ),
                 ),
             ),
         ],

@@ -69,7 +69,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
     def _on_signals(self, message: VlaSignals) -> None:
         arrived = time.perf_counter()
         self._follow(message)
-        if self._stream is None:
+        if self._stream is None or self._model is None:
             return
         signals, valid = convert.signals_array(message)
         embedding = convert.embedding_array(message)
@@ -82,8 +82,12 @@ class PredictorNode(SalusNode[PredictorParameters]):
         out.probability = convert.float_array(prediction.probability)
         out.any_failure = convert.float_array(prediction.any_failure)
         out.risk = risk
-        out.threshold = threshold = self._threshold()
-        out.alarm = self._alarm.update(risk, threshold, self.parameters.hysteresis)
+        out.threshold = self._threshold()
+        if self.parameters.threshold >= 0:
+            level = risk - out.threshold
+        else:
+            level = float(self._model.alarm_level(prediction)[0])
+        out.alarm = self._alarm.update(level, 0.0, self.parameters.hysteresis)
         out.most_likely_type = int(prediction.most_likely_type[0])
         out.time_to_failure = float(prediction.time_to_failure_s[0])
         out.episode_failure = float(prediction.episode_failure[0])
@@ -107,6 +111,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._count += 1
 
     def _threshold(self) -> float:
+        """Threshold of the risk; one that is set by hand stands alone."""
         if self.parameters.threshold >= 0:
             return self.parameters.threshold
         return math.nan if self._model is None else self._model.threshold
@@ -137,6 +142,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._message = FailureHorizons(
             horizons=list(model.horizons_s),
             failure_types=[int(kind) for kind in model.failure_types],
+            episode_threshold=model.episode_threshold,
             model_id=model.model_id,
             calibrated=model.calibrated,
         )

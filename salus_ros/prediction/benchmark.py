@@ -29,6 +29,7 @@ from salus_ros.prediction.dataset import Samples
 from salus_ros.prediction.detectors.catalogue import OURS, choose
 from salus_ros.prediction.detectors.detector import Detector, failed
 from salus_ros.prediction.detectors.predicting import HorizonPredictor
+from salus_ros.prediction.episode_evaluation import evaluate_episodes
 from salus_ros.prediction.evaluation import evaluate
 from salus_ros.prediction.folds import Fold
 from salus_ros.prediction.predictor import Predictor
@@ -69,14 +70,26 @@ def _step_figures(
         return {}
     checkpoint = detector.predictor.checkpoint
     calibration = calibrate(detector.predictor, validation, ALPHA)
-    found = evaluate(Predictor(checkpoint, "cpu", calibration), test, test.usable)
+    calibrated = Predictor(checkpoint, "cpu", calibration)
+    found = evaluate(calibrated, test, test.usable)
     chosen = found["at_threshold"]
+    prediction = calibrated.predict_samples(test)
+    level = calibrated.alarm_level(prediction)
+    alarm = evaluate_episodes(prediction.risk, test, level, ALPHA)["alarm"]
     return {
         **{name: chosen[name] for name in ("f1", "precision", "recall")},
         "f1_without_timeout": chosen["without_timeout"]["f1"],
         "macro_f1": chosen["macro"]["f1"],
         "average_precision": found["average_precision"],
         "calibration_error": found["calibration_error"],
+        "alarm_detected": alarm["detection_rate"],
+        "alarm_false": alarm["false_alarm_share"],
+        "alarm_false_per_hour": alarm["false_alarms_per_hour"],
+        "alarm_lead_s": alarm["lead_s"]["median"],
+        "alarm_lead_p10_s": alarm["lead_s"]["p10"],
+        "alarm_lead_before_drop_or_collision_s": alarm["lead_before_drop_or_collision_s"][
+            "median"
+        ],
     }
 
 

@@ -33,8 +33,22 @@ ALPHA = 0.05
 
 FIGURES = ("auroc_within_task", "auroc_pooled", "average_precision")
 
-STEP_FIGURES = ("f1", "precision", "recall", "f1_without_timeout", "macro_f1",
-                "average_precision", "calibration_error")  # fmt: skip
+STEP_FIGURES = (
+    "f1",
+    "precision",
+    "recall",
+    "f1_without_timeout",
+    "macro_f1",
+    "average_precision",
+    "calibration_error",
+    "alarm_detected",
+    "alarm_false",
+    "alarm_false_per_hour",
+    "alarm_lead_s",
+    "alarm_lead_p10_s",
+    "alarm_lead_before_drop_or_collision_s",
+)
+"""Of SALUS's models, calibrated: of their single outputs, and of their alarm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,7 +270,7 @@ def mean_and_deviation(
         return None
     found: dict[str, list[float | None]] = {}
     for name in STEP_FIGURES:
-        there = [value for one in several if (value := one[name]) is not None]
+        there = [value for one in several if (value := one.get(name)) is not None]
         deviation = float(np.std(there, ddof=1)) if len(there) > 1 else None
         found[name] = [float(np.mean(there)) if there else None, deviation]
     return found

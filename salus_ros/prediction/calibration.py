@@ -41,10 +41,14 @@ class Calibration:
         intercept: H rows of K.
         eventual: Slope and intercept of the logit of the eventual failure.
         shared: Types with too few failures for a fit of their own; they share one per horizon.
-        alpha: Promised share of successful episodes with a false alarm.
+        alpha: Promised share of successful episodes with a false alarm. A model that tells the
+            eventual failure alarms by two scores, and each is promised half of it.
         threshold: Alarm when the calibrated risk exceeds it; +inf where alpha is too small for
-            the number of successes, and then nothing alarms.
+            the number of successes, and then it never alarms.
         thresholds: The same for each of `ALPHAS`.
+        episode_threshold: Alarm also when the probability of the eventual failure exceeds it;
+            +inf for a model without.
+        episode_thresholds: The same for each of `ALPHAS`.
         output_threshold: Of the single calibrated probabilities: that with the best micro F1.
         successes: Successful episodes that the thresholds come from.
         keys: Content keys of all episodes used.
@@ -58,6 +62,8 @@ class Calibration:
     alpha: float
     threshold: float
     thresholds: dict[float, float]
+    episode_threshold: float
+    episode_thresholds: dict[float, float]
     output_threshold: float
     successes: int
     keys: tuple[str, ...]
@@ -77,8 +83,12 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; a threshold of +inf is null."""
-        values = asdict(self) | {"format": FORMAT, "threshold": _finite(self.threshold)}
-        return values | {"thresholds": {f"{a:g}": _finite(t) for a, t in self.thresholds.items()}}
+        values = asdict(self) | {"format": FORMAT}
+        for name in ("threshold", "episode_threshold"):
+            values[name] = _finite(values[name])
+            several = values[f"{name}s"].items()
+            values[f"{name}s"] = {f"{alpha:g}": _finite(limit) for alpha, limit in several}
+        return values
 
     def save(self, folder: str | Path) -> Path:
         """Write `calibration.json` into the predictor's folder, at once or not at all."""
@@ -104,15 +114,17 @@ class Calibration:
             sizes = np.asarray(slope, np.float64).shape, np.asarray(intercept, np.float64).shape
             if sizes[0] != sizes[1] or len(sizes[0]) != 2 or np.asarray(slope).min() <= 0:
                 raise ValueError(f"slope {sizes[0]} and intercept {sizes[1]}")
-            given = {
+            given: dict[str, Any] = {
                 "slope": slope,
                 "intercept": intercept,
                 "eventual": (float(values["eventual"][0]), float(values["eventual"][1])),
                 "shared": tuple(values["shared"]),
-                "threshold": _infinite(values["threshold"]),
-                "thresholds": {float(a): _infinite(t) for a, t in values["thresholds"].items()},
                 "keys": tuple(values["keys"]),
             }
+            for name in ("threshold", "episode_threshold"):
+                several = values[f"{name}s"].items()
+                given[name] = _infinite(values[name])
+                given[f"{name}s"] = {float(a): _infinite(limit) for a, limit in several}
             return cls(**(values | given))
         except FileNotFoundError:
             return None
@@ -130,9 +142,10 @@ def calibrate(predictor: "Predictor", samples: Samples, alpha: float = 0.05) -> 
     the evaluation; the validation part and all others are used.
 
     Each output gets a slope and an intercept on its logit (Platt 1999, with his targets). The
-    thresholds are split conformal on the maxima of the calibrated risk over each successful
-    episode. Both use the same episodes: 2 H K fitted numbers cost the promise little, which an
-    evaluation on other episodes shows.
+    thresholds are split conformal on the maxima of the calibrated risk, and of the probability of
+    the eventual failure, over each successful episode; with both, each at half of alpha, so that
+    either one alarms in no more than alpha (Bonferroni). All use the same episodes: 2 H K fitted
+    numbers cost the promise little, which an evaluation on other episodes shows.
 
     Args:
         predictor: The predictor; a calibration that it has is not used.
@@ -165,6 +178,8 @@ def calibrate(predictor: "Predictor", samples: Samples, alpha: float = 0.05) -> 
         alpha=alpha,
         threshold=math.inf,
         thresholds={},
+        episode_threshold=math.inf,
+        episode_thresholds={},
         output_threshold=math.nan,
         successes=0,
         keys=tuple(record.key for record in used.records),
@@ -172,11 +187,20 @@ def calibrate(predictor: "Predictor", samples: Samples, alpha: float = 0.05) -> 
     calibrated = type(predictor)(checkpoint, str(predictor.device), fitted)
     prediction = calibrated.predict_samples(used)
     maxima = success_maxima(prediction.risk, used)
-    thresholds = {a: conformal_threshold(maxima, a) for a in sorted({*ALPHAS, alpha})}
+    eventually = success_maxima(prediction.episode_failure, used)
+    alphas = sorted({*ALPHAS, alpha})
+    each = 0.5 if len(eventually) else 1.0
+    thresholds = {a: conformal_threshold(maxima, each * a) for a in alphas}
+    episode_thresholds = {
+        a: conformal_threshold(eventually, each * a) if len(eventually) else math.inf
+        for a in alphas
+    }
     return replace(
         fitted,
         threshold=thresholds[alpha],
         thresholds=thresholds,
+        episode_threshold=episode_thresholds[alpha],
+        episode_thresholds=episode_thresholds,
         output_threshold=best_f1_threshold(
             prediction.probability[used.usable], used.labels[used.usable]
         ),
@@ -200,10 +224,13 @@ def success_maxima(score: NDArray[np.floating], samples: Samples) -> Array:
 
 
 def promise(calibration: Calibration, alpha: float) -> str:
-    """Say what a threshold is worth."""
-    if math.isfinite(calibration.thresholds[alpha]):
+    """Say what the thresholds are worth."""
+    limits = (calibration.thresholds[alpha], calibration.episode_thresholds[alpha])
+    if any(map(math.isfinite, limits)):
         return f"at most {alpha:.0%} of successful episodes alarm"
-    return f"cannot be promised with {calibration.successes}: {least_count(alpha)} are needed"
+    both = any(map(math.isfinite, calibration.episode_thresholds.values()))
+    needed = least_count(alpha / 2 if both else alpha)
+    return f"cannot be promised with {calibration.successes}: {needed} are needed"
 
 
 def _fit_all(logits: NDArray[np.float32], used: Samples) -> tuple[Array, Array, tuple[str, ...]]:

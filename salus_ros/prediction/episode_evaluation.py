@@ -1,6 +1,5 @@
 """The figures of a score over whole episodes, any detector's."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -53,22 +52,22 @@ def cut_steps(episodes: Episodes, cut: str) -> NDArray[np.int64]:
 def evaluate_episodes(
     score: NDArray[np.floating],
     samples: Samples,
-    threshold: float,
+    level: NDArray[np.floating] | None,
     alpha: float | None = None,
 ) -> dict[str, Any]:
-    """Rank the episodes by a score, beside a clock, and raise alarms with it.
+    """Rank the episodes by a score, beside a clock, and raise alarms.
 
     Args:
         score: (N,), NaN where there is none.
         samples: The episodes.
-        threshold: Of the alarm; NaN for none, +inf never alarms.
-        alpha: Share of false alarms that the threshold promises.
+        level: (N,), above 0 where it alarms, see `Predictor.alarm_level`; None for no threshold.
+        alpha: Share of false alarms that is promised.
 
     Returns:
         JSON values: `episodes`, `failures`; `ranking` (see `rank_at_cuts`); `alarm`, None without
-        a threshold: the figures of `describe_alarms`, `threshold`, `alpha`, and below `clock`
-        those of a clock whose threshold is set on these episodes to as many false alarms;
-        `undefined`: why figures are None.
+        a threshold: the figures of `describe_alarms`, `alpha`, and below `clock` those of a clock
+        whose threshold is set on these episodes to as many false alarms; `undefined`: why figures
+        are None.
     """
     episodes = episodes_of(samples)
     result: dict[str, Any] = {
@@ -77,17 +76,16 @@ def evaluate_episodes(
         "ranking": rank_at_cuts(score, samples),
         "alarm": None,
     }
-    if not math.isnan(threshold):
-        alarms = raise_alarms(score, episodes, threshold, HYSTERESIS)
+    if level is not None:
+        alarms = raise_alarms(level, episodes, 0.0, HYSTERESIS)
         false = int((alarms.first[~episodes.failed] >= 0).sum())
         clock = samples.step.astype(np.float64)
         limit = matched_threshold(clock, episodes, false)
         result["alarm"] = describe_alarms(alarms) | {
-            "threshold": threshold if math.isfinite(threshold) else None,
             "alpha": alpha,
             "clock": describe_alarms(raise_alarms(clock, episodes, limit)),
         }
-    return result | {"undefined": _undefined(result, score, episodes, threshold)}
+    return result | {"undefined": _undefined(result, score, episodes, level)}
 
 
 def rank_at_cuts(score: NDArray[np.floating], samples: Samples) -> dict[str, Any]:
@@ -180,7 +178,10 @@ def _lead(alarms: Alarms, *kinds: int) -> dict[str, Any]:
 
 
 def _undefined(
-    result: dict[str, Any], score: NDArray[np.floating], episodes: Episodes, threshold: float
+    result: dict[str, Any],
+    score: NDArray[np.floating],
+    episodes: Episodes,
+    level: NDArray[np.floating] | None,
 ) -> dict[str, str]:
     reasons = {}
     if not np.isfinite(score).any():
@@ -190,9 +191,9 @@ def _undefined(
         reasons["ranking"] = f"all {len(episodes)} episodes {kind}: there is nothing to compare"
     elif result["ranking"]["full"]["auroc_within_task"] is None:
         reasons["auroc_within_task"] = "no task has both a failure and a success"
-    if math.isnan(threshold):
+    if level is None:
         reasons["alarm"] = "no threshold: validation held no failure to choose it by"
-    elif math.isinf(threshold):
+    elif np.isneginf(level[~np.isnan(level)]).all():
         reasons["alarm"] = (
             "it never sounds: too few successes were in the calibration to promise its alpha"
         )

@@ -150,9 +150,10 @@ def evaluate_held_out(predictor: Predictor, samples: Samples) -> dict[str, Any]:
     """
     logits, prediction = _outputs(predictor, samples)
     alpha = None if predictor.calibration is None else predictor.calibration.alpha
+    level = None if math.isnan(predictor.threshold) else predictor.alarm_level(prediction)
     eventual = bool(np.isfinite(prediction.episode_failure).any())
     result = _evaluate(predictor, samples, samples.usable, logits, prediction) | {
-        "episode_level": evaluate_episodes(prediction.risk, samples, predictor.threshold, alpha),
+        "episode_level": evaluate_episodes(prediction.risk, samples, level, alpha),
         "eventual": rank_at_cuts(prediction.episode_failure, samples) if eventual else None,
         "model_id": predictor.model_id,
         "calibrated": predictor.calibrated,
@@ -162,7 +163,9 @@ def evaluate_held_out(predictor: Predictor, samples: Samples) -> dict[str, Any]:
         groups: list[str] = np.unique(values).tolist()
         if len(groups) > 1:
             result[f"by_{name}"] = {
-                value: _evaluate_group(predictor, samples, prediction, values == value, alpha)
+                value: _evaluate_group(
+                    predictor, samples, prediction, values == value, level, alpha
+                )
                 for value in groups
             }
     return result
@@ -173,6 +176,7 @@ def _evaluate_group(
     samples: Samples,
     prediction: Prediction,
     chosen: NDArray[np.bool_],
+    level: NDArray[np.float32] | None,
     alpha: float | None,
 ) -> dict[str, Any]:
     """Figures of some of the episodes, a mask over `samples.records`."""
@@ -183,7 +187,7 @@ def _evaluate_group(
     return {
         "steps": figures(prediction.probability[usable], samples.labels[usable], limit),
         "episode_level": evaluate_episodes(
-            prediction.risk[rows], part, predictor.threshold, alpha
+            prediction.risk[rows], part, None if level is None else level[rows], alpha
         ),
     }
 

@@ -1,5 +1,6 @@
 """Predicting with a trained model: the same code live and offline."""
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -64,7 +65,9 @@ class Predictor:
         failure_types: The K failure types, in output order.
         threshold: Alarm when risk exceeds it: the calibrated one, else the one that training
             chose; NaN when there is none, and then nothing alarms.
-        output_threshold: The same for a single probability; training chose it.
+        episode_threshold: Alarm also when the probability that the episode fails at all exceeds
+            it; +inf when not calibrated.
+        output_threshold: That of a single probability; training chose it.
         calibrated: Whether probabilities and threshold were calibrated on held-out episodes.
     """
 
@@ -88,9 +91,11 @@ class Predictor:
         self.failure_types = checkpoint.failure_types
         self.calibrated = calibration is not None
         self.threshold = checkpoint.threshold
+        self.episode_threshold = math.inf
         self.output_threshold = checkpoint.output_threshold
         if calibration is not None:
             self.threshold = calibration.threshold
+            self.episode_threshold = calibration.episode_threshold
             self.output_threshold = calibration.output_threshold
         self.model = checkpoint.build_model().to(self.device)
         self._types = np.asarray(self.failure_types, dtype=np.int64)
@@ -201,6 +206,16 @@ class Predictor:
             time_to_failure_s=_crossing(any_failure, self.horizons_s),
             episode_failure=np.where(known, sigmoid(eventual), np.float32(np.nan)),
         )
+
+    def alarm_level(self, prediction: Prediction) -> NDArray[np.float32]:
+        """How far a prediction is above its thresholds, the further one, (B,).
+
+        Above 0 is an alarm. NaN where nothing was predicted, -inf where nothing can alarm.
+        """
+        soon = prediction.risk - np.float32(self.threshold)
+        ever = prediction.episode_failure - np.float32(self.episode_threshold)
+        level: NDArray[np.float32] = np.fmax(soon, ever)
+        return level
 
     def shaped(self, outputs: Tensor) -> Outputs:
         """Outputs of the network (B, H * K), or one more, as `Outputs`."""
