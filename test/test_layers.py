@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "signals": {"core"},
     "sim": {"core"},
     "prediction": {"core", "episodes"},
+    "exchange": {"core", "episodes"},
     "collection": {"core", "signals", "episodes", "sim"},
     "policy": {"core", "signals", "sim", "collection"},
 }

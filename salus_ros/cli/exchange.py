@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from salus_ros.cli.progress import bar
+from salus_ros.core.errors import ConfigError
 
 EXIT_LEFT_OUT = 1
 
@@ -22,11 +23,12 @@ class Layout(StrEnum):
     """Layouts that episodes are exported to and imported from."""
 
     PADDED = "padded"
+    LEROBOT = "lerobot"
 
 
 Kind = Annotated[
     Layout,
-    typer.Option(help="padded: one zarr array over all episodes, (E, T, ...)."),
+    typer.Option(help="padded: zarr arrays (E, T, ...); lerobot: a LeRobotDataset."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -35,15 +37,24 @@ def export_store(
     store: Annotated[Path, typer.Argument(help="Episode store.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     layout: Kind,
+    videos: Annotated[
+        bool, typer.Option("--videos", help="lerobot: cameras as videos, smaller and lossy.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the episodes of a store in a layout that other programs read."""
     from salus_ros.episodes.padded import export_padded
     from salus_ros.episodes.reader import StoreReader
+    from salus_ros.exchange.lerobot_dataset import export_lerobot
 
+    if videos and layout != Layout.LEROBOT:
+        raise ConfigError(f"--videos goes with --layout lerobot, not with '{layout}'")
     reader = StoreReader(store)
     with nullcontext() if as_json else bar("episodes", len(reader), err_console) as advance:
-        export_padded(reader, out, advance)
+        if layout == Layout.LEROBOT:
+            export_lerobot(reader, out, advance, videos=videos)
+        else:
+            export_padded(reader, out, advance)
     done = {"path": str(out), "layout": layout, "episodes": len(reader), "steps": reader.steps}
     _print(done, f"wrote {len(reader)} episodes of {reader.steps} steps to {out}", as_json)
 
@@ -61,9 +72,11 @@ def import_store(
     Exits with 1 when labels were left out, since they do not tell how the episode ended.
     """
     from salus_ros.episodes.padded_import import import_padded
+    from salus_ros.exchange.lerobot_dataset import import_lerobot
 
+    read = import_lerobot if layout == Layout.LEROBOT else import_padded
     with nullcontext() if as_json else err_console.status("importing"):
-        imported = import_padded(source, out)
+        imported = read(source, out)
     left_out = imported.labels_left_out
     done = {
         "path": str(out),

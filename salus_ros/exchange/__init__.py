@@ -1,0 +1,1 @@
+"""Episodes to and from the formats of other libraries, through those libraries."""
