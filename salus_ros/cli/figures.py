@@ -183,11 +183,17 @@ def _draw_risk(
         if not has_live or np.abs(live - prediction.risk)[both].max(initial=0.0) > 1e-3:
             label = f"model {predictor.model_id}, computed afterwards"
             axis.plot(times, prediction.risk, color=LINE_COLOURS[0], linewidth=1.2, label=label)
-        if np.isfinite(predictor.threshold):
-            axis.axhline(
-                predictor.threshold, color="#666666", linestyle="--", linewidth=1,
-                label="threshold" + ("" if predictor.calibrated else ", not calibrated"),
-            )  # fmt: skip
+        limits = {"threshold": predictor.threshold}
+        if np.isfinite(prediction.episode_failure).any():
+            colour = LINE_COLOURS[1]
+            label = "that the episode fails at all"
+            axis.plot(times, prediction.episode_failure, color=colour, linewidth=1.2, label=label)
+            limits["threshold of that"] = predictor.episode_threshold
+        for name, limit in limits.items():
+            if np.isfinite(limit):
+                label = name + ("" if predictor.calibrated else ", not calibrated")
+                style = "--" if name == "threshold" else ":"
+                axis.axhline(limit, color="#666666", linestyle=style, linewidth=1, label=label)
     if has_live:
         axis.plot(times, live, color=RISK_COLOUR, linewidth=1.6, label="predicted live")
     if episode.alarm is not None and (episode.alarm == 1).any():

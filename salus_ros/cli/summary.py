@@ -156,7 +156,7 @@ def evaluation_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _ranking_table(title, results["eventual"])
     for group in ("by_task", "by_condition"):
         for name, part in results.get(group, {}).items():
-            yield from episode_tables(part, name)
+            yield from episode_tables(part["episode_level"], name)
     yield results["left_out"]["note"]
 
 

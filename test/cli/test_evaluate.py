@@ -2,10 +2,11 @@ import json
 import sys
 
 import pytest
-from synthetic_episodes import make_store
+from synthetic_episodes import LOW_DIM, make_episode, make_store
 
 from salus_ros.cli import main
 from salus_ros.core.failures import FailureType
+from salus_ros.episodes import EpisodeStore
 from salus_ros.prediction.calibration import calibrate
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.dataset import load_samples
@@ -68,6 +69,24 @@ def test_the_table_has_a_clock_in_it(salus, model, stores):
     assert code == 0
     assert "clock" in out
     assert "promised 0.1" in out
+
+
+def test_tasks_and_conditions_have_tables_of_their_own(salus, model, tmp_path):
+    spec = dict.fromkeys(("a", "b"))
+    for number, name in enumerate(spec):
+        episodes = [
+            make_episode(f"{name}{n}", 40, KINDS[n % 4], seed=50 + 10 * number + n, task=name,
+                         condition=f"condition {name}")
+            for n in range(8)
+        ]  # fmt: skip
+        with EpisodeStore.create(tmp_path / f"{name}.zarr", LOW_DIM) as store:
+            for episode in episodes:
+                store.append(episode)
+    stores = [tmp_path / f"{name}.zarr" for name in spec]
+    code, out, _ = salus("evaluate", model, *stores)
+    assert code == 0
+    for title in ("a, by the risk: 4 of 8 failed", "condition b, by the risk: 4 of 8 failed"):
+        assert title in " ".join(out.split())
 
 
 def test_a_store_without_failures_is_evaluated_and_says_what_it_lacks(salus, model, tmp_path):

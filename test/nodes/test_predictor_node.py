@@ -81,6 +81,7 @@ def test_signals_are_answered_with_the_models_prediction(graph, tmp_path):
     assert heard.most_likely_type == expected.most_likely_type[0]
     assert heard.time_to_failure == expected.time_to_failure_s[0]
     assert math.isnan(heard.episode_failure)  # the model has no such output
+    assert heard.episode_threshold == math.inf
     assert heard.model_id == Predictor.load(path).model_id
     assert not heard.calibrated
     assert 0 < heard.latency_ms < 10_000

@@ -6,11 +6,22 @@ import numpy as np
 import pytest
 from synthetic_episodes import make_store
 
+from salus_ros.core.episode_metrics import raise_alarms
 from salus_ros.core.errors import CheckpointError, ConfigError
 from salus_ros.core.failures import FailureType
-from salus_ros.prediction.calibration import FILE_NAME, Calibration, _platt, calibrate, promise
+from salus_ros.prediction.calibration import (
+    FILE_NAME,
+    Calibration,
+    _platt,
+    calibrate,
+    promise,
+    success_maxima,
+)
+from salus_ros.prediction.config import PRESETS
 from salus_ros.prediction.dataset import load_samples
+from salus_ros.prediction.episode_evaluation import episodes_of
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.training import fit_checkpoint
 
 KINDS = (FailureType.NONE, FailureType.NONE, FailureType.DROP, FailureType.TIMEOUT)
 
@@ -139,3 +150,62 @@ def test_a_damaged_file_is_refused(calibration, tmp_path, change):
     (tmp_path / FILE_NAME).write_text("{")
     with pytest.raises(CheckpointError, match="not a calibration"):
         Calibration.load(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def eventual(planted):
+    """A model that tells the eventual failure, and its calibration."""
+    config = replace(
+        PRESETS["tcn"], hidden=(16,) * 3, epochs=10, batch_size=64, learning_rate=3e-3
+    )
+    split = {"train": tuple(range(30)), "validation": (), "test": ()}
+    checkpoint, _ = fit_checkpoint(planted, split, config)
+    plain = Predictor(checkpoint)
+    calibration = calibrate(plain, planted.subset(range(30, 80)), 0.2)
+    return plain, Predictor(checkpoint, calibration=calibration)
+
+
+def test_two_scores_share_the_promise(eventual, planted):
+    predictor = eventual[1]
+    calibration = predictor.calibration
+    others = planted.subset(range(30, 80))
+    prediction = predictor.predict_samples(others)
+    for name, limit in (("risk", predictor.threshold),
+                        ("episode_failure", predictor.episode_threshold)):  # fmt: skip
+        maxima = np.sort(success_maxima(getattr(prediction, name), others))
+        assert limit == maxima[math.ceil(26 * 0.9) - 1]  # 25 successes, half of 0.2 each
+    level = predictor.alarm_level(prediction)
+    known = ~np.isnan(level)
+    by_hand = (prediction.risk > predictor.threshold) | (
+        prediction.episode_failure > predictor.episode_threshold
+    )
+    assert np.array_equal((level > 0)[known], by_hand[known])
+    alarmed = success_maxima(level, others) > 0
+    assert alarmed.mean() <= 0.2
+    assert "39 are needed" in promise(calibration, 0.05)
+    assert promise(calibration, 0.2) == "at most 20% of successful episodes alarm"
+
+
+def test_the_eventual_failure_alarms_where_it_is_told(eventual, planted):
+    """Every failed episode of the planted ones shows it from its first step on."""
+    predictor = eventual[1]
+    others = planted.subset(range(30, 80))
+    prediction = predictor.predict_samples(others)
+    alarms = raise_alarms(predictor.alarm_level(prediction), episodes_of(others), 0.0)
+    assert alarms.detection_rate() > 0.8
+
+
+def test_uncalibrated_only_the_risk_can_alarm(eventual, planted):
+    plain = replace(eventual[0].checkpoint, threshold=0.3)
+    predictor = Predictor(plain)
+    prediction = predictor.predict_samples(planted)
+    level = predictor.alarm_level(prediction)
+    np.testing.assert_array_equal(level, prediction.risk - np.float32(0.3))
+    none = Predictor(replace(plain, threshold=math.nan))
+    assert not (none.alarm_level(prediction) > 0).any()
+
+
+def test_both_thresholds_survive_the_file(eventual, tmp_path):
+    calibration = eventual[1].calibration
+    calibration.save(tmp_path)
+    assert Calibration.load(tmp_path) == calibration
