@@ -92,8 +92,23 @@ def _options(
 
 
 @app.command(epilog="Example: [bold]salus info runs/a.zarr --json[/]")
-def info(store: Store, as_json: AsJson = False) -> None:
-    """Show what an episode store holds: episodes, outcomes, steps, gaps and size."""
+def info(
+    store: Store,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read it all and say what is damaged instead.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what an episode store holds: episodes, outcomes, steps, gaps and size.
+
+    With --verify it exits with 1 when something is wrong.
+    """
+    if verify:
+        from salus_ros.cli.verify import verify_store
+
+        if not verify_store(store, as_json):
+            raise typer.Exit(EXIT_CHECK_FAILED)
+        return
     from salus_ros.cli.summary import store_summary, store_tables
     from salus_ros.episodes.reader import StoreReader
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from salus_ros import __version__
 from salus_ros.core import schema
@@ -129,13 +129,16 @@ class ArrayLayout:
             "shards": shards,
             "fill_value": self.fill_value,
         }
-        if self.dtype.kind != "T":
+        if self.dtype.kind == "T":
+            arguments["compressors"] = ZstdCodec(level=0, checksum=True)
+        else:
             # Bytes have nothing to shuffle; bit-shuffled frames came out twice as large.
-            arguments["compressors"] = BloscCodec(
+            blosc = BloscCodec(
                 cname="zstd",
                 clevel=3,
                 shuffle="shuffle" if self.dtype.itemsize > 1 else "noshuffle",
             )
+            arguments["compressors"] = (blosc, Crc32cCodec())  # Blosc itself checks no content
         return arguments
 
 

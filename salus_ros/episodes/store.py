@@ -26,6 +26,7 @@ from salus_ros.episodes.files import (
 from salus_ros.episodes.layout import (
     EPISODE_ENDS,
     META_ARRAYS,
+    ArrayLayout,
     StoreSpec,
     data_arrays,
     image_array,
@@ -259,7 +260,6 @@ def _create_group(path: Path, spec: StoreSpec) -> zarr.Group:
     for name, layout in expected_arrays(spec).items():
         group.create_array(name, config=STRICT, **layout.create_arguments())
     # Last: a store that has it is complete.
-    group.create_array(
-        EPISODE_ENDS, shape=(0,), dtype=np.int64, chunks=(4096,), fill_value=0, config=STRICT
-    )
+    ends = ArrayLayout((), np.dtype(np.int64), 0, 4096)
+    group.create_array(EPISODE_ENDS, config=STRICT, **ends.create_arguments())
     return group
