@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "salus_ros"
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
     "episodes": {"core"},
+    "bags": {"core", "episodes"},
     "signals": {"core"},
     "sim": {"core"},
     "prediction": {"core", "episodes"},

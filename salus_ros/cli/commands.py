@@ -16,6 +16,7 @@ from salus_ros import __version__
 from salus_ros.cli.benchmark import benchmark
 from salus_ros.cli.calibrate import calibrate
 from salus_ros.cli.collect import collect
+from salus_ros.cli.convert import convert
 from salus_ros.cli.evaluate import evaluate
 from salus_ros.cli.exchange import export_store, import_store
 from salus_ros.cli.pack import pack
@@ -56,6 +57,10 @@ app.command(
 app.command(epilog="Example: [bold]salus calibrate runs/tcn shipped:standard --alpha 0.05[/]")(
     calibrate
 )
+app.command(
+    epilog="Example: [bold]salus convert my_bag --config mapping.yaml --out runs/bag.zarr[/]\n\n"
+    "The same command goes on where it was stopped."
+)(convert)
 app.command(
     "export",
     epilog="Example: [bold]salus export runs/a.zarr --layout padded --out runs/padded.zarr[/]",

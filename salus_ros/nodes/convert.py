@@ -13,15 +13,7 @@ from std_msgs.msg import Header
 from salus_msgs.msg import FailureHorizons, VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
-
-ENCODINGS: dict[str, tuple[int, tuple[int, int, int]]] = {
-    "rgb8": (3, (0, 1, 2)),
-    "bgr8": (3, (2, 1, 0)),
-    "rgba8": (4, (0, 1, 2)),
-    "bgra8": (4, (2, 1, 0)),
-    "mono8": (1, (0, 0, 0)),
-}
-"""Accepted image encodings: bytes per pixel, and where red, green and blue stand in them."""
+from salus_ros.core.images import image_to_array as image_to_array
 
 NANO = 1_000_000_000
 
@@ -39,41 +31,6 @@ def to_stamp(stamp_ns: int) -> Time:
 def header(stamp_ns: int, frame_id: str = "") -> Header:
     """Header of a time in ns."""
     return Header(stamp=to_stamp(stamp_ns), frame_id=frame_id)
-
-
-def image_to_array(message: Image, name: str) -> NDArray[np.uint8]:
-    """Read an image of 8 bits per channel.
-
-    `is_bigendian` does not matter here: a channel is one byte. Rows may be padded (`step`).
-
-    Args:
-        message: The image.
-        name: Its camera, for the error text.
-
-    Returns:
-        RGB uint8 (H, W, 3), contiguous; the alpha channel is dropped, mono is repeated.
-
-    Raises:
-        ObservationError: if the encoding is not accepted or the size does not add up.
-    """
-    if message.encoding not in ENCODINGS:
-        raise ObservationError(
-            f"camera '{name}' sends encoding '{message.encoding}'; accepted are "
-            f"{', '.join(ENCODINGS)}; set the driver's encoding to one of them"
-        )
-    channels, order = ENCODINGS[message.encoding]
-    height, width, step = message.height, message.width, message.step
-    if height == 0 or width == 0 or step < width * channels or len(message.data) != height * step:
-        raise ObservationError(
-            f"camera '{name}' sends {len(message.data)} bytes for {width}x{height} pixels of "
-            f"{message.encoding} with step {step}; needed are a step of at least "
-            f"{width * channels} and height x step = {height * step} bytes; check the driver"
-        )
-    rows = np.frombuffer(message.data, np.uint8).reshape(height, step)
-    pixels = rows[:, : width * channels].reshape(height, width, channels)
-    if order == (0, 1, 2) and channels == 3:
-        return np.ascontiguousarray(pixels)
-    return np.ascontiguousarray(pixels[:, :, order])
 
 
 def array_to_image(pixels: NDArray[np.uint8], head: Header) -> Image:

@@ -1,0 +1,1 @@
+"""Rosbag2 recordings, read without ROS, as episodes of a store."""

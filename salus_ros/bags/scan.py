@@ -1,0 +1,73 @@
+"""What a bag holds, and a mapping that might fit it."""
+
+from typing import Any
+
+from salus_ros.bags.mapping import MAX_AGE_MS
+from salus_ros.bags.reading import Bag
+from salus_ros.bags.sampling import Timeline
+from salus_ros.bags.values import ARRAYS, IMAGES, JOINT_STATE, POLICY_ACTION
+from salus_ros.core import schema
+
+EPISODE_STATUS = "salus_msgs/msg/EpisodeStatus"
+_COMMANDS = ("action", "command", "cmd", "target", "leader")
+_PLAIN = {"image", "raw", "compressed", "color", "rgb", "rect", "camera", "cameras", "observation"}
+
+
+def scan(bag: Bag) -> list[dict[str, Any]]:
+    """Look through a whole bag.
+
+    Returns:
+        Per topic its name, type, whether the type's definition is known, and the figures of
+        `Timeline.to_json` by receive time, in the order of the names.
+    """
+    stamps: dict[str, list[int]] = {topic: [] for topic in bag.types}
+    for message in bag.messages(set(stamps)):
+        stamps[message.topic].append(message.receive_ns)
+    return [
+        {"topic": topic, "type": bag.types[topic], "known": bag.knows(bag.types[topic])}
+        | Timeline.of(stamps[topic]).to_json()
+        for topic in sorted(stamps)
+    ]
+
+
+def propose(topics: list[dict[str, Any]]) -> dict[str, Any]:
+    """Guess a mapping, in the form of its file, from the types and names of a scan's topics.
+
+    A state or an action that no topic looks like is left empty, for a person to fill in.
+    """
+    used = [topic for topic in topics if topic["messages"]]
+    by_kind: dict[str, list[str]] = {}
+    for topic in used:
+        by_kind.setdefault(topic["type"], []).append(topic["topic"])
+    cameras: dict[str, str] = {}
+    for name in sorted(name for kind in IMAGES for name in by_kind.get(kind, [])):
+        if "depth" not in name:
+            cameras.setdefault(_camera_name(name), name)  # raw sorts before compressed
+    joints = by_kind.get(JOINT_STATE, [])
+    arrays = [name for kind in ARRAYS for name in by_kind.get(kind, [])]
+    commands = [n for n in (*arrays, *joints) if any(word in n.lower() for word in _COMMANDS)]
+    commands = by_kind.get(POLICY_ACTION, []) + commands
+    commands = commands or (arrays if joints else [])
+    states = [name for name in (*joints, *arrays) if name not in commands]
+    episodes = by_kind.get(EPISODE_STATUS, [])
+    rates = {one["topic"]: one["rate_hz"] for one in used if one["rate_hz"]}
+    slowest = min((rates[name] for name in cameras.values() if name in rates), default=None)
+    mapping: dict[str, Any] = {
+        "cameras": cameras,
+        "state": {"topic": next(iter(states), "")},
+        "action": {"topic": next(iter(commands), "")},
+        "task": "",
+        "episodes": {"topic": episodes[0]} if episodes else "bag",
+        "clock": {"topic": episodes[0]}
+        if episodes
+        else {"rate_hz": round(slowest or schema.RATE_HZ, 2)},
+        # The graph stamps an action with its observation, which it is received after.
+        "time": "header" if episodes else "receive",
+        "max_age_ms": round(max(MAX_AGE_MS, 3000 / slowest)) if slowest else MAX_AGE_MS,
+    }
+    return mapping
+
+
+def _camera_name(topic: str) -> str:
+    words = topic.replace("/", "_").split("_")
+    return "_".join(word for word in words if word and word not in _PLAIN) or "camera"

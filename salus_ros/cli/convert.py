@@ -1,0 +1,159 @@
+"""`salus convert`: bags that were recorded before become episodes."""
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from salus_ros.cli.progress import bar
+from salus_ros.core.errors import ConfigError
+
+EXIT_LEFT_OUT = 1
+
+out_console = Console()
+err_console = Console(stderr=True)
+
+
+def convert(
+    bags: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BAG...", help="Folders of rosbag2, or their files.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the store, .zarr; appended to if it exists.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Mapping (YAML): which topic is what, and on which clock.")
+    ] = None,
+    scan: Annotated[
+        bool,
+        typer.Option("--scan", help="Only show what the bag holds, and propose a mapping for it."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Convert rosbag2 recordings (sqlite3, MCAP) into an episode store, without ROS.
+
+    A step takes the last sample at or before its tick; one that is older than max_age_ms, or
+    absent, is a gap: its age and values are NaN. An episode that the store has is not converted
+    again. Exits with 1 when something could not be read; what it was is named.
+    """
+    if scan:
+        _scan(bags, config, as_json)
+        return
+    if out is None or config is None:
+        raise ConfigError(
+            "--out and --config are needed; `salus convert BAG --scan --config mapping.yaml` "
+            "writes a mapping to begin with"
+        )
+    from salus_ros.bags.convert import Converter
+    from salus_ros.bags.mapping import Mapping
+    from salus_ros.bags.reading import Bag
+
+    mapping = Mapping.load(config)
+    opened = [Bag(path) for path in bags]
+    names = [bag.name for bag in opened]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"two of the bags have one name ({', '.join(names)}), which their episodes are known "
+            "by; rename one of them"
+        )
+    reports = []
+    with Converter(mapping, out) as converter:
+        for given in opened:
+            with given as bag:
+                total = bag.count(mapping.topics) + bag.count(set(mapping.cameras.values()))
+                with nullcontext() if as_json else bar(bag.name, total, err_console) as advance:
+                    reports.append(converter.convert(bag, advance))
+    if as_json:
+        _write({"path": str(out), "bags": reports})
+    else:
+        for report in reports:
+            _show(report, out)
+    if any(report["problems"] for report in reports):
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+def _scan(bags: list[Path], config: Path | None, as_json: bool) -> None:
+    import yaml
+
+    from salus_ros.bags.reading import Bag
+    from salus_ros.bags.scan import propose, scan
+
+    if len(bags) != 1:
+        raise ConfigError(f"--scan looks at one bag; {len(bags)} are given")
+    with Bag(bags[0]) as bag:
+        topics = scan(bag)
+        problems = list(bag.problems)
+    mapping = propose(topics)
+    text = yaml.safe_dump(mapping, sort_keys=False)
+    written = config is not None and not config.exists()
+    if config is not None and written:
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(text)
+    if as_json:
+        _write({"bag": bag.name, "topics": topics, "problems": problems, "mapping": mapping})
+    else:
+        out_console.print(_topics_table(topics))
+        _show_problems(problems)
+        if written:
+            out_console.print(f"wrote {config}", soft_wrap=True, highlight=False)
+        else:
+            if config is not None:
+                err_console.print(f"{config} exists and is left as it is", soft_wrap=True)
+            out_console.print(f"a mapping to begin with:\n\n{text}", soft_wrap=True, markup=False)
+    if problems:
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+def _topics_table(topics: list[dict[str, Any]]) -> Table:
+    table = Table()
+    for name in ("topic", "type", "messages", "Hz", "s", "largest gap s", "gaps > 2 periods"):
+        table.add_column(name, overflow="fold")
+    for topic in topics:
+        known = topic["type"] if topic["known"] else f"{topic['type']} (no definition)"
+        figures = (_figure(topic[name]) for name in ("rate_hz", "duration_s", "largest_gap_s"))
+        table.add_row(topic["topic"], known, str(topic["messages"]), *figures, str(topic["gaps"]))
+    return table
+
+
+def _show(report: dict[str, Any], out: Path) -> None:
+    head = ("messages", "rate_hz", "age_p50_ms", "age_p95_ms", "age_max_ms", "missing_ticks")
+    counts = ("gaps", "out_of_order", "duplicates", "unreadable")
+    names = ("messages", "Hz", "age ms p50", "p95", "max", "missing ticks")
+    table = Table("stream", *names, "gaps", "out of order", "duplicates", "unreadable")
+    for name, stream in report["streams"].items():
+        table.add_row(name, *(_figure(stream[key]) for key in (*head, *counts)))
+    out_console.print(table)
+    known = report["known_episodes"]
+    there = f"; {known} were there already" if known else ""
+    out_console.print(
+        f"{report['bag']}: wrote {report['episodes']} episodes of {report['steps']} steps to "
+        f"{out}{there}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    _show_problems(report["problems"])
+
+
+def _show_problems(problems: list[str]) -> None:
+    for problem in problems:
+        err_console.print(f"left out: {problem}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.2f}"
+
+
+def _write(result: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")

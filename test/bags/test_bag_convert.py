@@ -1,0 +1,300 @@
+import dataclasses
+import io
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+from written_bags import (
+    COMPRESSED,
+    IMAGE,
+    JOINTS,
+    MAPPING,
+    PERIOD_NS,
+    START_NS,
+    STATUS,
+    Recording,
+    array,
+    header,
+    image,
+    joints,
+    make,
+    picture,
+    recording,
+    status,
+)
+
+from salus_ros.bags.convert import Converter
+from salus_ros.bags.mapping import Values
+from salus_ros.bags.reading import Bag
+from salus_ros.core.errors import ConfigError, StoreError
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes import StoreReader
+
+
+@pytest.fixture
+def convert(tmp_path):
+    def run(bag, mapping=MAPPING, **changes):
+        out = tmp_path / "out.zarr"
+        with Converter(dataclasses.replace(mapping, **changes), out) as converter, Bag(bag) as one:
+            report = converter.convert(one)
+        return report, StoreReader(out) if out.exists() else None
+
+    return run
+
+
+def check_steps(reader, index=0, steps=10, first=0):
+    episode = reader.episode(index)
+    numbers = np.arange(first, first + steps)
+    np.testing.assert_array_equal(episode.images["front"][:, 0, 0, 0], numbers)
+    np.testing.assert_array_equal(episode.images["front"][:, 0, 0, 1:], [[100, 200]] * steps)
+    np.testing.assert_array_equal(episode.state, np.stack([numbers + 0.5, numbers], 1))
+    np.testing.assert_array_equal(episode.action, numbers[:, None] * [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("storage", "compression"),
+    [*itertools.product(("mcap", "sqlite3"), (None, "message", "file")), ("mcap", "storage")],
+)
+def test_converts_what_was_recorded(convert, tmp_path, storage, compression):
+    report, reader = convert(recording().write(tmp_path / "bag", storage, compression))
+    assert (report["episodes"], report["steps"], report["problems"]) == (1, 10, [])
+    check_steps(reader)
+    meta = reader.meta(0)
+    assert (meta.id, meta.task, meta.outcome) == ("bag/0", "lift", Outcome.UNKNOWN)
+    assert meta.rate_hz == pytest.approx(10)
+    np.testing.assert_array_equal(reader.episode(0).age_ms, np.zeros((10, 3)))
+    assert report["streams"]["front"]["missing_ticks"] == 0
+
+
+def test_reads_files_of_a_split_bag_without_their_metadata(convert, tmp_path):
+    folder = tmp_path / "split"
+    folder.mkdir()
+    for part in range(2):
+        made = recording(5, START_NS + 5 * part * PERIOD_NS, 5 * part)
+        written = made.write(tmp_path / f"part{part}")
+        (written / f"part{part}.mcap").rename(folder / f"split_{part}.mcap")
+    report, reader = convert(folder)
+    assert report["problems"] == []
+    check_steps(reader)
+
+
+def test_a_file_that_is_gone_does_not_take_the_others_with_it(convert, tmp_path):
+    bag = recording().write(tmp_path / "bag")
+    text = (bag / "metadata.yaml").read_text()
+    (bag / "metadata.yaml").write_text(text.replace("- bag.mcap", "- gone.mcap\n  - bag.mcap"))
+    report, reader = convert(bag)
+    assert "gone.mcap cannot be opened" in report["problems"][0]
+    check_steps(reader)
+
+
+def test_accepts_type_names_without_msg(convert, tmp_path):
+    bag = recording().write(tmp_path / "bag", names={IMAGE: "sensor_msgs/Image"})
+    report, reader = convert(bag)
+    assert report["problems"] == []
+    check_steps(reader)
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "rgba8", "bgra8", "mono8", "jpeg", "png"])
+def test_every_encoding_gives_rgb(convert, tmp_path, encoding):
+    red = np.full((4, 6), 40, np.uint8)
+    rgb = np.stack([red, red + 60, red + 120], -1)
+    made = Recording([m for m in recording(3).messages if m[0] != "/cam"])
+    for step in range(3):
+        stamp = START_NS + step * PERIOD_NS
+        if encoding in ("jpeg", "png"):
+            file = io.BytesIO()
+            Image.fromarray(rgb).save(file, encoding, quality=100)
+            data = np.frombuffer(file.getvalue(), np.uint8)
+            message = make(COMPRESSED, header=header(stamp), format=encoding, data=data)
+            made.add("/cam", COMPRESSED, stamp + 10_000_000, message)
+            continue
+        alpha = np.full((4, 6, 1), 9, np.uint8)
+        pixels = {
+            "bgr8": rgb[..., ::-1],
+            "rgba8": np.concatenate([rgb, alpha], -1),
+            "bgra8": np.concatenate([rgb[..., ::-1], alpha], -1),
+            "mono8": red[..., None],
+        }[encoding]
+        made.add("/cam", IMAGE, stamp + 10_000_000, image(stamp, pixels, encoding))
+    report, reader = convert(made.write(tmp_path / "bag"))
+    assert report["problems"] == []
+    given = reader.episode(0).images["front"].astype(int)
+    wanted = np.stack([red] * 3, -1) if encoding == "mono8" else rgb
+    assert np.abs(given - wanted).max() <= (3 if encoding == "jpeg" else 0)
+
+
+def test_a_step_takes_the_last_sample_and_never_the_future(convert, tmp_path):
+    made = recording()
+    late = [m for m in made.messages if m[0] == "/cam"]
+    made.messages = [m for m in made.messages if m[0] != "/cam"]
+    for topic, kind, receive_ns, message in late:
+        made.add(topic, kind, receive_ns + 30_000_000, message)  # 30 ms after the tick
+    report, reader = convert(made.write(tmp_path / "bag"), clock_topic="/joints")
+    # The first tick is the first one after the camera was heard.
+    episode = reader.episode(0)
+    np.testing.assert_array_equal(episode.images["front"][:, 0, 0, 0], np.arange(9))
+    np.testing.assert_array_equal(episode.state[:, 1], np.arange(1, 10))
+    np.testing.assert_allclose(episode.age_ms, [[70, 0, 0]] * 9)
+    assert report["streams"]["front"]["age_p95_ms"] == pytest.approx(70)
+
+
+def test_what_is_too_old_is_a_marked_gap(convert, tmp_path):
+    made = recording()
+    made.messages = [m for i, m in enumerate(made.messages) if not 9 <= i < 18 or m[0] == "/act"]
+    report, reader = convert(made.write(tmp_path / "bag"), max_age_ms=150.0)
+    episode = reader.episode(0)
+    gaps = np.isin(np.arange(10), (4, 5))  # 3 may still use what came at 2
+    np.testing.assert_array_equal(
+        np.isnan(episode.age_ms), np.stack([gaps, gaps, gaps & False], 1)
+    )
+    np.testing.assert_array_equal(np.isnan(episode.state).all(1), gaps)
+    assert episode.age_ms[3, 0] == 100
+    assert report["streams"]["front"]["missing_ticks"] == 2
+    assert report["streams"]["front"]["gaps"] == 1
+    assert report["streams"]["front"]["largest_gap_s"] == pytest.approx(0.4)
+
+
+def test_header_stamps_order_what_was_received_out_of_order(convert, tmp_path):
+    made = recording()
+    made.messages = [m for m in made.messages if m[0] != "/act"]
+    swapped = []
+    for topic, kind, receive_ns, message in made.messages:
+        step = (receive_ns - START_NS) // PERIOD_NS
+        other = {3: 4, 4: 3}.get(step, step)
+        swapped.append((topic, kind, receive_ns + (other - step) * PERIOD_NS, message))
+    again = next(m for m in swapped if m[0] == "/joints")
+    made.messages = sorted([*swapped, (*again[:2], again[2] + 1, again[3])], key=lambda m: m[2])
+    report, reader = convert(
+        made.write(tmp_path / "bag"), time="header", action=Values("/joints", fields=("position",))
+    )
+    episode = reader.episode(0)
+    np.testing.assert_array_equal(episode.images["front"][:, 0, 0, 0], np.arange(10))
+    np.testing.assert_array_equal(episode.action[:, 0], np.arange(10))
+    assert report["streams"]["front"]["out_of_order"] == 1
+    assert report["streams"]["state"]["duplicates"] == 1
+
+
+def test_a_topic_without_header_has_no_header_stamp(convert, tmp_path):
+    with pytest.raises(ConfigError, match=r"/act .* no header; use time: receive"):
+        convert(recording().write(tmp_path / "bag"), time="header")
+
+
+def test_a_silence_ends_an_episode_and_one_that_is_there_is_not_converted_again(convert, tmp_path):
+    made = recording(10)
+    made.messages += recording(8, START_NS + 50 * PERIOD_NS, first=20).messages
+    bag = made.write(tmp_path / "bag")
+    report, reader = convert(bag, gap_s=1.0)
+    assert [reader.meta(i).id for i in range(2)] == ["bag/0", "bag/1"]
+    check_steps(reader, 0)
+    check_steps(reader, 1, steps=8, first=20)
+    report, reader = convert(bag, gap_s=1.0)
+    assert (report["episodes"], report["known_episodes"], len(reader)) == (0, 2, 2)
+
+
+def test_an_episode_topic_says_where_episodes_are_and_how_they_ended(convert, tmp_path):
+    made = recording(12)
+    for step in range(12):
+        name, number = ("x", step) if step < 5 else ("y", step - 5)
+        stamp = START_NS + step * PERIOD_NS
+        made.add("/episode", STATUS, stamp + 10_000_000, status(stamp, name, number, 1))
+    ended = {"phase": 2, "outcome": 2, "failure_type": 1, "failure_step": 3}
+    stamp = START_NS + 5 * PERIOD_NS - 1
+    made.add("/episode", STATUS, stamp + 10_000_000, status(stamp, "x", 5, **ended))
+    made.messages.sort(key=lambda m: m[2])
+    bag = made.write(tmp_path / "bag")
+    report, reader = convert(bag, episode_topic="/episode", clock_topic="/episode", task="")
+    assert report["problems"] == []
+    meta = reader.meta(0)
+    assert (meta.outcome, meta.failure_type) == (Outcome.FAILURE, FailureType.DROP)
+    assert (meta.failure_step, meta.seed, meta.task) == (3, 7, "lift")
+    assert reader.meta(1).outcome == Outcome.UNKNOWN  # it never ended
+    check_steps(reader, 0, steps=5)
+    check_steps(reader, 1, steps=7, first=5)
+
+
+def test_images_that_change_size_or_encoding_are_gaps_and_named(convert, tmp_path):
+    made = recording()
+    for place, pixels, encoding in (
+        (6, picture(2, (8, 8)), "rgb8"),
+        (9, np.zeros((4, 6, 2), np.uint8), "16UC1"),
+    ):
+        topic, kind, receive_ns, _ = made.messages[place]
+        made.messages[place] = (topic, kind, receive_ns, image(receive_ns, pixels, encoding))
+    report, reader = convert(made.write(tmp_path / "bag"))
+    missing = np.isin(np.arange(10), (2, 3))
+    np.testing.assert_array_equal(np.isnan(reader.episode(0).age_ms[:, 0]), missing)
+    assert report["streams"]["front"]["unreadable"] == 2
+    assert "1 messages cannot be used: the image is 8x8, the first one 6x4" in str(report)
+    assert "sends encoding '16UC1'" in str(report["problems"])
+
+
+def test_images_are_scaled_where_the_mapping_says_so(convert, tmp_path):
+    _, reader = convert(recording().write(tmp_path / "bag"), image_size=(8, 12))
+    assert reader.spec.image_size == (8, 12)
+    check_steps(reader)
+
+
+def test_damaged_numbers_are_gaps_and_named(convert, tmp_path):
+    made = recording()
+    topic, kind, receive_ns, _ = made.messages[4]
+    made.messages[4] = (topic, kind, receive_ns, joints(receive_ns, np.nan, 0))
+    topic, kind, receive_ns, _ = made.messages[7]
+    made.messages[7] = (topic, kind, receive_ns, b"\0\1\0\0\7")
+    made.messages[8] = (*made.messages[8][:3], array([1.0]))
+    report, reader = convert(made.write(tmp_path / "bag"))
+    episode = reader.episode(0)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(episode.age_ms[:, 1])), [1, 2])
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(episode.age_ms[:, 2])), [2])
+    assert len(report["problems"]) == 3
+
+
+def test_a_topic_that_is_empty_absent_or_of_unknown_type_is_named(convert, tmp_path):
+    made = Recording([m for m in recording().messages if m[0] != "/cam"])
+    report, reader = convert(made.write(tmp_path / "absent"))
+    assert "topic /cam is not in the bag; it has /act, /joints" in report["problems"]
+    assert "episode absent/0 is left out: no step has a sample of front" in report["problems"]
+    assert reader is None
+    bag = recording().write(tmp_path / "unknown", "mcap", names={JOINTS: "mine/msg/Odd"})
+    report, _ = convert(bag, state=Values("/joints", fields=("position",)))
+    assert report["episodes"] == 1  # the definition lies in the bag
+
+
+def test_of_a_file_that_was_cut_short_the_rest_is_converted(convert, tmp_path):
+    bag = recording(200, size=(100, 100)).write(tmp_path / "bag", "mcap")
+    file = bag / "bag.mcap"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) * 2 // 3])
+    report, reader = convert(bag)
+    assert "bag.mcap is cut short: its last" in report["problems"][0]
+    assert 60 < len(reader.episode(0)) < 135
+    assert not np.isnan(reader.episode(0).age_ms).any()
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.4, 0.9])
+def test_a_file_cut_anywhere_is_named_and_never_a_crash(convert, tmp_path, storage, share):
+    bag = recording(100).write(tmp_path / "bag", storage)
+    file = next(f for f in bag.iterdir() if f.suffix in (".mcap", ".db3"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * share)])
+    report, reader = convert(bag)
+    assert report["problems"]
+    if reader is not None:
+        np.testing.assert_array_equal(
+            reader.episode(0).action[:, 0], np.arange(len(reader.episode(0)))
+        )
+
+
+def test_a_store_of_other_sizes_is_refused(convert, tmp_path):
+    convert(recording().write(tmp_path / "bag"))
+    with pytest.raises(StoreError, match="another form"):
+        convert(recording().write(tmp_path / "other"), state=Values("/joints", joints=("a",)))
+
+
+def test_no_bag_no_conversion(tmp_path):
+    with pytest.raises(ConfigError, match="does not exist"):
+        Bag(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"no \.mcap or \.db3"):
+        Bag(tmp_path / "empty")

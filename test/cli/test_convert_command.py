@@ -1,0 +1,114 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from salus_ros.bags.mapping import Mapping
+from salus_ros.cli import main
+from salus_ros.core.errors import ConfigError
+from salus_ros.episodes import StoreReader
+
+
+@pytest.fixture
+def salus(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            main()
+        out, err = capsys.readouterr()
+        return done.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def bag(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "bags")
+    from written_bags import recording
+
+    return recording().write(tmp_path / "bag")
+
+
+def test_scan_says_what_there_is_and_writes_a_mapping_that_converts(salus, bag, tmp_path):
+    config, out = tmp_path / "mapping.yaml", tmp_path / "out.zarr"
+    code, text, _ = salus("convert", bag, "--scan", "--config", config, "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert [topic["topic"] for topic in found["topics"]] == ["/act", "/cam", "/joints"]
+    assert found["topics"][1]["messages"] == 10
+    assert found["topics"][1]["rate_hz"] == pytest.approx(10)
+    mapping = Mapping.load(config)
+    assert dict(mapping.cameras) == {"cam": "/cam"}
+    assert mapping.rate_hz == pytest.approx(10)
+    code, text, _ = salus("convert", bag, "--out", out, "--config", config, "--json")
+    (report,) = json.loads(text)["bags"]
+    assert (code, report["episodes"], report["steps"]) == (0, 1, 10)
+    assert len(StoreReader(out)) == 1
+
+
+def test_scan_leaves_a_mapping_that_exists_as_it_is(salus, bag, tmp_path):
+    config = tmp_path / "mapping.yaml"
+    config.write_text("mine")
+    code, text, err = salus("convert", bag, "--scan", "--config", config)
+    assert code == 0
+    assert config.read_text() == "mine"
+    assert "is left as it is" in err
+    assert "/joints" in text
+
+
+def test_what_cannot_be_read_is_named_and_the_exit_code_says_so(salus, bag, tmp_path):
+    config, out = tmp_path / "mapping.yaml", tmp_path / "out.zarr"
+    config.write_text("{state: /joints, action: /act, cameras: {front: /cam}}")
+    file = bag / "bag.mcap"
+    file.write_bytes(file.read_bytes()[:-50])
+    code, text, err = salus("convert", bag, "--out", out, "--config", config)
+    assert code == 1
+    assert "bag.mcap is cut short" in err
+    assert "wrote 1 episodes" in text
+
+
+def test_without_a_mapping_it_says_how_to_get_one(salus, bag, tmp_path):
+    code, _, err = salus("convert", bag, "--out", tmp_path / "out.zarr")
+    assert code == 2
+    assert "--scan" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{state: /s}", "has no action"),
+        ("{state: /s, action: ''}", "empty topic"),
+        ("{state: /s, action: /a, colour: red}", "unknown keys colour"),
+        ("{state: /s, action: /a, episodes: {gap_s: 0}}", "gap_s is 0"),
+        ("{state: /s, action: /a, episodes: day}", "allowed are bag"),
+        ("{state: /s, action: /a, clock: {rate_hz: 5, topic: /s}}", "give one of them"),
+        ("{state: /s, action: /a, clock: {rate_hz: fast}}", "wrong kind"),
+        ("{state: /s, action: /a, time: now}", "receive, header"),
+        ("{state: /s, action: /a, cameras: {state: /c}}", "rename it"),
+        ("{state: /s, action: /a, image_size: [0, 3]}", "height, width"),
+        ("{state: {topic: /s, joints: a}, action: /a}", "give a list"),
+        ("[", "cannot read the mapping"),
+    ],
+)
+def test_a_wrong_mapping_is_refused_with_what_is_allowed(tmp_path, text, says):
+    path = tmp_path / "mapping.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        Mapping.load(path)
+
+
+def test_a_mapping_reads_back_as_it_was():
+    given = {
+        "cameras": {"front": "/c"},
+        "state": {"topic": "/s", "joints": ["a"]},
+        "action": {"topic": "/a", "fields": ["linear.x"]},
+        "task": "lift",
+        "episodes": {"gap_s": 2.0},
+        "clock": {"topic": "/s"},
+        "time": "header",
+        "max_age_ms": 50.0,
+        "image_size": [3, 4],
+    }
+    assert Mapping.from_dict(yaml.safe_load(yaml.safe_dump(given))).to_dict() == given
