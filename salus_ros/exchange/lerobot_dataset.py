@@ -39,10 +39,18 @@ SIDECAR = Path("meta") / "salus.json"
 DECODER = "pyav"
 """It comes with lerobot; its default, torchcodec, needs an FFmpeg of the system beside it."""
 
+QUIET = {
+    "HF_HUB_OFFLINE": "1",  # a file that is gone is an error, not a download
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",  # one for each episode, beside ours
+    "SVT_LOG": "1",  # errors of the video encoder alone
+}
+"""Environment that the libraries below are loaded in, where it is not set otherwise."""
+
 
 def _dataset_class() -> Any:
     """LeRobotDataset; to import it takes seconds."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a file that is gone is an error, not a download
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
     except ImportError as error:
