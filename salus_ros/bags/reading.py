@@ -1,10 +1,11 @@
 """Messages of a rosbag2 recording, as much of it as can be read, without ROS."""
 
 import shutil
+import sqlite3
 import struct
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -37,8 +38,8 @@ class Bag:
     """A rosbag2 folder, or one .mcap or .db3 file of it; a context manager.
 
     Every file is opened by itself, so that one that is damaged or missing does not take the
-    others with it; `problems` names it. Of an MCAP file that was cut short, the whole records
-    are read.
+    others with it; `problems` names it. Of a file that was cut short, the whole records of an
+    MCAP and the rows of an SQLite that are there are read.
 
     Attributes:
         name: Name of the folder or file, without suffixes.
@@ -147,6 +148,11 @@ class Bag:
             lost = _copy_whole_records(place, whole)
             self._problem(f"{file.name} is cut short: its last {lost} bytes are left out")
             place = whole
+        elif place.suffix == ".db3" and (_is_cut(place) or _journal(place).exists()):
+            whole = folder / f"{len(self._readers)}_whole_{place.name}"
+            if _copy_rows(place, whole):
+                self._problem(f"{file.name} is damaged: only its first messages can be read")
+            place = whole
         reader = Reader(place)
         self._stack.enter_context(reader)
         self._readers.append((file, reader))
@@ -249,6 +255,49 @@ def _copy_whole_records(file: Path, target: Path) -> int:
         # A footer without a summary, so that the reader looks at the records themselves.
         copy.write(b"\x02" + (20).to_bytes(8, "little") + bytes(20) + _MCAP)
     return size - end
+
+
+def _is_cut(database: Path) -> bool:
+    """Whether an SQLite file is shorter than its header says."""
+    with database.open("rb") as source:
+        head = source.read(32)
+    if len(head) < 32:
+        return True
+    page_bytes = int.from_bytes(head[16:18], "big")
+    pages = int.from_bytes(head[28:32], "big")
+    return database.stat().st_size < pages * (65536 if page_bytes == 1 else page_bytes)
+
+
+def _journal(database: Path) -> Path:
+    """Where a recorder that was killed left what it had not yet moved into the database."""
+    return database.with_name(f"{database.name}-wal")
+
+
+def _copy_rows(database: Path, target: Path) -> bool:
+    """Copy the rows of an SQLite file that can be read; returns whether some cannot.
+
+    Raises:
+        sqlite3.Error: if not even its tables can be read.
+    """
+    source = target.with_name(f"{target.name}.source")  # opening it must not change the bag
+    for file in (database, _journal(database)):
+        if file.exists():
+            shutil.copyfile(file, source.with_name(file.name.replace(database.name, source.name)))
+    damaged = False
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.execute("PRAGMA writable_schema = ON")  # else it refuses a file that is too short
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
+        tables = [row for row in old.execute(query) if not row[0].startswith("sqlite_")]
+        for name, statement in tables:
+            new.execute(statement)
+            try:
+                for row in old.execute(f'SELECT * FROM "{name}"'):
+                    places = ", ".join("?" * len(row))
+                    new.execute(f'INSERT INTO "{name}" VALUES ({places})', row)
+            except sqlite3.DatabaseError:
+                damaged = True
+        new.commit()
+    return damaged
 
 
 def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:

@@ -15,6 +15,20 @@ from salus_ros.core.errors import ConfigError
 
 EXIT_LEFT_OUT = 1
 
+_FIGURES = {
+    "messages": "messages",
+    "rate_hz": "rate, Hz",
+    "gaps": "gaps over two periods",
+    "largest_gap_s": "largest gap, s",
+    "age_p50_ms": "age p50, ms",
+    "age_p95_ms": "age p95, ms",
+    "age_max_ms": "age max, ms",
+    "missing_ticks": "missing ticks",
+    "out_of_order": "out of order",
+    "duplicates": "duplicates",
+    "unreadable": "unreadable",
+}
+
 out_console = Console()
 err_console = Console(stderr=True)
 
@@ -73,6 +87,8 @@ def convert(
                 total = bag.count(mapping.topics) + bag.count(set(mapping.cameras.values()))
                 with nullcontext() if as_json else bar(bag.name, total, err_console) as advance:
                     reports.append(converter.convert(bag, advance))
+                    if advance is not None:
+                        advance(total)
     if as_json:
         _write({"path": str(out), "bags": reports})
     else:
@@ -126,12 +142,10 @@ def _topics_table(topics: list[dict[str, Any]]) -> Table:
 
 
 def _show(report: dict[str, Any], out: Path) -> None:
-    head = ("messages", "rate_hz", "age_p50_ms", "age_p95_ms", "age_max_ms", "missing_ticks")
-    counts = ("gaps", "out_of_order", "duplicates", "unreadable")
-    names = ("messages", "Hz", "age ms p50", "p95", "max", "missing ticks")
-    table = Table("stream", *names, "gaps", "out of order", "duplicates", "unreadable")
-    for name, stream in report["streams"].items():
-        table.add_row(name, *(_figure(stream[key]) for key in (*head, *counts)))
+    streams = report["streams"]
+    table = Table("", *streams)
+    for key, name in _FIGURES.items():
+        table.add_row(name, *(_figure(stream[key]) for stream in streams.values()))
     out_console.print(table)
     known = report["known_episodes"]
     there = f"; {known} were there already" if known else ""

@@ -1,6 +1,9 @@
 import dataclasses
 import io
 import itertools
+import shutil
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -269,6 +272,33 @@ def test_of_a_file_that_was_cut_short_the_rest_is_converted(convert, tmp_path):
     assert "bag.mcap is cut short: its last" in report["problems"][0]
     assert 60 < len(reader.episode(0)) < 135
     assert not np.isnan(reader.episode(0).age_ms).any()
+
+
+def test_of_a_database_that_was_cut_short_the_first_messages_are_converted(convert, tmp_path):
+    bag = recording(200, size=(100, 100)).write(tmp_path / "bag", "sqlite3")
+    file = bag / "bag.db3"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) * 2 // 3])
+    report, reader = convert(bag)
+    assert "bag.db3 is damaged: only its first messages can be read" in report["problems"]
+    assert 60 < len(reader.episode(0)) < 135
+    frames = reader.episode(0).images["front"][:, 0, 0, 0]
+    np.testing.assert_array_equal(frames, np.arange(len(frames)))
+
+
+def test_a_journal_that_a_killed_recorder_left_is_read_too(convert, tmp_path):
+    bag = recording().write(tmp_path / "bag", "sqlite3")
+    file = bag / "bag.db3"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("DELETE FROM messages WHERE id > 15")
+        database.commit()
+        killed = tmp_path / "killed"
+        shutil.copytree(bag, killed)
+    assert (killed / "bag.db3-wal").stat().st_size
+    report, reader = convert(killed)
+    assert report["problems"] == []
+    check_steps(reader, steps=5)
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
