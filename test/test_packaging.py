@@ -52,7 +52,7 @@ def test_one_version_everywhere():
 def test_setup_takes_its_facts_from_the_manifest_and_the_requirements(distribution):
     assert distribution.get_name() == MANIFEST.name
     assert distribution.get_version() == MANIFEST.version
-    assert "lerobot[smolvla]==0.6.1" in distribution.install_requires
+    assert "lerobot[dataset,smolvla]==0.6.1" in distribution.install_requires
 
 
 def test_data_files_exist_and_are_all_there(distribution):
