@@ -104,8 +104,8 @@ def test_launch_and_config_are_installed():
 
 
 def normalised(name: str) -> str:
-    """A distribution's name as it stands in the pins."""
-    return name.lower().replace("_", "-")
+    """A distribution's name as the package index compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def requirements(name: str) -> set[str]:
@@ -141,6 +141,6 @@ def test_every_requirement_is_imported():
 
 def test_every_requirement_is_pinned_without_an_address():
     pins = (ROOT / "requirements" / "pinned.txt").read_text()
-    pinned = set(re.findall(r"^([\w.-]+)==", pins, re.MULTILINE))
+    pinned = {normalised(name) for name in re.findall(r"^([\w.-]+)==", pins, re.MULTILINE)}
     assert requirements("run") | requirements("dev") | requirements("ros") <= pinned
     assert "://" not in pins
