@@ -28,6 +28,7 @@ def train(
 
     Labels follow from how each episode ended; episodes without a known outcome are left out.
     --model chooses a network with settings that suit it, and each setting can be given.
+    Several GPUs share the work under `torchrun --nproc-per-node N --no-python salus train ...`.
     """
     if model not in PRESETS:
         raise ConfigError(f"model is {model!r}; allowed is one of {', '.join(PRESETS)}")
@@ -38,14 +39,19 @@ def train(
     from salus_ros.cli.progress import epoch_bar
     from salus_ros.cli.summary import training_tables
     from salus_ros.prediction.dataset import load_samples
+    from salus_ros.prediction.distributed import process_group, rank_and_size
     from salus_ros.prediction.training import train_predictor
 
     samples = load_samples(stores)
     without = samples.embedding is None and "embedding" in config.inputs
     if without and "inputs" not in given:
         config = replace(config, inputs=tuple(n for n in config.inputs if n != "embedding"))
-    with epoch_bar(err_console, config.epochs) as on_epoch:
-        results = train_predictor(samples, out, config, device, on_epoch)
+    with process_group(device) as here:
+        first = rank_and_size()[0] == 0
+        with epoch_bar(Console(stderr=True, quiet=not first), config.epochs) as on_epoch:
+            results = train_predictor(samples, out, config, here, on_epoch)
+    if not first:
+        return
     save_learning_curves(results, out / "learning_curves.png")
     _write_tensorboard(results, out / TENSORBOARD_FOLDER)
     if as_json:

@@ -18,6 +18,7 @@ from torch import Tensor
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.metrics import average_precision, count
 from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.distributed import rank_and_size, share
 from salus_ros.prediction.models import FailureModel, build_model, run_sequences
 from salus_ros.prediction.optimisation import ScheduledAdam
 
@@ -176,6 +177,8 @@ class _Run:
 
     def save(self, path: Path, model: FailureModel, optimiser: ScheduledAdam) -> None:
         """Write all of it, at once or not at all."""
+        if rank_and_size()[0]:
+            return
         content = {
             "known_by": self._known_by(),
             "model": model.state_dict(),
@@ -323,7 +326,10 @@ def _train_epoch(
     place = data.features.device
     total, steps = torch.zeros((), device=place), torch.zeros((), device=place)
     fast = config.precision == "mixed" and place.type == "cuda"
-    for features, targets, counted in data.draw(config):
+    for batch in data.draw(config):
+        features, targets, counted = share(*batch)
+        assert features is not None
+        assert targets is not None
         with torch.autocast(place.type, torch.bfloat16, enabled=fast):
             logits = model(features)
         losses = _loss(logits.float(), targets, config)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.distributed import averaged
 
 RELATIVE_IMPROVEMENT = 1e-4
 """A loss below (1 - this) times the best one is an improvement; torch's default."""
@@ -36,8 +37,8 @@ class ScheduledAdam:
         self._epochs = 0
 
     def step(self, loss: Tensor) -> None:
-        """Take one step down the gradient of a loss."""
-        gradients = list(torch.autograd.grad(loss, self._parameters))
+        """Take one step down the gradient of a loss, averaged over all processes."""
+        gradients = averaged(torch.autograd.grad(loss, self._parameters))
         if self._config.sequential:
             norm = torch.linalg.vector_norm(
                 torch.stack([torch.linalg.vector_norm(g) for g in gradients])

@@ -20,6 +20,7 @@ from salus_ros.core.schema import SIGNALS
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.dataset import Samples
+from salus_ros.prediction.distributed import rank_and_size
 from salus_ros.prediction.evaluation import choose_thresholds, evaluate
 from salus_ros.prediction.features import Features
 from salus_ros.prediction.fitting import STATE_NAME, EpochRecord, FitResult, Part, fit_model
@@ -41,7 +42,8 @@ def train_predictor(
 
     The same samples, settings and machine give the same weights. Ctrl-C ends the training after
     the step at hand, and the best epoch so far is written as if it had been the last. After a
-    kill or Ctrl-C the same call goes on with the next epoch.
+    kill or Ctrl-C the same call goes on with the next epoch. In several processes (see
+    `distributed`) the first one writes, and the weights differ in their last digits.
 
     Args:
         samples: Labelled steps.
@@ -73,7 +75,8 @@ def train_predictor(
     checkpoint = dataclasses.replace(
         checkpoint, threshold=threshold, output_threshold=output_threshold
     )
-    model_id = checkpoint.save(out / FILE_NAME)
+    writes = rank_and_size()[0] == 0
+    model_id = checkpoint.save(out / FILE_NAME) if writes else ""
     results = {
         "model_id": model_id,
         "salus_version": __version__,
@@ -97,6 +100,8 @@ def train_predictor(
         "unlabelled_episodes": samples.unlabelled,
         "history": [asdict(record) for record in fit.history],
     }
+    if not writes:
+        return results
     partial = out / (RESULTS_NAME + ".part")
     partial.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
     partial.replace(out / RESULTS_NAME)
