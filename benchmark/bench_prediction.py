@@ -18,19 +18,17 @@ import numpy as np
 import torch
 
 from salus_msgs.msg import FailureHorizons, VlaSignals
-from salus_ros.core.schema import SIGNALS
 from salus_ros.nodes import convert
 from salus_ros.prediction.config import PRESETS
-from salus_ros.prediction.dataset import load_samples
+from salus_ros.prediction.dataset import Samples, load_samples
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.prediction.training import fit_checkpoint
 
 ASKED_US = 200.0
 
 
-def make_predictor(name: str, device: str) -> Predictor:
-    """A predictor of the preset's size, fitted briefly to the ten episodes with pictures."""
-    samples = load_samples(["shipped:pictures"])
+def make_predictor(name: str, device: str, samples: Samples) -> Predictor:
+    """A predictor of the preset's size, fitted briefly to ten episodes."""
     places = tuple(range(len(samples.records)))
     split = {"train": places[:8], "validation": places[8:], "test": ()}
     checkpoint, _ = fit_checkpoint(samples, split, replace(PRESETS[name], epochs=1))
@@ -52,19 +50,21 @@ def microseconds(step: Callable[[], object], steps: int, device: str) -> tuple[f
 
 def measure(name: str, device: str, steps: int) -> dict[str, float]:
     """Measure one kind of model."""
-    predictor = make_predictor(name, device)
+    samples = load_samples(["shipped:pictures"])
+    predictor = make_predictor(name, device, samples)
     stream = predictor.stream()
-    message, out = VlaSignals(), FailureHorizons()
-    rng = np.random.default_rng(0)
-    width = 0 if predictor.checkpoint.features.embedding is None else 128
-    message.embedding = rng.normal(size=width).astype(np.float32)
-    convert.fill_signals(
-        message, rng.normal(size=len(SIGNALS)).astype(np.float32), np.ones(len(SIGNALS), np.bool_)
-    )
+    messages, out = [], FailureHorizons()
+    assert samples.embedding is not None
+    for row in range(100):  # of one episode, in its order
+        message = VlaSignals()
+        message.embedding = samples.embedding[row].astype(np.float32)
+        convert.fill_signals(message, samples.signals[row], samples.valid[row])
+        messages.append(message)
     number = 0
 
     def live() -> None:
         nonlocal number
+        message = messages[number % len(messages)]
         signals, valid = convert.signals_array(message)
         prediction = stream.update(signals, valid, convert.embedding_array(message), number)
         out.probability = convert.float_array(prediction.probability)
