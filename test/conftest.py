@@ -2,10 +2,16 @@
 
 import importlib.util
 import os
+import signal
 import socket
 import tempfile
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background so, and a program that ignores it from the start
+    # hands that on: the processes of the tests could not be stopped with Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite shares its cores with its own nodes
