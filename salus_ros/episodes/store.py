@@ -41,8 +41,9 @@ logger = logging.getLogger(__name__)
 class EpisodeStore:
     """The one writer of a store; a context manager.
 
-    An episode is appended whole: its rows first, `meta/episode_ends` last. A writer that is
-    killed on the way leaves rows that no reader sees and that the next writer trims.
+    An episode is committed whole: its rows first, `meta/episode_ends` last. A writer that is
+    killed on the way leaves rows that no reader sees and that the next writer trims. `append`
+    takes an episode that is over; `write`, block by block, and `commit` one that still grows.
 
     Make one with `create`, `open` or `open_or_create`; read with `StoreReader`, also while this
     writes.
@@ -55,6 +56,8 @@ class EpisodeStore:
         self._group = group
         self._lock = lock
         self._ends: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._pending = 0  # steps written and not committed
+        self._last_ns = -1  # stamp of the last of them
 
     @classmethod
     def create(cls, path: str | Path, spec: StoreSpec) -> Self:
@@ -139,20 +142,77 @@ class EpisodeStore:
         Raises:
             StoreError: if the episode does not have the store's sizes, or cannot be written.
         """
+        self.discard()
+        self.write(episode)
+        return self.commit(episode.meta)
+
+    @property
+    def pending(self) -> int:
+        """Number of steps that are written and not committed."""
+        return self._pending
+
+    def write(self, block: Episode) -> None:
+        """Write the next steps of the episode in flight, which no reader sees before `commit`.
+
+        Blocks that end where an image file does (`steps_to_shard_end`) write each file once.
+
+        Args:
+            block: The steps; its metadata is not looked at.
+
+        Raises:
+            StoreError: if the block does not have the store's sizes, does not come after what is
+                written, or cannot be written; what was written before it is still there.
+        """
         if self._lock.released:
             raise StoreError(f"'{self.path}' has been closed; open it again to append")
-        rows = self._rows(episode)
-        index, start, end = len(self), self.steps, self.steps + len(episode)
+        if self._pending and block.stamp_ns[0] <= self._last_ns:
+            raise StoreError(
+                f"episode '{block.meta.id}': stamp_ns must increase with every step; it goes from "
+                f"{self._last_ns} to {block.stamp_ns[0]} after step {self._pending - 1}"
+            )
+        rows = self._rows(block)
+        start = self.steps + self._pending
+        end = start + len(block)
         with store_errors(self.path, "append to"):
             for name, values in rows.items():
                 array = get_array(self._group, f"data/{name}")
                 array.resize((end, *array.shape[1:]))
                 array[start:end] = values
+        self._pending, self._last_ns = end - self.steps, int(block.stamp_ns[-1])
+
+    @property
+    def steps_to_shard_end(self) -> int:
+        """Number of steps after which the image file that is being filled is full."""
+        return self.spec.shard_steps - (self.steps + self._pending) % self.spec.shard_steps
+
+    def commit(self, meta: EpisodeMeta) -> int:
+        """Make an episode of the steps that were written.
+
+        Returns:
+            Index of the episode in the store.
+
+        Raises:
+            StoreError: if nothing was written, the failure lies after the last step, or the disk
+                takes no more.
+        """
+        if not self._pending:
+            raise StoreError(f"episode '{meta.id}' has no steps; write them before")
+        meta.check_length(self._pending)
+        index, end = len(self), self.steps + self._pending
+        with store_errors(self.path, "append to"):
             for name in META_ARRAYS:
-                self._write_row(f"meta/{name}", index, getattr(episode.meta, name))
+                self._write_row(f"meta/{name}", index, getattr(meta, name))
             self._write_row(EPISODE_ENDS, index, end)
         self._ends = np.append(self._ends, np.int64(end))
+        self._pending = 0
         return index
+
+    def discard(self) -> None:
+        """Drop the steps that were written and not committed, if there are any.
+
+        Their files are overwritten by the next episode, or trimmed when the store is opened.
+        """
+        self._pending = 0
 
     def relabel(
         self, index: int, outcome: Outcome, failure_type: FailureType, failure_step: int

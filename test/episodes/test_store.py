@@ -159,6 +159,71 @@ def test_an_append_that_fails_leaves_the_store_as_it_was(tmp_path, monkeypatch):
     assert_same(reader.episode(2), make_episode("kept", 6, spec=WITH_IMAGES))
 
 
+def steps(episode, start, stop):
+    """A few steps of an episode, as a recorder has them while it grows."""
+    parts = {
+        field.name: value[start:stop]
+        for field in dataclasses.fields(episode)
+        if isinstance(value := getattr(episode, field.name), np.ndarray)
+    }
+    images = {camera: frames[start:stop] for camera, frames in episode.images.items()}
+    meta = dataclasses.replace(
+        episode.meta, outcome=Outcome.UNKNOWN, failure_type=FailureType.NONE, failure_step=-1
+    )
+    return dataclasses.replace(episode, meta=meta, images=images, **parts)
+
+
+def test_an_episode_grows_block_by_block_and_is_seen_when_committed(tmp_path):
+    path = make_store(tmp_path / "a.zarr", KINDS[:1], WITH_IMAGES)
+    episode = make_episode("grown", 23, FailureType.DROP, WITH_IMAGES, seed=5)
+    with EpisodeStore.open(path) as store:
+        for start, stop in ((0, 3), (3, 17), (17, 23)):
+            store.write(steps(episode, start, stop))
+            assert len(StoreReader(path)) == 1
+        assert (store.pending, store.steps_to_shard_end) == (23, 7 - (store.steps + 23) % 7)
+        assert store.commit(episode.meta) == 1
+        assert store.pending == 0
+    assert_same(StoreReader(path).episode(1), episode)
+
+
+def test_steps_that_are_discarded_leave_no_trace(tmp_path):
+    path = make_store(tmp_path / "a.zarr", KINDS[:1], WITH_IMAGES)
+    kept = make_episode("kept", 6, spec=WITH_IMAGES)
+    with EpisodeStore.open(path) as store:
+        store.write(make_episode("dropped", 23, spec=WITH_IMAGES, seed=3))
+        store.discard()
+        with pytest.raises(StoreError, match="no steps"):
+            store.commit(kept.meta)
+        for block in (steps(kept, 0, 2), steps(kept, 2, 6)):
+            store.write(block)
+        store.commit(kept.meta)
+    reader = StoreReader(path)
+    assert [meta.id for meta in reader.episodes()] == ["0", "kept"]
+    assert_same(reader.episode(1), kept)
+
+
+def test_steps_that_were_never_committed_are_trimmed(tmp_path):
+    path = make_store(tmp_path / "a.zarr", KINDS[:1], WITH_IMAGES)
+    before = StoreReader(path)
+    with EpisodeStore.open(path) as store:
+        store.write(make_episode("lost", 40, spec=WITH_IMAGES))
+    with EpisodeStore.open(path) as store:
+        assert (len(store), store.pending) == (1, 0)
+    for _, array in zarr.open_group(path)["data"].arrays():
+        assert array.shape[0] == before.steps
+
+
+def test_a_block_that_goes_back_in_time_is_refused(tmp_path):
+    episode = make_episode("0", 20, spec=WITH_IMAGES)
+    with EpisodeStore.create(tmp_path / "a.zarr", WITH_IMAGES) as store:
+        store.write(steps(episode, 0, 10))
+        with pytest.raises(StoreError, match="after step 9"):
+            store.write(steps(episode, 9, 20))
+        store.write(steps(episode, 10, 20))
+        store.commit(episode.meta)
+    assert_same(StoreReader(tmp_path / "a.zarr").episode(0), episode)
+
+
 def _no_space(*_):
     raise OSError(28, "No space left on device")
 
