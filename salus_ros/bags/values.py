@@ -1,16 +1,15 @@
 """Decoded messages as numbers and pictures, checked where they enter."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from salus_ros.bags.mapping import Values
 from salus_ros.core.errors import ObservationError
-from salus_ros.core.images import image_to_array
+from salus_ros.core.images import compressed_image_to_array, image_to_array
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 IMAGES = (RAW, COMPRESSED)
@@ -74,13 +73,7 @@ def read_image(message: Any, kind: str, camera: str) -> NDArray[np.uint8]:
         return image_to_array(message, camera)
     if kind != COMPRESSED:
         raise ObservationError(f"{kind} is no image; allowed are {', '.join(IMAGES)}")
-    try:
-        with Image.open(io.BytesIO(message.data), formats=("jpeg", "png")) as picture:
-            if picture.mode.startswith("I"):
-                raise ObservationError("it has 16 bits per channel; allowed are 8")
-            return np.array(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise ObservationError(f"format '{message.format}' is no whole jpeg or png") from error
+    return compressed_image_to_array(message, camera)
 
 
 def scaled(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

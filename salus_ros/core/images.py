@@ -1,9 +1,11 @@
 """Image messages as arrays, for every library that reads them."""
 
+import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from salus_ros.core.errors import ObservationError
 
@@ -50,3 +52,31 @@ def image_to_array(message: Any, name: str) -> NDArray[np.uint8]:
     if order == (0, 1, 2) and channels == 3:
         return np.ascontiguousarray(pixels)
     return np.ascontiguousarray(pixels[:, :, order])
+
+
+def compressed_image_to_array(message: Any, name: str) -> NDArray[np.uint8]:
+    """Read a jpeg or png of 8 bits per channel.
+
+    Args:
+        message: A sensor_msgs/CompressedImage, of whichever library; its data are bytes or uint8.
+        name: Its camera, for the error text.
+
+    Returns:
+        RGB uint8 (H, W, 3), contiguous; an alpha channel is dropped, grey is repeated.
+
+    Raises:
+        ObservationError: if it is damaged, or of another format or depth.
+    """
+    try:
+        with Image.open(io.BytesIO(bytes(message.data)), formats=("jpeg", "png")) as picture:
+            if picture.mode.startswith("I"):
+                raise ObservationError(
+                    f"camera '{name}' sends format '{message.format}' of 16 bits per channel; "
+                    "accepted are 8; set the driver's encoding to 8 bits"
+                )
+            return np.array(picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise ObservationError(
+            f"camera '{name}' sends {len(message.data)} bytes of format '{message.format}' that "
+            "are no whole jpeg or png; check the driver"
+        ) from error

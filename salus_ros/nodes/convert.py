@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Header
 
 from salus_msgs.msg import FailureHorizons, VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
+from salus_ros.core.images import compressed_image_to_array
 from salus_ros.core.images import image_to_array as image_to_array
 
 NANO = 1_000_000_000
@@ -31,6 +33,16 @@ def to_stamp(stamp_ns: int) -> Time:
 def header(stamp_ns: int, frame_id: str = "") -> Header:
     """Header of a time in ns."""
     return Header(stamp=to_stamp(stamp_ns), frame_id=frame_id)
+
+
+def read_raw_image(serialised: bytes, camera: str) -> NDArray[np.uint8]:
+    """Read a serialised sensor_msgs/Image, as `image_to_array` does."""
+    return image_to_array(deserialize_message(serialised, Image), camera)
+
+
+def read_compressed_image(serialised: bytes, camera: str) -> NDArray[np.uint8]:
+    """Read a serialised sensor_msgs/CompressedImage, as `compressed_image_to_array` does."""
+    return compressed_image_to_array(deserialize_message(serialised, CompressedImage), camera)
 
 
 def array_to_image(pixels: NDArray[np.uint8], head: Header) -> Image:
