@@ -16,7 +16,7 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import SIGNAL_NAMES
 
 MESSAGES = ("EpisodeStatus", "FailureHorizons", "PolicyAction", "RecorderStatus", "VlaSignals")
-SERVICES = ("LabelEpisode", "ResetEpisode")
+SERVICES = ("LabelEpisode", "ResetEpisode", "StartEpisode")
 SOURCES = sorted((Path(__file__).parent.parent / "salus_msgs").glob("*/*.[ms][sr][gv]"))
 
 
@@ -67,6 +67,8 @@ def example(kind: str) -> object:
     """A value of a field type that is not the field's default."""
     if length := re.fullmatch(r"boolean\[(\d+)\]", kind):
         return [index % 2 == 0 for index in range(int(length[1]))]
+    if kind == "sequence<string>":
+        return ["vorn", "grün"]
     if kind.startswith("sequence<"):
         return array.array({"float": "f", "uint8": "B"}[kind[9:-1]], [1, 2, 3])
     values = {"boolean": True, "string": "grün", "float": 0.25, "uint8": 2, "int32": -3}

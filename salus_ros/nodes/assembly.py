@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from salus_msgs.msg import EpisodeStatus
 from salus_ros.nodes.streams import Stream
 
 EPISODES_REMEMBERED = 8
+BLOCK_STEPS = 30
+BLOCK_BYTES = 4_000_000
+"""Steps that are handed on together while an episode grows, fewer where images are large."""
 
 
 @dataclass(slots=True)
@@ -35,20 +38,32 @@ class Row:
     age_ms: dict[str, float] = field(default_factory=dict)
     settled_at: float | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of its images."""
+        return sum(len(sample) for sample in self.samples.values() if isinstance(sample, bytes))
+
+
+@dataclass(slots=True)
+class Block:
+    """The next rows of an episode that still grows."""
+
+    episode_id: str
+    rows: list[Row]
+
 
 @dataclass(slots=True)
 class Finished:
-    """A whole episode: all its rows, how it ended, who acted, and how long it took."""
+    """A whole episode: its last rows, how it ended, who acted, how long it took.
+
+    `messages` counts those used for all its rows, those of its blocks included.
+    """
 
     rows: list[Row]
     status: EpisodeStatus
     policy_id: str
     wall_time_s: float
-
-    @property
-    def messages(self) -> int:
-        """Messages that were used for it."""
-        return count_messages(self.rows)
+    messages: int
 
 
 @dataclass(slots=True)
@@ -60,18 +75,28 @@ class Dropped:
     messages: int
 
 
+type Result = Block | Finished | Dropped
+
+
 @dataclass(slots=True)
 class _Episode:
-    """An episode in flight."""
+    """An episode in flight; `rows` are those that were not handed on in a block."""
 
     waiting: dict[int, Row] = field(default_factory=dict)
     rows: dict[int, Row] = field(default_factory=dict)
+    handed_on: int = 0  # steps 0 to this were
+    lacking: int = 0  # rows without an action or a required sample
+    messages: int = 0
     ended: EpisodeStatus | None = None
     ended_at: float = math.nan
     started_at: float = math.nan
     newest_step: int = -1  # with an action
     policy_id: str = ""
     size: int = 0
+
+    def has_row(self, step: int) -> bool:
+        """Whether a row was made of a step."""
+        return step < self.handed_on or step in self.rows
 
 
 def count_messages(rows: Sequence[Row]) -> int:
@@ -84,7 +109,7 @@ class Assembler:
     """Makes rows of messages: one per step of the policy.
 
     A step is known from its episode status or its action, and takes the newest sample of each
-    stream that is not newer than the step, not older than `max_age_ms` and not of an earlier
+    stream that is not newer than the step, not older than the stream allows and not of an earlier
     episode. It waits for its action, then until every stream has moved past its stamp, at most
     `settle_s`. A step without an action is given up when a later one has its own, or when the
     episode has ended.
@@ -94,35 +119,43 @@ class Assembler:
 
     def __init__(
         self,
-        streams: Sequence[str],
+        max_age_ms: Mapping[str, float],
         required: Sequence[str],
         *,
-        max_age_ms: float,
         settle_s: float,
         max_missing_share: float,
-        max_bytes: int,
+        room: Callable[[], int],
+        on_row: Callable[[Row], object] = lambda _: None,
+        block_steps: int = BLOCK_STEPS,
+        block_bytes: int = BLOCK_BYTES,
     ) -> None:
         """Make an empty assembler.
 
         Args:
-            streams: Names of the streams.
+            max_age_ms: The streams, and the oldest sample of each that a step may use.
             required: Those that an episode is not good without, beside the action.
-            max_age_ms: Oldest sample a step may use.
             settle_s: How long a step waits for late messages.
             max_missing_share: Share of the steps that may lack an action or a required sample.
-            max_bytes: Limit of the samples held; an episode that goes beyond it is dropped.
+            room: Says how many bytes of samples may be held now; an episode that goes beyond is
+                dropped.
+            on_row: Called with every row that is made, in the order of the steps.
+            block_steps: Rows of an episode in flight that are handed on together.
+            block_bytes: Size from which fewer are.
         """
-        self._streams = {name: Stream() for name in streams}
+        self._streams = {name: Stream() for name in max_age_ms}
         self._required = tuple(required)
-        self._max_age_ns = round(max_age_ms * 1e6)
+        self._max_age_ns = {name: round(age * 1e6) for name, age in max_age_ms.items()}
         self._settle_s = settle_s
         self._max_missing_share = max_missing_share
-        self._max_bytes = max_bytes
+        self._room = room
+        self._on_row = on_row
+        self._block_steps = block_steps
+        self._block_bytes = block_bytes
         self._episodes: dict[str, _Episode] = {}
         self._closed: deque[str] = deque(maxlen=EPISODES_REMEMBERED)
         self._last_ns: dict[str, int] = {}  # newest stamp known of each recent episode
         self._status_ns = -1
-        self._results: list[Finished | Dropped] = []
+        self._results: list[Result] = []
         self.late = 0
         """Actions that came after their step was given up or their episode closed."""
 
@@ -135,6 +168,10 @@ class Assembler:
         """Whether an episode is in flight."""
         return episode_id in self._episodes
 
+    def newest_ns(self, stream: str) -> int:
+        """Stamp of the newest sample of a stream in ns; -1 without one."""
+        return self._streams[stream].newest_ns
+
     def steps(self, episode_id: str) -> int:
         """Number of steps of an episode that have their action so far."""
         episode = self._episodes.get(episode_id)
@@ -145,7 +182,7 @@ class Assembler:
     def sample(self, stream: str, stamp_ns: int, sample: Any, size: int = 0) -> None:
         """Take in a sample of a stream; `size` is what it costs in bytes."""
         self._streams[stream].add(stamp_ns, sample, size)
-        if size and self._held_bytes() > self._max_bytes:
+        if size and self.held_bytes > self._room():
             self._make_room()
 
     def action(
@@ -162,8 +199,9 @@ class Assembler:
             self.late += 1
             return
         episode = self._open(episode_id, now_s)
-        if step in episode.rows:
-            self.late += episode.rows[step].action is None
+        if episode.has_row(step):
+            row_made = episode.rows.get(step)
+            self.late += row_made is not None and row_made.action is None
             return
         row = episode.waiting.setdefault(step, Row(step, stamp_ns))
         if row.action is not None:
@@ -187,7 +225,7 @@ class Assembler:
             if episode_id in self._closed and not again:
                 return
             episode = self._open(episode_id, now_s)
-            if message.step not in episode.rows:
+            if not episode.has_row(message.step):
                 episode.waiting.setdefault(message.step, Row(message.step, stamp_ns))
         elif message.phase == EpisodeStatus.PHASE_ENDED and episode_id in self._episodes:
             episode = self._episodes[episode_id]
@@ -197,8 +235,12 @@ class Assembler:
 
     # Output
 
-    def collect(self, now_s: float) -> list[Finished | Dropped]:
-        """Make the rows that are due, and return the episodes that are over since last time."""
+    def collect(self, now_s: float) -> list[Result]:
+        """Make the rows that are due; return what is new since last time.
+
+        Blocks of one episode come in the order of its steps, before its end, and never mixed
+        with those of another one.
+        """
         for episode_id, episode in list(self._episodes.items()):
             over = episode.ended is not None and now_s - episode.ended_at >= self._settle_s
             for step in sorted(episode.waiting):
@@ -208,27 +250,29 @@ class Assembler:
                 del episode.waiting[step]
                 self._fill(episode_id, row)
                 episode.rows[step] = row
-                episode.size += sum(len(row.samples[s] or b"") for s in self._sized(row))
+                self._count(episode, row)
+                self._on_row(row)
+            self._hand_on(episode_id, episode)
             if episode.ended is not None and (over or not self._missing_steps(episode)):
                 self._judge(episode_id, episode, episode.ended)
-            if episode.waiting:
-                break  # a later episode's rows would use up what these still need
+            if episode_id in self._episodes:
+                break  # a later episode's rows would use up what this one still needs
         if not any(episode.waiting for episode in self._episodes.values()):
-            for stream in self._streams.values():
-                stream.forget_before(stream.newest_ns - self._max_age_ns)
+            for name, stream in self._streams.items():
+                stream.forget_before(stream.newest_ns - self._max_age_ns[name])
         return self._take_results()
 
-    def finish(self) -> list[Finished | Dropped]:
+    def finish(self) -> list[Result]:
         """Close every episode: those that have ended are judged, the others dropped."""
         results = self.collect(math.inf)
         for episode_id in list(self._episodes):
             self._drop(episode_id, "the recorder was stopped before it ended")
         return results + self._take_results()
 
-    def abandon(self, reason: str) -> list[Finished | Dropped]:
-        """Drop every episode that has not ended."""
+    def abandon(self, reason: str, *, ended: bool = False) -> list[Result]:
+        """Drop every episode that has not ended, and those that have if `ended`."""
         for episode_id, episode in list(self._episodes.items()):
-            if episode.ended is None:
+            if ended or episode.ended is None:
                 self._drop(episode_id, reason)
         return self._take_results()
 
@@ -260,8 +304,8 @@ class Assembler:
     def _fill(self, episode_id: str, row: Row) -> None:
         others = (last for name, last in self._last_ns.items() if name != episode_id)
         earlier = max((last for last in others if last < row.stamp_ns), default=-1)
-        after_ns = max(earlier, row.stamp_ns - self._max_age_ns - 1)
         for name, stream in self._streams.items():
+            after_ns = max(earlier, row.stamp_ns - self._max_age_ns[name] - 1)
             found = stream.as_of(row.stamp_ns, after_ns)
             row.samples[name] = None if found is None else found[1]
             row.age_ms[name] = math.nan if found is None else (row.stamp_ns - found[0]) / 1e6
@@ -271,40 +315,54 @@ class Assembler:
         """Steps of an ended episode that no row was made of; its status counts them, or 0."""
         assert episode.ended is not None
         total = episode.ended.step or episode.newest_step + 1
-        return total - sum(step < total for step in episode.rows)
+        return total - min(episode.handed_on, total) - sum(step < total for step in episode.rows)
 
-    def _sized(self, row: Row) -> list[str]:
-        return [name for name, sample in row.samples.items() if isinstance(sample, bytes)]
+    def _count(self, episode: _Episode, row: Row) -> None:
+        episode.size += row.size
+        episode.messages += count_messages([row])
+        episode.lacking += row.action is None or any(
+            row.samples[name] is None for name in self._required
+        )
+
+    def _hand_on(self, episode_id: str, episode: _Episode) -> None:
+        """Hand on the rows up to the first step that is not there yet, if they are many."""
+        first = last = episode.handed_on
+        while last in episode.rows:
+            last += 1
+        many = last - first >= self._block_steps or episode.size >= self._block_bytes
+        if many and last > first:
+            rows = [episode.rows.pop(step) for step in range(first, last)]
+            episode.handed_on = last
+            episode.size -= sum(row.size for row in rows)
+            self._results.append(Block(episode_id, rows))
 
     def _judge(self, episode_id: str, episode: _Episode, ended: EpisodeStatus) -> None:
         rows = [episode.rows[step] for step in sorted(episode.rows)]
-        lost = self._missing_steps(episode)
-        missing = sum(
-            row.action is None or any(row.samples[name] is None for name in self._required)
-            for row in rows
-        )
-        if lost or not rows:
-            first = f", the first one seen was {min(episode.rows)}" if episode.rows else ""
-            of = lost + len(rows)
-            self._drop(episode_id, f"{lost} of its {of} steps were never seen{first}")
+        lost, made = self._missing_steps(episode), episode.handed_on + len(rows)
+        if lost or not made:
+            seen = 0 if episode.handed_on else min(episode.rows, default=-1)
+            first = f", the first one seen was {seen}" if made else ""
+            self._drop(episode_id, f"{lost} of its {lost + made} steps were never seen{first}")
         elif episode.newest_step < 0:
             self._drop(episode_id, "the policy never acted")
-        elif missing > self._max_missing_share * len(rows):
+        elif episode.lacking > self._max_missing_share * made:
             self._drop(
                 episode_id,
-                f"{missing} of its {len(rows)} steps lack an action or one of "
+                f"{episode.lacking} of its {made} steps lack an action or one of "
                 f"{', '.join(self._required)}, more than max_missing_share "
                 f"{self._max_missing_share:g} allows",
             )
         else:
             wall_time_s = episode.ended_at - episode.started_at
-            self._results.append(Finished(rows, ended, episode.policy_id, wall_time_s))
+            self._results.append(
+                Finished(rows, ended, episode.policy_id, wall_time_s, episode.messages)
+            )
             self._close(episode_id)
 
     def _drop(self, episode_id: str, reason: str) -> None:
         episode = self._episodes[episode_id]
         actions = sum(row.action is not None for row in episode.waiting.values())
-        messages = count_messages(list(episode.rows.values())) + actions
+        messages = episode.messages + actions
         if messages:  # else it was over before this recorder heard of it
             self._results.append(Dropped(episode_id, reason, messages))
         self._close(episode_id)
@@ -313,7 +371,7 @@ class Assembler:
         del self._episodes[episode_id]
         self._closed.append(episode_id)
 
-    def _take_results(self) -> list[Finished | Dropped]:
+    def _take_results(self) -> list[Result]:
         results, self._results = self._results, []
         return results
 
@@ -327,7 +385,9 @@ class Assembler:
         for stream in self._streams.values():
             stream.forget_after(stamp_ns)
 
-    def _held_bytes(self) -> int:
+    @property
+    def held_bytes(self) -> int:
+        """Size of the samples that are held."""
         streams = sum(stream.size for stream in self._streams.values())
         return streams + sum(episode.size for episode in self._episodes.values())
 

@@ -19,7 +19,7 @@ from rclpy.task import Future
 from rclpy.timer import Timer
 
 from salus_ros.core.errors import SalusError
-from salus_ros.nodes.parameters import NodeParameters, declare
+from salus_ros.nodes.declaration import NodeParameters, declare
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2

@@ -2,6 +2,7 @@
 
 import array
 import math
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,15 @@ NANO = 1_000_000_000
 def to_ns(stamp: Time) -> int:
     """Stamp in ns."""
     return int(stamp.sec) * NANO + int(stamp.nanosec)
+
+
+def raw_stamp_ns(raw: bytes) -> int:
+    """Stamp in ns of a serialised message that begins with a header.
+
+    CDR: four bytes of which the second is 1 for little-endian, then seconds and nanoseconds.
+    """
+    seconds, nanoseconds = struct.unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
+    return int(seconds) * NANO + int(nanoseconds)
 
 
 def to_stamp(stamp_ns: int) -> Time:

@@ -1,12 +1,11 @@
 """A finished episode's messages as the arrays of the episode store."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Image
 
 from salus_msgs.msg import FailureHorizons
 from salus_ros.core import schema
@@ -14,39 +13,34 @@ from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.nodes import convert
-from salus_ros.nodes.assembly import Finished
+from salus_ros.nodes.assembly import Finished, Row
 
 SIGNALS, PREDICTION, STATE, ACTION = "signals", "prediction", "state", "action"
 
 type Label = tuple[Outcome, FailureType, int]
 """Outcome, failure type and failure step."""
 
+type ReadImage = Callable[[bytes, str], NDArray[np.uint8]]
+"""Reads a serialised image of a camera, uint8 (H, W, 3) RGB."""
 
-def to_episode(
-    finished: Finished,
-    images: dict[str, NDArray[np.uint8]],
-    spec: StoreSpec,
-    label: Label | None = None,
-) -> Episode:
-    """Make arrays of the rows; what is missing is NaN, and so is its age.
+
+def to_meta(finished: Finished, model_id: str, label: Label | None = None) -> EpisodeMeta:
+    """Say what is known about a whole episode.
 
     Args:
-        finished: The rows.
-        images: Uint8 (T, H, W, 3) per camera.
-        spec: Sizes of the store.
+        finished: How it ended.
+        model_id: Which predictor spoke during it; empty for none.
         label: Outcome, type and step that a person gave; by default those of the world.
 
     Raises:
-        SalusError: if a sample does not fit the store.
+        StoreError: if it contradicts itself.
     """
-    rows, status = finished.rows, finished.status
-    length = len(rows)
+    status = finished.status
     if label is None:
         label = Outcome(status.outcome), FailureType(status.failure_type), status.failure_step
     outcome, kind, failure_step = label
-    predictions = [row.samples[PREDICTION] for row in rows]
     faulty = status.fault not in ("", "none")
-    meta = EpisodeMeta(
+    return EpisodeMeta(
         id=status.episode_id,
         task=status.task,
         outcome=outcome,
@@ -58,10 +52,31 @@ def to_episode(
         fault_strength=status.fault_strength if faulty else math.nan,
         condition=status.condition,
         policy_id=finished.policy_id,
-        model_id=next((p.model_id for p in reversed(predictions) if p is not None), ""),
+        model_id=model_id,
         rate_hz=status.rate_hz or schema.RATE_HZ,
         wall_time_s=finished.wall_time_s,
     )
+
+
+def to_block(
+    rows: Sequence[Row],
+    images: dict[str, NDArray[np.uint8]],
+    spec: StoreSpec,
+    episode_id: str,
+) -> Episode:
+    """Make arrays of the next rows of an episode; what is missing is NaN, and so is its age.
+
+    Args:
+        rows: The rows.
+        images: Uint8 (T, H, W, 3) per camera.
+        spec: Sizes of the store.
+        episode_id: Id of the episode.
+
+    Raises:
+        SalusError: if a sample does not fit the store.
+    """
+    length = len(rows)
+    predictions = [row.samples[PREDICTION] for row in rows]
     action = np.full((length, spec.action_dim), np.nan, np.float32)
     state = np.full((length, spec.state_dim), np.nan, np.float32)
     signals = np.full((length, len(schema.SIGNAL_NAMES)), np.nan, np.float32)
@@ -92,7 +107,7 @@ def to_episode(
             probability[t] = convert.prediction_array(prediction, spec.horizons_s, kinds)
             risk[t], alarm[t] = prediction.risk, prediction.alarm
     return Episode(
-        meta=meta,
+        meta=EpisodeMeta(episode_id, "", Outcome.UNKNOWN),
         action=action,
         state=state,
         stamp_ns=np.array([row.stamp_ns for row in rows], np.int64),
@@ -108,40 +123,57 @@ def to_episode(
     )
 
 
-def stack_images(finished: Finished, camera: str) -> NDArray[np.uint8]:
+def stack_images(
+    rows: Sequence[Row], camera: str, read_image: ReadImage, size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
     """Images of a camera, uint8 (T, H, W, 3); black where the row has none (its age is NaN).
 
-    The messages are released as they are read: an episode of them is large.
+    The messages are released as they are read: many of them are large.
+
+    Args:
+        rows: The rows; their images are serialised messages.
+        camera: The camera.
+        read_image: Reads one.
+        size: Height and width, if they are known; else the first image settles them.
+
+    Raises:
+        ObservationError: if an image cannot be read or has another size, or if there is none at
+            all and no size is known.
     """
     frames: NDArray[np.uint8] | None = None
-    for t, row in enumerate(finished.rows):
+    if size is not None:
+        frames = np.zeros((len(rows), *size, 3), np.uint8)
+    for t, row in enumerate(rows):
         raw = row.samples[camera]
         if raw is None:
             continue
-        image = convert.image_to_array(deserialize_message(raw, Image), camera)
+        image = read_image(raw, camera)
         if frames is None:
-            frames = np.zeros((len(finished.rows), *image.shape), np.uint8)
+            frames = np.zeros((len(rows), *image.shape), np.uint8)
         if image.shape != frames.shape[1:]:
             raise ObservationError(
-                f"camera '{camera}' changes its size from {frames.shape[2]}x{frames.shape[1]} to "
-                f"{image.shape[1]}x{image.shape[0]} at step {t}; one episode has one size"
+                f"camera '{camera}' sends {image.shape[1]}x{image.shape[0]} pixels at step "
+                f"{row.step}, before or in the store it is {frames.shape[2]}x{frames.shape[1]}; "
+                "a store has one size: record into another one, or keep the driver's size"
             )
         frames[t] = image
         row.samples[camera] = b""
     if frames is None:
-        raise ObservationError(f"camera '{camera}' has no image in the whole episode")
+        raise ObservationError(
+            f"camera '{camera}' has no image in the first {len(rows)} steps, so its size is not "
+            "known; start its driver, or leave it out of the parameter cameras"
+        )
     return frames
 
 
-def store_spec(finished: Finished, images: dict[str, NDArray[np.uint8]]) -> StoreSpec:
-    """Sizes of a store for episodes like this one."""
+def store_spec(rows: Sequence[Row], images: dict[str, NDArray[np.uint8]]) -> StoreSpec:
+    """Sizes of a store for episodes like the one that begins with these rows."""
     sizes = {camera: (frames.shape[1], frames.shape[2]) for camera, frames in images.items()}
     if len(set(sizes.values())) > 1:
         raise ObservationError(
             f"the cameras have different sizes {sizes}; a store takes one size for all: scale "
             "the images before, or record fewer cameras"
         )
-    rows = finished.rows
     action = next(row.action for row in rows if row.action is not None)
     states = [row.samples[STATE] for row in rows if row.samples[STATE] is not None]
     signals = [row.samples[SIGNALS] for row in rows if row.samples[SIGNALS] is not None]

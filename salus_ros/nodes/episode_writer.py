@@ -5,18 +5,45 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from salus_ros.core.errors import SalusError, StoreError
 from salus_ros.episodes import EpisodeMeta, EpisodeStore, StoreReader, StoreSpec
-from salus_ros.nodes.assembly import Finished
-from salus_ros.nodes.episode_arrays import Label, stack_images, store_spec, to_episode
+from salus_ros.nodes.assembly import Block, Dropped, Finished, Result, Row
+from salus_ros.nodes.episode_arrays import (
+    PREDICTION,
+    Label,
+    ReadImage,
+    stack_images,
+    store_spec,
+    to_block,
+    to_meta,
+)
+
+FREE_WARNING = 2.0
+"""Free space is said to run out below this many times what must stay free."""
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """The episode that is being written: rows that wait for a file's worth, and what was."""
+
+    episode_id: str
+    rows: list[Row] = field(default_factory=list)
+    gaps: int = 0
+    steps: int = 0
+    model_id: str = ""
+    failed: bool = False
 
 
 class EpisodeWriter:
-    """Owns the store: takes finished episodes, commits them one after the other, labels them.
+    """Owns the store: takes an episode's rows as they come, commits it when it is over, labels it.
+
+    Rows are written when they fill an image file of the store, and when their episode ends, so
+    that the memory an episode needs does not grow with its length.
 
     Attributes:
         committed: Episodes committed.
@@ -32,8 +59,9 @@ class EpisodeWriter:
         self,
         path: Path,
         cameras: tuple[str, ...],
+        read_image: ReadImage,
         *,
-        queue_episodes: int,
+        block_bytes: int,
         min_free_bytes: int,
         log: Callable[[str], object],
     ) -> None:
@@ -42,7 +70,8 @@ class EpisodeWriter:
         Args:
             path: The store.
             cameras: Cameras that are recorded.
-            queue_episodes: Episodes that may wait.
+            read_image: Reads a serialised image.
+            block_bytes: Size of images from which rows are written though they fill no file.
             min_free_bytes: Free space below which nothing is written.
             log: Takes what a person should read about an episode.
         """
@@ -55,13 +84,19 @@ class EpisodeWriter:
         self.error = ""
         self.last_id = ""
         self._cameras = cameras
+        self._read_image = read_image
+        self._block_bytes = block_bytes
         self._min_free_bytes = min_free_bytes
         self._log = log
         self._store: EpisodeStore | None = None
         self._lock = threading.Lock()  # the store, and the labels to come
         self._labels: dict[str, Label] = {}
-        self._pending: list[str] = []
-        self._queue: queue.Queue[Finished | None] = queue.Queue(queue_episodes)
+        self._ending: list[str] = []  # episodes that are over and not committed yet
+        self._dropping: set[str] = set()  # episodes whose blocks are not worth writing any more
+        self._bytes_in = 0  # counted by the node's thread
+        self._bytes_out = 0  # counted by this one
+        self._in_flight: _InFlight | None = None
+        self._queue: queue.Queue[Result | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
@@ -89,13 +124,18 @@ class EpisodeWriter:
 
     @property
     def queue_depth(self) -> int:
-        """Episodes that wait or are being written."""
-        return len(self._pending)
+        """Blocks and ends of episodes that wait to be looked at."""
+        return self._queue.qsize() + len(self._ending)
+
+    @property
+    def held_bytes(self) -> int:
+        """Size of the images that are not written yet."""
+        return self._bytes_in - self._bytes_out
 
     @property
     def writing(self) -> str:
-        """The episode that is written now or next; empty without one."""
-        return self._pending[0] if self._pending else ""
+        """The episode that is over and committed now or next; empty without one."""
+        return self._ending[0] if self._ending else ""
 
     def free_bytes(self) -> int:
         """Free space where the store lies."""
@@ -104,15 +144,25 @@ class EpisodeWriter:
             place = place.parent
         return shutil.disk_usage(place).free
 
-    def submit(self, episode: Finished) -> bool:
-        """Hand over an episode; false when too many are waiting."""
-        self._pending.append(episode.status.episode_id)
-        try:
-            self._queue.put_nowait(episode)
-        except queue.Full:
-            self._pending.pop()
-            return False
-        return True
+    def warning(self) -> str:
+        """Say that the disk fills up, while there is still room; empty where it does not."""
+        free = self.free_bytes()
+        if free >= FREE_WARNING * self._min_free_bytes:
+            return ""
+        return (
+            f"only {free / 1e6:.0f} MB are free at '{self.path}'; below "
+            f"{self._min_free_bytes / 1e6:.0f} MB (min_free_mb) nothing is written"
+        )
+
+    def put(self, result: Result) -> None:
+        """Hand over the next rows of an episode, its end, or that it is not to be kept."""
+        if isinstance(result, Dropped):
+            self._dropping.add(result.episode_id)
+        else:
+            self._bytes_in += sum(row.size for row in result.rows)
+        if isinstance(result, Finished):
+            self._ending.append(result.status.episode_id)
+        self._queue.put(result)
 
     def label(self, episode_id: str, label: Label, *, in_flight: bool) -> str:
         """Label an episode.
@@ -131,7 +181,7 @@ class EpisodeWriter:
         outcome, kind, step = label
         EpisodeMeta(episode_id, "", outcome, kind, step)
         with self._lock:
-            if in_flight or episode_id in self._pending:
+            if in_flight or episode_id in self._ending:
                 self._labels[episode_id] = label
                 return f"{episode_id} will be labelled {_words(label)} when it is written"
             if self._store is None:
@@ -156,47 +206,123 @@ class EpisodeWriter:
     # The thread
 
     def _work(self) -> None:
-        while (episode := self._queue.get()) is not None:
-            episode_id = episode.status.episode_id
+        while (result := self._queue.get()) is not None:
             try:
-                with self._lock:
-                    self._write(episode)
-            except SalusError as error:
-                self._fail(episode, str(error))
-                self._log(f"{episode_id} was not recorded: {error}")
+                if isinstance(result, Block):
+                    self._take(result.episode_id, result.rows)
+                elif isinstance(result, Finished):
+                    self._finish(result)
+                else:
+                    self._discard(result.episode_id)
             except Exception as error:  # a thread that died would lose the next ones
-                self._fail(episode, f"{type(error).__name__}: {error}")
-                logging.getLogger(__name__).exception("writing %s", episode_id)
-            finally:
-                del self._pending[0]
+                logging.getLogger(__name__).exception("writing to %s", self.path)
+                self.error = f"{type(error).__name__}: {error}"
 
-    def _fail(self, episode: Finished, error: str) -> None:
-        self.error = error
-        self.dropped += 1
-        self.dropped_messages += episode.messages
+    def _take(self, episode_id: str, rows: list[Row]) -> None:
+        """Take the next rows of an episode; what fills a file is written."""
+        if self._in_flight is None or self._in_flight.episode_id != episode_id:
+            self._in_flight = _InFlight(episode_id)
+        episode = self._in_flight
+        episode.rows += rows
+        while not episode.failed and len(episode.rows) >= self._steps_per_file():
+            self._write(episode, self._steps_per_file())
+        if episode.rows and sum(row.size for row in episode.rows) > self._block_bytes:
+            self._write(episode, len(episode.rows))
+        if episode.failed:
+            self._release(episode)
 
-    def _write(self, finished: Finished) -> None:
+    def _finish(self, finished: Finished) -> None:
+        episode_id = finished.status.episode_id
+        try:
+            self._take(episode_id, finished.rows)
+            episode = self._in_flight
+            assert episode is not None
+            if episode.rows:
+                self._write(episode, len(episode.rows))
+            if not episode.failed:
+                self._guard(episode, lambda: self._commit(episode, finished))
+            if episode.failed:
+                self.dropped += 1
+                self.dropped_messages += finished.messages
+        finally:
+            self._in_flight = None
+            self._labels.pop(episode_id, None)
+            self._ending.remove(episode_id)
+
+    def _discard(self, episode_id: str) -> None:
+        self._dropping.discard(episode_id)
+        episode = self._in_flight
+        if episode is not None and episode.episode_id == episode_id:
+            self._in_flight = None
+            self._release(episode)
+            if self._store is not None:
+                self._store.discard()
+        self._labels.pop(episode_id, None)
+
+    def _steps_per_file(self) -> int:
+        if self._store is None:
+            return StoreSpec().shard_steps
+        return self._store.steps_to_shard_end
+
+    def _write(self, episode: _InFlight, count: int) -> None:
+        """Write the next rows; after an error the episode counts as failed."""
+        rows, episode.rows = episode.rows[:count], episode.rows[count:]
+        size = sum(row.size for row in rows)
+        if episode.episode_id not in self._dropping:
+            self._guard(episode, lambda: self._write_rows(episode, rows))
+        self._bytes_out += size
+
+    def _guard(self, episode: _InFlight, work: Callable[[], None]) -> None:
+        try:
+            with self._lock:
+                work()
+        except SalusError as error:
+            self.error = str(error)
+        except Exception as error:  # whatever a message may do to the code that reads it
+            self.error = f"{type(error).__name__}: {error}"
+            logging.getLogger(__name__).exception("writing %s", episode.episode_id)
+        else:
+            return
+        episode.failed = True
+        if self._store is not None:
+            self._store.discard()
+        self._log(f"{episode.episode_id} was not recorded: {self.error}")
+
+    def _write_rows(self, episode: _InFlight, rows: list[Row]) -> None:
         free = self.free_bytes()
         if free < self._min_free_bytes:
             raise StoreError(
                 f"{free / 1e6:.0f} MB are free at '{self.path}', fewer than min_free_mb "
                 f"{self._min_free_bytes / 1e6:.0f}; make room"
             )
-        episode_id = finished.status.episode_id
-        images = {camera: stack_images(finished, camera) for camera in self._cameras}
+        size = None if self._store is None else self._store.spec.image_size
+        images = {c: stack_images(rows, c, self._read_image, size) for c in self._cameras}
         if self._store is None:
-            spec = store_spec(finished, images)
+            spec = store_spec(rows, images)
             self._store = EpisodeStore.open_or_create(self.path, spec)
             self._check_cameras(self._store.spec)
-        label = self._labels.pop(episode_id, None)
-        episode = to_episode(finished, images, self._store.spec, label)
-        self._store.append(episode)
+        block = to_block(rows, images, self._store.spec, episode.episode_id)
+        self._store.write(block)
+        assert block.age_ms is not None
+        episode.gaps += int(np.isnan(block.age_ms).any(axis=1).sum())
+        episode.steps += len(rows)
+        predictions = (row.samples[PREDICTION] for row in reversed(rows))
+        newest = next((p.model_id for p in predictions if p is not None), "")
+        episode.model_id = newest or episode.model_id
+
+    def _commit(self, episode: _InFlight, finished: Finished) -> None:
+        assert self._store is not None
+        label = self._labels.pop(episode.episode_id, None)
+        self._store.commit(to_meta(finished, episode.model_id, label))
         self.error = ""
         self.committed += 1
-        self.steps += len(episode)
-        assert episode.age_ms is not None
-        self.gaps += int(np.isnan(episode.age_ms).any(axis=1).sum())
-        self.last_id = episode_id
+        self.steps += episode.steps
+        self.gaps += episode.gaps
+        self.last_id = episode.episode_id
+
+    def _release(self, episode: _InFlight) -> None:
+        self._bytes_out += sum(row.size for row in episode.rows)
+        episode.rows = []
 
     def _check_cameras(self, spec: StoreSpec) -> None:
         if spec.cameras != self._cameras:

@@ -13,7 +13,7 @@ from typing import ClassVar
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, RecorderStatus, VlaSignals
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
-from salus_ros.nodes.parameters import NodeParameters
+from salus_ros.nodes.declaration import NodeParameters
 
 
 @dataclass(frozen=True)

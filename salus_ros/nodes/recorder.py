@@ -1,7 +1,6 @@
 """The recorder node: what the others publish, as whole episodes in a zarr store."""
 
 import math
-import struct
 import sys
 import time
 from collections import deque
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_srvs.srv import Trigger
 
 from salus_msgs.msg import (
@@ -20,19 +19,27 @@ from salus_msgs.msg import (
     RecorderStatus,
     VlaSignals,
 )
-from salus_msgs.srv import LabelEpisode
+from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.nodes import convert
-from salus_ros.nodes.assembly import Assembler, Dropped, Finished
+from salus_ros.nodes.announcer import Announcer
+from salus_ros.nodes.assembly import Assembler, Dropped, Result
 from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.episode_arrays import PREDICTION, SIGNALS, STATE
 from salus_ros.nodes.episode_writer import EpisodeWriter
 from salus_ros.nodes.parameters import RecorderParameters
+from salus_ros.nodes.stream_health import StreamHealth
 
 COLLECT_PERIOD_S = 0.05
 RATE_WINDOW_S = 2.0
+BLOCK_SHARE = 0.25
+"""Share of `buffer_mb` from which rows are written though they fill no image file."""
+
+WAITING_WARNING = 0.5
+"""Share of `buffer_mb` from which the disk is said to be behind."""
+
 STATE_NAMES = {
     RecorderStatus.STATE_IDLE: "waiting for an episode",
     RecorderStatus.STATE_RECORDING: "recording",
@@ -52,21 +59,27 @@ class RecorderNode(SalusNode[RecorderParameters]):
         """
         super().__init__(RecorderParameters, **options)
         given = self.parameters
+        compressed = given.image_transport == "compressed"
+        self._buffer_bytes = given.buffer_mb * 1_000_000
         self._writer = EpisodeWriter(
             Path(given.store_path),
             given.cameras,
-            queue_episodes=given.queue_episodes,
+            convert.read_compressed_image if compressed else convert.read_raw_image,
+            block_bytes=round(BLOCK_SHARE * self._buffer_bytes),
             min_free_bytes=given.min_free_mb * 1_000_000,
             log=self.get_logger().error,
         )
+        max_age_ms = self._max_age_ms()
+        required = (*given.cameras, STATE)
         self._assembler = Assembler(
-            (*given.cameras, STATE, SIGNALS, PREDICTION),
-            (*given.cameras, STATE),
-            max_age_ms=given.max_age_ms,
+            max_age_ms,
+            required,
             settle_s=given.settle_s,
             max_missing_share=given.max_missing_share,
-            max_bytes=given.buffer_mb * 1_000_000,
+            room=lambda: self._buffer_bytes - self._writer.held_bytes,
+            on_row=lambda row: self._health.add(row),
         )
+        self._health = StreamHealth(max_age_ms, required, self._assembler.newest_ns)
         self._recording = False
         self._dropped_messages = 0
         self._dropped_episodes = 0
@@ -81,17 +94,26 @@ class RecorderNode(SalusNode[RecorderParameters]):
         sensors = stream_qos(reliable=given.reliable_sensors)
         for camera in given.cameras:
             callback = partial(self._on_image, camera)
-            topic = f"camera/{camera}/image_raw"
-            self.create_subscription(Image, topic, callback, sensors, raw=True)
+            topic = f"camera/{camera}/image_raw" + ("/compressed" if compressed else "")
+            kind = CompressedImage if compressed else Image
+            self.create_subscription(kind, topic, callback, sensors, raw=True)
         self.create_subscription(JointState, "joint_states", self._on_joints, sensors)
         self.create_subscription(PolicyAction, "action", self._on_action, qos)
         self.create_subscription(VlaSignals, "signals", partial(self._on_sample, SIGNALS), qos)
         predictions = partial(self._on_sample, PREDICTION)
         self.create_subscription(FailureHorizons, "failure_horizons", predictions, qos)
-        # Without the history: what it tells of was over before this recorder could take part.
-        self.create_subscription(EpisodeStatus, "episode", self._on_episode, qos)
-        self.create_service(Trigger, "~/start", self._on_start)
+        self._announcer: Announcer | None = None
+        if given.episode_source == "service":
+            publisher = self.create_publisher(EpisodeStatus, "episode", status_qos())
+            self._announcer = Announcer(
+                publisher, self.get_clock(), given.rate_hz, self._on_episode
+            )
+        else:
+            # Without the history: what it tells of was over before this recorder could take part.
+            self.create_subscription(EpisodeStatus, "episode", self._on_episode, qos)
+        self.create_service(StartEpisode, "~/start", self._on_start)
         self.create_service(Trigger, "~/stop", self._on_stop)
+        self.create_service(Trigger, "~/discard", self._on_discard)
         self.create_service(LabelEpisode, "~/label", self._on_label)
         self.create_steady_timer(COLLECT_PERIOD_S, self._collect)
         self.create_steady_timer(1.0 / given.status_hz, self._publish_status)
@@ -101,6 +123,9 @@ class RecorderNode(SalusNode[RecorderParameters]):
 
     def close(self) -> None:
         """Write the episodes that have ended; the one in flight is not one."""
+        if self._announcer is not None and self._announcer.running:
+            self._take(self._assembler.abandon("the recorder was stopped before it ended"))
+            self._announcer.end()
         self._take(self._assembler.finish())
         self._writer.close()
         self.get_logger().info(
@@ -112,7 +137,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
 
     def _on_image(self, camera: str, raw: bytes) -> None:
         if self._recording:
-            self._assembler.sample(camera, raw_stamp_ns(raw), raw, len(raw))
+            self._assembler.sample(camera, convert.raw_stamp_ns(raw), raw, len(raw))
 
     def _on_joints(self, message: JointState) -> None:
         if not self._recording:
@@ -159,20 +184,14 @@ class RecorderNode(SalusNode[RecorderParameters]):
         if self._known != (self._writer.committed, self._writer.error):
             self._publish_status()
 
-    def _take(self, results: list[Finished | Dropped]) -> None:
+    def _take(self, results: list[Result]) -> None:
         for result in results:
-            if isinstance(result, Finished):
-                if self._writer.submit(result):
-                    continue
-                reason = (
-                    f"{self.parameters.queue_episodes} episodes are waiting to be written already"
-                    " (queue_episodes)"
-                )
-                result = Dropped(result.status.episode_id, reason, result.messages)
-            self._dropped_episodes += 1
-            self._dropped_messages += result.messages
-            self._last_error = f"episode '{result.episode_id}' was dropped: {result.reason}"
-            self.get_logger().warning(self._last_error)
+            self._writer.put(result)
+            if isinstance(result, Dropped):
+                self._dropped_episodes += 1
+                self._dropped_messages += result.messages
+                self._last_error = f"episode '{result.episode_id}' was dropped: {result.reason}"
+                self.get_logger().warning(self._last_error)
 
     def _start(self) -> str:
         """Start recording; return why it cannot, empty when it can."""
@@ -185,20 +204,63 @@ class RecorderNode(SalusNode[RecorderParameters]):
         self._recording = True
         return ""
 
-    def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        reason = self._start()
-        response.success = not reason
-        response.message = reason or f"recording into '{self._writer.path}' from the next episode"
+    def _on_start(
+        self, request: StartEpisode.Request, response: StartEpisode.Response
+    ) -> StartEpisode.Response:
+        announcer = self._announcer
+        if announcer is None and (request.task or request.episode_id):
+            response.message = (
+                "another node says what an episode is, so task and episode_id cannot be given "
+                "here; reset that node with them, or set the parameter episode_source to service"
+            )
+        elif announcer is not None and announcer.running:
+            response.message = (
+                f"episode '{announcer.running}' is running; call ~/stop or ~/discard before"
+            )
+        elif reason := self._start():
+            response.message = reason
+        else:
+            response.success = True
+            response.message = f"recording into '{self._writer.path}' from the next episode"
+            if announcer is not None:
+                task = request.task or self.parameters.task
+                response.episode_id = announcer.begin(task, request.episode_id)
+                response.message = f"recording '{response.episode_id}' into '{self._writer.path}'"
         self._publish_status()
         return response
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._recording = False
-        dropped = self._assembler.abandon("recording was stopped before it ended")
-        self._take(dropped)
         response.success = True
-        response.message = "stopped; what has ended is written" + (
-            ", the episode in flight is dropped" if dropped else ""
+        if self._announcer is not None:
+            running = self._announcer.running
+            self._announcer.end()
+            response.success = bool(running)
+            response.message = (
+                f"'{running}' is over and will be written; say how it went with ~/label"
+                if running
+                else "no episode is running; ~/start begins one"
+            )
+        else:
+            self._recording = False
+            dropped = self._assembler.abandon("recording was stopped before it ended")
+            self._take(dropped)
+            response.message = "stopped; what has ended is written" + (
+                ", the episode in flight is dropped" if dropped else ""
+            )
+        self._publish_status()
+        return response
+
+    def _on_discard(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        current = self._assembler.current
+        self._take(self._assembler.abandon("it was discarded", ended=True))
+        if self._announcer is not None:
+            current = self._announcer.running or current
+            self._announcer.end()
+        response.success = bool(current)
+        response.message = (
+            f"'{current}' will not be recorded"
+            if current
+            else "no episode is in flight; one that is recorded already can be labelled (~/label)"
         )
         self._publish_status()
         return response
@@ -225,6 +287,32 @@ class RecorderNode(SalusNode[RecorderParameters]):
 
     # State
 
+    def _max_age_ms(self) -> dict[str, float]:
+        """The streams, and the oldest sample of each that a step may use."""
+        given = self.parameters
+        own = {
+            STATE: given.max_state_age_ms,
+            SIGNALS: given.max_signals_age_ms,
+            PREDICTION: given.max_prediction_age_ms,
+        }
+        ages = dict.fromkeys((*given.cameras, *own), given.max_age_ms)
+        return ages | {name: age for name, age in own.items() if age >= 0}
+
+    def _warning(self) -> str:
+        """What is going wrong while the episode can still be saved; empty for nothing."""
+        writer, given = self._writer, self.parameters
+        words = []
+        if self._recording and self._assembler.current:
+            words.append(self._health.warning())
+        waiting = self._assembler.held_bytes + writer.held_bytes
+        if waiting > WAITING_WARNING * self._buffer_bytes:
+            words.append(
+                f"{waiting / 1e6:.0f} of {given.buffer_mb} MB (buffer_mb) wait to be written: the "
+                "disk is slower than the streams"
+            )
+        words.append(writer.warning())
+        return "; ".join(word for word in words if word)
+
     @property
     def _state(self) -> int:
         if self._writer.error:
@@ -237,6 +325,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
 
     def _publish_status(self) -> None:
         writer, current = self._writer, self._assembler.current
+        streams = self._health.figures()
         message = RecorderStatus(
             state=self._state,
             store_path=str(writer.path),
@@ -250,6 +339,12 @@ class RecorderNode(SalusNode[RecorderParameters]):
             last_error=writer.error or self._last_error,
             disk_free_bytes=writer.free_bytes(),
             rate_hz=self._rate_hz(),
+            bytes_waiting=self._assembler.held_bytes + writer.held_bytes,
+            warning=self._warning(),
+            streams=[stream.name for stream in streams],
+            age_p50_ms=[stream.age_p50_ms for stream in streams],
+            age_p95_ms=[stream.age_p95_ms for stream in streams],
+            gap_share=[stream.gap_share for stream in streams],
         )
         message.header.stamp = self.get_clock().now().to_msg()
         self._known = (writer.committed, writer.error)
@@ -278,26 +373,22 @@ class RecorderNode(SalusNode[RecorderParameters]):
             "queue depth": writer.queue_depth,
             "free disk in MB": writer.free_bytes() // 1_000_000,
             "rate_hz": self._rate_hz(),
+            "MB waiting": (self._assembler.held_bytes + writer.held_bytes) // 1_000_000,
             "last error": writer.error or self._last_error,
         }
+        for stream in self._health.figures():
+            values[f"{stream.name} age p50 / p95 in ms"] = (
+                f"{stream.age_p50_ms:.1f} / {stream.age_p95_ms:.1f}"
+            )
+            values[f"{stream.name} share of gaps"] = stream.gap_share
         if state == RecorderStatus.STATE_ERROR:
             return Report(ERROR, writer.error, values)
         if self._problem.text:
             return Report(ERROR, self._problem.text, values)
         if not self._recording:
             return Report(OK, "stopped; call ~/start to record", values)
-        return Report(
-            WARN if self._last_error else OK, self._last_error or STATE_NAMES[state], values
-        )
-
-
-def raw_stamp_ns(raw: bytes) -> int:
-    """Stamp in ns of a serialised message that begins with a header.
-
-    CDR: four bytes of which the second is 1 for little-endian, then seconds and nanoseconds.
-    """
-    seconds, nanoseconds = struct.unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
-    return int(seconds) * convert.NANO + int(nanoseconds)
+        complaint = self._warning() or self._last_error
+        return Report(WARN if complaint else OK, complaint or STATE_NAMES[state], values)
 
 
 def main() -> int:

@@ -15,14 +15,12 @@ class World:
     """Feeds an assembler as a lockstep graph would, at times given by hand."""
 
     def __init__(self, **change) -> None:
-        options = {
-            "max_age_ms": 50.0,
-            "settle_s": 0.5,
-            "max_missing_share": 0.0,
-            "max_bytes": 10_000,
-        }
+        max_bytes = change.pop("max_bytes", 10_000)
+        max_age_ms = dict.fromkeys(STREAMS, change.pop("max_age_ms", 50.0))
+        max_age_ms |= change.pop("max_age_of", {})
+        options = {"settle_s": 0.5, "max_missing_share": 0.0, "room": lambda: max_bytes}
         required = ("front", "state")
-        self.assembler = Assembler(STREAMS, required, **(options | change))
+        self.assembler = Assembler(max_age_ms, required, **(options | change))
         self.tick = 0
         self.now_s = 0.0
         self.results = []
@@ -302,7 +300,7 @@ def test_images_without_an_episode_do_not_pile_up():
         world.tick += 1
         world.sample("front")
         world.collect()
-    assert world.assembler._held_bytes() <= 300
+    assert world.assembler.held_bytes <= 300
 
 
 def test_finish_keeps_what_has_ended_and_drops_the_rest():

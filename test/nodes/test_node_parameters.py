@@ -8,13 +8,13 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.nodes.declaration import declare
 from salus_ros.nodes.parameters import (
     NODES,
     PredictorParameters,
     RecorderParameters,
     SimulatorParameters,
     VlaParameters,
-    declare,
     render_yaml,
 )
 

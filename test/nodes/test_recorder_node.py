@@ -1,154 +1,16 @@
 import math
-import re
 import shutil
-import threading
-import time
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from sensor_msgs.msg import Image, JointState
-from std_srvs.srv import Trigger
+from fake_robot import CAMERAS, PERIOD_NS, SIZE, Robot
 
-from salus_msgs.msg import (
-    EpisodeStatus,
-    FailureHorizons,
-    PolicyAction,
-    RecorderStatus,
-    VlaSignals,
-)
-from salus_msgs.srv import LabelEpisode
-from salus_ros.core import schema
+from salus_msgs.msg import RecorderStatus
+from salus_msgs.srv import StartEpisode
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader, StoreSpec
-from salus_ros.nodes import convert
-from salus_ros.nodes.parameters import PANDA_JOINTS
-from salus_ros.nodes.recorder import RecorderNode
-
-CAMERAS = ("front", "side", "wrist")
-SIZE = (24, 32)
-PERIOD_NS = 33_333_333
-
-
-class Robot:
-    """Everything that a recorder listens to, under the test's control."""
-
-    def __init__(self, graph, path: Path, **parameters):
-        self.graph = graph
-        self.path = path
-        self.heard = graph.listen(RecorderStatus, "recorder_status", status=True)
-        given = {"store_path": str(path), "settle_s": 0.2, "min_free_mb": 0, "status_hz": 20.0}
-        self.node = graph.add(RecorderNode, **(given | parameters))
-        self.images = {c: graph.talk(Image, f"camera/{c}/image_raw") for c in CAMERAS}
-        self.joints = graph.talk(JointState, "joint_states")
-        self.episode = graph.talk(EpisodeStatus, "episode", status=True)
-        self.action = graph.talk(PolicyAction, "action")
-        self.signals = graph.talk(VlaSignals, "signals")
-        self.horizons = graph.talk(FailureHorizons, "failure_horizons")
-        self.tick = 0
-
-    @property
-    def header(self):
-        return convert.header(self.tick * PERIOD_NS)
-
-    def observe(self, episode, step, *, skip=(), size=SIZE, encoding="rgb8", joint=None):
-        """Publish what the world shows; pixels are 10 * camera + step."""
-        status = EpisodeStatus(
-            header=self.header,
-            episode_id=episode,
-            step=step,
-            phase=EpisodeStatus.PHASE_RUNNING,
-            task="lift",
-            rate_hz=30.0,
-        )
-        self.episode.publish(status)
-        for i, camera in enumerate(CAMERAS):
-            if camera not in skip:
-                pixels = np.full((*size, 3), 10 * i + step, np.uint8)
-                message = convert.array_to_image(pixels, self.header)
-                message.encoding = encoding
-                self.images[camera].publish(message)
-        if "state" not in skip:
-            positions = np.arange(9) / 10 + step
-            if joint is not None:
-                positions[3] = joint
-            names = (*PANDA_JOINTS, "finger1", "finger2")
-            self.joints.publish(convert.joint_state(names, positions, self.header))
-
-    def answer(self, episode, step, *, skip=()):
-        """Publish what the policy and the predictor make of it."""
-        common = {"header": self.header, "episode_id": episode, "step": step}
-        if "action" not in skip:
-            action = np.full(7, step / 10, np.float32)
-            self.action.publish(PolicyAction(**common, action=action, policy_id="tiny"))
-        if "signals" not in skip:
-            signals = VlaSignals(**common, fresh=step % 3 == 0, num_samples=4)
-            values = np.arange(12, dtype=np.float32) + step
-            valid = np.ones(12, bool)
-            valid[11] = False
-            convert.fill_signals(signals, values, valid)
-            signals.embedding = np.full(5, step, np.float32)
-            self.signals.publish(signals)
-        if "prediction" not in skip:
-            self.horizons.publish(
-                FailureHorizons(
-                    **common,
-                    horizons=np.float32(schema.HORIZONS_S),
-                    failure_types=[1, 2, 3, 4],
-                    probability=np.full(16, step / 100, np.float32),
-                    risk=step / 50,
-                    alarm=step > 2,
-                    model_id="m1",
-                )
-            )
-
-    def step(self, episode, step, *, skip=(), **observed):
-        self.tick += 1
-        self.observe(episode, step, skip=skip, **observed)
-        self.answer(episode, step, skip=skip)
-
-    def end(self, episode, steps, outcome=1, failure_type=0, failure_step=-1, **fields):
-        fault = {"fault": "slip", "fault_step": 9, "fault_strength": 0.1}
-        world = {"seed": 3, "task": "lift", "condition": "shifted", "rate_hz": 30.0}
-        known = world if "fault" in fields else world | fault
-        self.tick += 1
-        self.episode.publish(
-            EpisodeStatus(
-                header=self.header,
-                episode_id=episode,
-                step=steps,
-                phase=EpisodeStatus.PHASE_ENDED,
-                outcome=outcome,
-                failure_type=failure_type,
-                failure_step=failure_step,
-                **known | fields,
-            )
-        )
-
-    def run(self, episode, steps=4, **options):
-        for step in range(steps):
-            self.step(episode, step, **options)
-        self.end(episode, steps)
-
-    def committed(self, episodes):
-        self.graph.until(lambda: self.heard and self.heard[-1].episodes_committed == episodes)
-        return self.heard[-1]
-
-    def failed(self, said):
-        self.graph.until(lambda: self.heard and said in self.heard[-1].last_error, said)
-        return self.heard[-1]
-
-    def dropped(self, said):
-        """Wait until an episode was dropped for this reason, and nothing was written."""
-        status = self.failed(said)
-        assert status.episodes_committed == 0
-        assert status.messages_dropped > 0
-        return status
-
-    def close(self):
-        self.graph.remove(self.node)
 
 
 @pytest.fixture
@@ -332,7 +194,7 @@ def test_images_of_another_size_than_the_stores_are_not_recorded(robot):
     robot.run("a")
     robot.committed(1)
     robot.run("b", size=(12, 16))
-    robot.failed("takes (4, 24, 32, 3)")
+    robot.failed("sends 16x12 pixels at step 0, before or in the store it is 32x24")
     assert len(StoreReader(robot.path)) == 1
 
 
@@ -358,12 +220,12 @@ def test_a_store_that_is_none_is_an_error_and_can_be_mended(graph, tmp_path):
     robot = Robot(graph, path)
     assert robot.failed("a.zarr").state == RecorderStatus.STATE_ERROR
     robot.run("a")
-    response = graph.call(Trigger, "recorder/start", Trigger.Request())
+    response = graph.call(StartEpisode, "recorder/start", StartEpisode.Request())
     assert not response.success
     assert "a.zarr" in response.message
     assert (path / "notes.txt").read_text() == "mine"
     shutil.rmtree(path)
-    assert graph.call(Trigger, "recorder/start", Trigger.Request()).success
+    assert graph.call(StartEpisode, "recorder/start", StartEpisode.Request()).success
     robot.run("b")
     robot.committed(1)
     assert [m.id for m in StoreReader(path).episodes()] == ["b"]
@@ -400,122 +262,3 @@ def test_a_full_disk_is_an_error_until_there_is_room(graph, tmp_path, monkeypatc
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 10**9))
     robot.run("b")
     assert robot.committed(1).state != RecorderStatus.STATE_ERROR
-
-
-def test_stop_and_start(graph, robot):
-    robot.step("a", 0)
-    graph.until(lambda: robot.node._assembler.steps("a") == 1)
-    response = graph.call(Trigger, "recorder/stop", Trigger.Request())
-    assert response.success
-    assert "the episode in flight is dropped" in response.message
-    robot.run("b")
-    assert graph.call(Trigger, "recorder/start", Trigger.Request()).success
-    robot.run("c")
-    robot.committed(1)
-    assert [m.id for m in StoreReader(robot.path).episodes()] == ["c"]
-
-
-def test_a_recorder_may_wait_to_be_started(graph, tmp_path):
-    robot = Robot(graph, tmp_path / "a.zarr", record=False)
-    robot.run("a")
-    assert graph.call(Trigger, "recorder/start", Trigger.Request()).success
-    robot.run("b")
-    robot.committed(1)
-    assert [m.id for m in StoreReader(robot.path).episodes()] == ["b"]
-
-
-def label(graph, episode_id="", outcome=2, failure_type=1, failure_step=2):
-    request = LabelEpisode.Request(
-        episode_id=episode_id,
-        outcome=outcome,
-        failure_type=failure_type,
-        failure_step=failure_step,
-    )
-    return graph.call(LabelEpisode, "recorder/label", request)
-
-
-def test_the_last_episode_is_labelled(graph, robot):
-    assert "no episode has been recorded yet" in label(graph).message
-    robot.run("a")
-    robot.committed(1)
-    response = label(graph)
-    assert response.success
-    assert response.message == "a is now labelled failure by drop at step 2"
-    meta = StoreReader(robot.path).meta(0)
-    assert (meta.outcome, meta.failure_type, meta.failure_step) == (2, 1, 2)
-
-
-def test_the_running_episode_is_labelled(graph, robot):
-    robot.step("a", 0)
-    graph.until(lambda: robot.node._assembler.steps("a") == 1)
-    assert label(graph, failure_step=1).success
-    for step in (1, 2):
-        robot.step("a", step)
-    robot.end("a", 3)
-    robot.committed(1)
-    assert StoreReader(robot.path).meta(0).failure_step == 1
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"episode_id": "zz"}, "no episode 'zz' in .* the last are a"),
-        ({"outcome": 1}, "does not go with failure type 'drop'"),
-        ({"outcome": 9}, "9 is not a valid Outcome"),
-        ({"failure_step": 99}, "99"),
-    ],
-)
-def test_a_label_that_cannot_be_is_refused(graph, robot, given, said):
-    robot.run("a")
-    robot.committed(1)
-    response = label(graph, **given)
-    assert not response.success
-    assert re.search(said, response.message)
-    assert StoreReader(robot.path).meta(0).outcome == Outcome.SUCCESS
-
-
-def test_status_follows_the_recording(graph, robot):
-    graph.until(lambda: robot.heard)
-    assert robot.heard[-1].state == RecorderStatus.STATE_IDLE
-    assert math.isnan(robot.heard[-1].rate_hz)
-    robot.step("a", 0)
-    graph.until(lambda: robot.heard[-1].state == RecorderStatus.STATE_RECORDING)
-    graph.until(lambda: robot.heard[-1].steps_in_episode == 1)
-    assert robot.heard[-1].episode_id == "a"
-    assert robot.heard[-1].rate_hz > 0
-    robot.step("a", 1)
-    robot.end("a", 2)
-    robot.committed(1)
-    graph.until(lambda: robot.heard[-1].state == RecorderStatus.STATE_IDLE)
-
-
-def test_writing_does_not_hold_up_the_node(graph, robot, monkeypatch):
-    append = EpisodeStore.append
-
-    def slow(self, episode):
-        time.sleep(0.5)
-        return append(self, episode)
-
-    monkeypatch.setattr(EpisodeStore, "append", slow)
-    robot.run("a")
-    graph.until(lambda: robot.heard and robot.heard[-1].state == RecorderStatus.STATE_WRITING)
-    robot.run("b")
-    graph.until(lambda: robot.node._assembler.steps("b") == 4 or robot.node._writer.queue_depth)
-    robot.committed(2)
-
-
-def test_what_the_disk_cannot_keep_up_with_is_dropped_and_counted(graph, tmp_path, monkeypatch):
-    robot = Robot(graph, tmp_path / "a.zarr", queue_episodes=1)
-    free = threading.Event()
-    append = EpisodeStore.append
-    monkeypatch.setattr(EpisodeStore, "append", lambda self, e: (free.wait(), append(self, e))[1])
-    robot.run("a")
-    graph.until(lambda: robot.node._writer.queue_depth == 1)
-    graph.until(lambda: robot.node._writer._queue.empty())
-    robot.run("b")
-    graph.until(lambda: robot.node._writer.queue_depth == 2)
-    robot.run("c")
-    robot.failed("episode 'c' was dropped: 1 episodes are waiting")
-    free.set()
-    robot.committed(2)
-    assert [m.id for m in StoreReader(robot.path).episodes()] == ["a", "b"]
