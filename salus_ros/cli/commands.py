@@ -19,6 +19,7 @@ from salus_ros.cli.collect import collect
 from salus_ros.cli.convert import convert
 from salus_ros.cli.evaluate import evaluate
 from salus_ros.cli.exchange import export_store, import_store
+from salus_ros.cli.label import label
 from salus_ros.cli.pack import pack
 from salus_ros.cli.policy import policy_app
 from salus_ros.cli.train import train_command
@@ -69,6 +70,11 @@ app.command(
     "import",
     epilog="Example: [bold]salus import old.zarr --layout padded --out runs/old.zarr[/]",
 )(import_store)
+app.command(
+    epilog="Example: [bold]salus label runs/bag.zarr[/]\n\n"
+    "Without a window: [bold]salus label runs/bag.zarr --episode ID --outcome failure "
+    "--type drop --step 31[/]"
+)(label)
 app.command(
     epilog="Example: [bold]salus train shipped:standard runs/a.zarr --out runs/tcn[/]\n\n"
     "Ctrl-C stops early and writes the best epoch so far; the same command then goes on.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,9 @@ from salus_ros.cli.colours import ENDING_COLOURS, FAILURE_COLOUR
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import HORIZONS_S, SIGNAL_NAMES, SIGNALS
 from salus_ros.episodes.episode import Episode, EpisodeMeta
-from salus_ros.prediction.predictor import Prediction, Predictor
+
+if TYPE_CHECKING:  # it loads torch
+    from salus_ros.prediction.predictor import Prediction, Predictor
 
 RISK_COLOUR = "#1a1a2e"
 LINE_COLOURS = ("#1f6fb4", "#e08214", "#2a9d62", "#8e5ea2")
@@ -29,7 +31,7 @@ FRAME_GAP = 0.06
 def save_episode_figure(
     path: Path,
     episode: Episode,
-    predictor: Predictor | None = None,
+    predictor: "Predictor | None" = None,
     signal_names: Sequence[str] = SIGNAL_NAMES,
 ) -> None:
     """Draw camera frames above the risk and the signals of one episode, on one time axis.
@@ -44,7 +46,7 @@ def save_episode_figure(
         predictor: Adds its risk and the probability of each type.
         signal_names: Names of the columns of its signals.
     """
-    kinds = _columns_by_kind(signal_names)
+    kinds = columns_by_kind(signal_names)
     step_s = 1.0 / episode.meta.rate_hz
     times = np.arange(len(episode), dtype=np.float64) * step_s
     prediction = None
@@ -66,11 +68,11 @@ def save_episode_figure(
     for camera, frames in episode.images.items():
         _draw_frames(axes.pop(0), camera, frames, end_s, failure_s)
     plots = list(axes)
-    _draw_risk(axes.pop(0), times, episode, prediction, predictor)
+    draw_risk(axes.pop(0), times, episode, prediction, predictor)
     if prediction is not None and predictor is not None:
         _draw_types(axes.pop(0), times, prediction, predictor)
     for kind, columns in kinds.items():
-        _draw_signals(axes.pop(0), times, episode, kind, columns, predictor)
+        draw_signals(axes.pop(0), times, episode, kind, columns, predictor)
     horizon_s = predictor.horizons_s[-1] if predictor is not None else HORIZONS_S[-1]
     before_label = f"last {horizon_s:g} s before the failure"
     for axis in plots:
@@ -169,13 +171,14 @@ def _draw_frames(
     axis.spines[:].set_visible(False)
 
 
-def _draw_risk(
+def draw_risk(
     axis: Axes,
     times: NDArray[np.float64],
     episode: Episode,
-    prediction: Prediction | None,
-    predictor: Predictor | None,
+    prediction: "Prediction | None" = None,
+    predictor: "Predictor | None" = None,
 ) -> None:
+    """Risk and alarm as predicted live, and beside them what a predictor, if given, says now."""
     live = np.full(len(episode), np.nan) if episode.risk is None else episode.risk
     has_live = bool(np.isfinite(live).any())
     if prediction is not None and predictor is not None:
@@ -209,7 +212,7 @@ def _draw_risk(
 
 
 def _draw_types(
-    axis: Axes, times: NDArray[np.float64], prediction: Prediction, predictor: Predictor
+    axis: Axes, times: NDArray[np.float64], prediction: "Prediction", predictor: "Predictor"
 ) -> None:
     for column, kind in enumerate(predictor.failure_types):
         assert kind != FailureType.NONE
@@ -220,13 +223,13 @@ def _draw_types(
     axis.set_ylabel(f"by type,\nwithin {predictor.horizons_s[-1]:g} s", fontsize=9)
 
 
-def _draw_signals(
+def draw_signals(
     axis: Axes,
     times: NDArray[np.float64],
     episode: Episode,
     kind: str,
     columns: Mapping[str, int],
-    predictor: Predictor | None,
+    predictor: "Predictor | None" = None,
 ) -> None:
     """Signals of a kind in standard deviations of the training split, or of the episode."""
     values = episode.signals.astype(np.float64)
@@ -249,7 +252,7 @@ def _draw_signals(
     axis.set_ylabel(f"{kind}\nin std", fontsize=9)
 
 
-def _columns_by_kind(names: Sequence[str]) -> dict[str, dict[str, int]]:
+def columns_by_kind(names: Sequence[str]) -> dict[str, dict[str, int]]:
     """Columns of the signals of each kind by name; those of none we know are "other"."""
     kinds = {spec.name: spec.kind.value for spec in SIGNALS}
     found: dict[str, dict[str, int]] = {}

@@ -82,7 +82,7 @@ class EpisodeMeta:
         if self.failure_step > steps:
             raise StoreError(
                 f"episode '{self.id}': failure step {self.failure_step} lies after its {steps} "
-                "steps"
+                f"steps; allowed is 0 to {steps}, or -1 where the moment is not known"
             )
 
     @property

@@ -36,7 +36,8 @@ class WriterLock:
                 os.close(file)
                 raise StoreError(
                     f"'{store}' is being written by {_describe(holder)}; wait until it is done, "
-                    "stop it, or record into another folder"
+                    "stop it, or record into another folder; to label an episode meanwhile, call "
+                    "the recorder's service ~/label"
                 ) from None
             if self._is_current(file):
                 break
