@@ -132,6 +132,8 @@ def benchmark_rows(results: Mapping[str, Any], part: str = "test") -> Iterator[l
 
 def benchmark_tables(results: Mapping[str, Any]) -> Iterator[Table | str]:
     """Tables of `Benchmark.results`."""
+    from salus_ros.cli.summary import unlabelled_line
+
     titles = {"test": f"{results['episodes']} episodes, {results['failures']} failed"}
     if "held_out" in results:
         other = results["held_out"]
@@ -145,6 +147,10 @@ def benchmark_tables(results: Mapping[str, Any]) -> Iterator[Table | str]:
             table.add_row(*row)
         yield table
     yield "\n".join(f"{name}: {meaning}" for name, meaning in COLUMNS.items())
+    unlabelled = results["unlabelled_episodes"]
+    unlabelled += results.get("held_out", {}).get("unlabelled_episodes", 0)
+    if unlabelled:
+        yield unlabelled_line(unlabelled)
     for name, reason in results["missing"].items():
         yield f"{name}: not run, {reason}"
 

@@ -31,6 +31,7 @@ def calibrate(
     Of the stores it was trained on, the validation part is used: what it was trained on would
     flatter it, and the test part stays for `salus evaluate`. Of other stores, all episodes.
     """
+    from salus_ros.cli.summary import unlabelled_line
     from salus_ros.prediction.calibration import calibrate as fit
     from salus_ros.prediction.calibration import promise
     from salus_ros.prediction.dataset import load_samples
@@ -42,7 +43,8 @@ def calibrate(
     result = fit(predictor, samples, alpha)
     path = result.save(model if model.is_dir() else model.parent)
     if as_json:
-        sys.stdout.write(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
+        values = result.to_json() | {"unlabelled_episodes": samples.unlabelled}
+        sys.stdout.write(json.dumps(values, indent=2, allow_nan=False) + "\n")
         return
     table = Table("alpha", "threshold of the risk", "of failing at all", "what they promise")
     for one, threshold in result.thresholds.items():
@@ -53,6 +55,8 @@ def calibrate(
     console.print(
         f"{len(result.keys)} episodes that it was not trained on, {result.successes} successful"
     )
+    if samples.unlabelled:
+        console.print(unlabelled_line(samples.unlabelled))
     if result.shared:
         console.print(f"too few failures for a fit of their own: {', '.join(result.shared)}")
     console.print(f"wrote {path}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """The window of `salus label`: frames, risk and signals of an episode, one key an answer."""
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,7 @@ class LabelWindow:
         self._canvas.mpl_connect("draw_event", self._on_draw)
         self._canvas.mpl_connect("close_event", lambda _: self._stop())
         self._playing = False
+        self._played_from = 0, 0.0  # the step and the time at which it began
         self._background: Any = None
         self._say = ""
         self._wrong = False
@@ -310,14 +312,16 @@ class LabelWindow:
         if self.step == len(self._episode):
             self.step = 0
         self._playing = True
+        self._played_from = self.step, monotonic()
         self._timer.interval = max(1, round(1e3 / self.work.meta.rate_hz))
         self._timer.start()
 
     def _play_on(self) -> None:
-        """Show the next step; called by the timer."""
+        """Show the step that is due; called by the timer."""
         if not self._playing or self._episode is None:
             return
-        self._go_to(self.step + 1)
+        first, since = self._played_from
+        self._go_to(first + int((monotonic() - since) * self.work.meta.rate_hz))
         if self.step == len(self._episode):
             self._stop()
 

@@ -149,7 +149,9 @@ def reference(
     policy_id = load_policy(policy).policy_id
     rows = []
     reader = StoreReader(store)
+    unknown = 0
     for i, meta in enumerate(reader.episodes()):
+        unknown += meta.outcome is Outcome.UNKNOWN
         if meta.outcome is not Outcome.SUCCESS:
             continue
         if meta.policy_id != policy_id:
@@ -163,6 +165,8 @@ def reference(
     hidden = np.concatenate(rows) if rows else np.empty((0, 1))
     LatentReference.fit(hidden).save(policy)
     console.print(f"reference of {len(rows)} successful episodes, {len(hidden)} replans: {policy}")
+    if unknown:
+        console.print(f"{unknown} episodes of unknown outcome were left out: salus label {store}")
 
 
 def _counts(endings: dict[str, Any]) -> str:

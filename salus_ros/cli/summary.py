@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.reader import StoreReader
@@ -21,6 +22,14 @@ ROW_7 = ("loss", "accuracy", "precision", "recall", "f1")
 TEXT_COLUMNS = ("", "endings", "no label of")
 
 
+def unlabelled_line(number: int, stores: str = "STORE") -> str:
+    """Say that episodes cannot be learnt from, and what to do about it."""
+    return (
+        f"{number} episodes have no known outcome, or failed at an unknown moment; nothing is "
+        f"learnt from them: salus label {stores}"
+    )
+
+
 def store_summary(reader: StoreReader) -> dict[str, Any]:
     """Describe a store in JSON values; a quantity without a sample is None."""
     table = reader.table()
@@ -29,6 +38,7 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
     )
     valid = arrays["signals_valid"]
     ages = arrays.get("age_ms", np.zeros((reader.steps, 0), dtype=np.float32))
+    gaps = _gaps(ages, reader)
     return {
         "path": str(reader.path),
         "episodes": len(reader),
@@ -36,6 +46,7 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
         "seconds": float(np.sum(table["length"] / table["rate_hz"])),
         "megabytes": round(_bytes_on_disc(reader.path) / 1e6, 3),
         "outcomes": {kind.name.lower(): int(np.sum(table["outcome"] == kind)) for kind in Outcome},
+        "unlabelled": sum(not meta.labelled for meta in reader.episodes()),
         "failure_types": {
             kind.label: int(np.sum(table["failure_type"] == kind))
             for kind in FailureType
@@ -54,7 +65,9 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
         "signals_fresh": float(arrays["signals_fresh"].mean()) if reader.steps else None,
         "steps_predicted_live": int(np.isfinite(arrays["risk"]).sum()),
         "age_ms": {
-            name: _quantiles(ages[:, column]) | {"missing": int(np.isnan(ages[:, column]).sum())}
+            name: _quantiles(ages[:, column])
+            | {"missing": int(np.isnan(ages[:, column]).sum())}
+            | gaps[column]
             for column, name in enumerate(reader.spec.streams)
         },
         "spec": reader.spec.to_attributes(),
@@ -88,6 +101,8 @@ def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
         outcomes.add_row(f"failure: {kind}", str(number))
     outcomes.add_row("unknown", str(summary["outcomes"]["unknown"]))
     yield outcomes
+    if summary["unlabelled"]:
+        yield Text(unlabelled_line(summary["unlabelled"], str(summary["path"])))
 
     signals = _table("signals", "signal", "valid steps")
     for name, share in summary["signals_valid"].items():
@@ -96,11 +111,18 @@ def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
 
     if summary["age_ms"]:
         ages = _table(
-            "age of the samples used", "stream", "median ms", "p95 ms", "max ms", "missing"
+            "age of the samples used",
+            "stream",
+            "median ms",
+            "p95 ms",
+            "max ms",
+            "gaps",
+            "of steps",
         )
         for name, values in summary["age_ms"].items():
             numbers = (_number(values[key], "{:.1f}") for key in ("p50", "p95", "max"))
-            ages.add_row(name, *numbers, str(values["missing"]))
+            count = "not noted" if values["gaps"] is None else str(values["gaps"])
+            ages.add_row(name, *numbers, count, _number(values["gap_share"], "{:.1%}"))
         yield ages
 
 
@@ -132,6 +154,8 @@ def training_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
             else "none"
         )
     )
+    if results["unlabelled_episodes"]:
+        yield unlabelled_line(results["unlabelled_episodes"])
 
 
 def evaluation_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -233,6 +257,21 @@ def _table(title: str, *columns: str) -> Table:
             column, justify="left" if place == 0 or column in TEXT_COLUMNS else "right"
         )
     return table
+
+
+def _gaps(ages: NDArray[Any], reader: StoreReader) -> list[dict[str, Any]]:
+    """Steps without a sample, by stream, in the episodes that noted any age at all."""
+    there = np.isfinite(ages)  # (N, M)
+    kept = np.zeros(0, dtype=np.int64)
+    if ages.size:
+        starts = np.concatenate([[0], reader.episode_ends[:-1]])
+        noted = np.logical_or.reduceat(there.any(axis=1), starts)  # (E,)
+        kept = np.flatnonzero(np.repeat(noted, np.diff(reader.episode_ends, prepend=0)))
+    counts = np.sum(~there[kept], axis=0).tolist()
+    return [
+        {"gaps": n if len(kept) else None, "gap_share": n / len(kept) if len(kept) else None}
+        for n in counts
+    ]
 
 
 def _bytes_on_disc(store: Path) -> int:

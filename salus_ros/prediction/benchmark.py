@@ -257,8 +257,9 @@ class Benchmark:
         """Compute the figures of all detectors.
 
         Returns:
-            JSON values: `episodes`, `failures`, `folds`, `alpha`, `reference` (the detector that
-            the others are compared with), `detectors` and `missing` (why one was not run). Of a
+            JSON values: `episodes`, `failures`, `unlabelled_episodes` (they are left out),
+            `folds`, `alpha`, `reference` (the detector that the others are compared with),
+            `detectors` and `missing` (why one was not run). Of a
             detector: `test` and, with other episodes, `held_out` (see `part_figures`); `steps`,
             mean and standard deviation over the folds of `STEP_FIGURES`; `fit_s`; `step_us`.
         """
@@ -288,6 +289,7 @@ class Benchmark:
             "data_hash": self.samples.data_hash(),
             "episodes": len(bad),
             "failures": int(bad.sum()),
+            "unlabelled_episodes": self.samples.unlabelled,
             "folds": [
                 {"name": f.name, "seed": f.seed, "train": len(f.train),
                  "validation": len(f.validation), "test": len(f.test)}
@@ -300,7 +302,11 @@ class Benchmark:
         }  # fmt: skip
         if self.held_out is not None:
             bad = failed(self.held_out)
-            result["held_out"] = {"episodes": len(bad), "failures": int(bad.sum())}
+            result["held_out"] = {
+                "episodes": len(bad),
+                "failures": int(bad.sum()),
+                "unlabelled_episodes": self.held_out.unlabelled,
+            }
         return result
 
 

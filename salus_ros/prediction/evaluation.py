@@ -232,7 +232,8 @@ def held_out(
     handled = "counted nevertheless" if include_seen else "left out"
     note = (
         f"{len(seen)} of {len(keys)} episodes were used in training and {len(used)} more in "
-        f"calibration; they are {handled}; {samples.unlabelled} more have no known outcome"
+        f"calibration; they are {handled}; {samples.unlabelled} more have no known outcome, or "
+        "failed at an unknown moment, and are left out"
     )
     return samples.subset(kept), {
         "seen_in_training": 0 if include_seen else len(seen),

@@ -207,21 +207,32 @@ def test_a_click_on_a_plot_jumps_to_its_moment(path, opened):
     assert endings(path)[0] == ("drop", 15)
 
 
-def test_space_plays_to_the_end_and_stops_when_pressed_again(path, opened):
+def test_space_plays_at_the_speed_of_the_recording_and_stops_when_pressed_again(
+    path, opened, monkeypatch
+):
     window, press = opened(path)
+    now = 7.0
+    monkeypatch.setattr("salus_ros.cli.label_window.monotonic", lambda: now)
     tick = window._timer._on_timer
     press(" ")
-    for _ in range(3):
-        tick()
-    assert (window.step, window._timer.interval) == (3, 33)
-    press(" ")
+    assert window._timer.interval == 33
+    now += 0.11
     tick()
     assert window.step == 3
     press(" ")
-    for _ in range(STEPS):
-        tick()
+    now += 1.0
+    tick()
+    assert window.step == 3
+    press(" ")
+    now += 0.11
+    tick()
+    assert window.step == 6
+    now += 1.0
+    tick()
     assert window.step == STEPS
-    press("home")
+    assert not window._playing
+    press(" ", "home")
+    now += 1.0
     tick()
     assert window.step == 0
 
