@@ -262,7 +262,7 @@ def _table(title: str, *columns: str) -> Table:
 def _gaps(ages: NDArray[Any], reader: StoreReader) -> list[dict[str, Any]]:
     """Steps without a sample, by stream, in the episodes that noted any age at all."""
     there = np.isfinite(ages)  # (N, M)
-    kept = np.zeros(0, dtype=np.int64)
+    kept: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
     if ages.size:
         starts = np.concatenate([[0], reader.episode_ends[:-1]])
         noted = np.logical_or.reduceat(there.any(axis=1), starts)  # (E,)
