@@ -1,10 +1,9 @@
 """How the recorded streams are doing, said while an episode can still be saved."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from salus_ros.nodes.assembly import Row
 
@@ -85,8 +84,14 @@ class StreamHealth:
 
 
 def _figures(name: str, ages: Sequence[float]) -> StreamFigures:
-    values = np.asarray(ages, np.float64)
-    used = values[~np.isnan(values)]
-    p50, p95 = np.percentile(used, (50, 95)) if used.size else (np.nan, np.nan)
-    gap_share = 1 - used.size / values.size if values.size else np.nan
-    return StreamFigures(name, float(p50), float(p95), float(gap_share))
+    used = sorted(age for age in ages if not math.isnan(age))
+    gap_share = 1 - len(used) / len(ages) if ages else math.nan
+    return StreamFigures(name, _percentile(used, 0.5), _percentile(used, 0.95), gap_share)
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    """Smallest value that is not below a share of the values (nearest rank); NaN without any.
+
+    Once a second for a few dozen values: numpy's own would cost more than the recording.
+    """
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
