@@ -3,14 +3,22 @@
 ros2 launch salus_ros salus.launch.py
 ros2 launch salus_ros salus.launch.py record:=runs/a.zarr episodes:=20 exit_when_done:=true
 ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ model:=runs/mlp
+ros2 launch salus_ros salus.launch.py rviz:=true rqt:=true
 
 Arguments that are left empty keep the value of `params_file`.
 """
 
 from pathlib import Path
 
+from ament_index_python.packages import get_package_prefix
 from launch.action import Action
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    OpaqueFunction,
+    RegisterEventHandler,
+    TimerAction,
+)
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
@@ -20,6 +28,9 @@ from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "salus.yaml"
 BOOLEAN = ["true", "false"]
+
+RQT_DELAY_S = 10.0
+"""Before rqt starts: its plots forget topics that are not there yet."""
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -93,6 +104,19 @@ ARGUMENTS = [
         default_value="false",
         choices=BOOLEAN,
         description="End everything after the last episode",
+    ),
+    DeclareLaunchArgument(
+        "rviz",
+        default_value="false",
+        choices=BOOLEAN,
+        description="Show the cameras in rviz2, which must be installed",
+    ),
+    DeclareLaunchArgument(
+        "rqt",
+        default_value="false",
+        choices=BOOLEAN,
+        description="Show risk, signals, cameras and diagnostics in rqt, which must be installed "
+        "with its plugins plot, image_view and runtime_monitor; not under a namespace",
     ),
     DeclareLaunchArgument(
         "use_sim_time",
@@ -182,7 +206,35 @@ def make_nodes(context: LaunchContext) -> list[Action]:
             nodes.append(
                 RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=[over]))
             )
-    return nodes
+    return nodes + make_viewers(arguments, clock)
+
+
+def make_viewers(arguments: dict[str, str], clock: dict[str, bool]) -> list[Action]:
+    """Make the programs to look at the graph with that the arguments ask for."""
+    viewers: list[Action] = []
+    if arguments["rviz"] == "true":
+        images = [f"camera/{name}/image_raw" for name in ("front", "side", "wrist")]
+        viewers.append(
+            Node(
+                package="rviz2",
+                executable="rviz2",
+                name="rviz",
+                namespace=arguments["namespace"],
+                arguments=["-d", str(CONFIG.with_name("salus.rviz"))],
+                parameters=[clock],
+                remappings=[("/clock", "clock"), *((f"/{topic}", topic) for topic in images)],
+            )
+        )
+    if arguments["rqt"] == "true":
+        get_package_prefix("rqt_gui")  # refuses now what would end the graph when it runs
+        rqt = Node(
+            package="rqt_gui",
+            executable="rqt_gui",
+            name="rqt",
+            arguments=["--perspective-file", str(CONFIG.with_name("salus.perspective"))],
+        )
+        viewers.append(TimerAction(period=RQT_DELAY_S, actions=[rqt]))
+    return viewers
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -36,6 +36,8 @@ NAMES = {
     "replan_every",
     "num_samples",
     "exit_when_done",
+    "rviz",
+    "rqt",
     "use_sim_time",
     "params_file",
     "log_level",
@@ -159,6 +161,22 @@ def test_lockstep_takes_simulated_time_and_real_time_does_not():
     assert not realtime["recorder"]["use_sim_time"]
     assert realtime["recorder"]["max_missing_share"] == 1.0
     assert "max_age_ms" not in realtime["recorder"]
+
+
+@needs_launch
+def test_viewers_are_started_only_where_they_are_asked_for(monkeypatch, tmp_path):
+    assert not {"rviz2", "rqt_gui"} & set(described({}))
+    from ament_index_python.packages import PackageNotFoundError
+
+    rviz = described({"rviz": "true", "namespace": "left"})["rviz2"]
+    assert rviz == {"use_sim_time": True}
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    with pytest.raises(PackageNotFoundError, match="rqt_gui"):
+        described({"rqt": "true"})
+    packages = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    packages.mkdir(parents=True)
+    (packages / "rqt_gui").touch()
+    assert set(described({"rqt": "true"})) == set(described({}))  # it comes later, by a timer
 
 
 @needs_launch

@@ -1,0 +1,80 @@
+"""What rviz and rqt are told to show: files of their own form, and topics that exist."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+from salus_ros.core.schema import CAMERAS, SIGNAL_NAMES
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config"
+IMAGES = [f"/camera/{name}/image_raw" for name in CAMERAS]
+
+
+def published(node):
+    """Topics that a node's source creates publishers for; a camera's name is written {name}."""
+    source = (ROOT / "salus_ros" / "nodes" / f"{node}.py").read_text()
+    calls = [call for call in ast.walk(ast.parse(source)) if isinstance(call, ast.Call)]
+    return {
+        ast.unparse(call.args[1]).strip("f'\"")
+        for call in calls
+        if ast.unparse(call.func) == "self.create_publisher"
+    }
+
+
+def settings(data, *groups):
+    """Keys of a group of a perspective, as rqt reads them."""
+    for name in ("pluginmanager", *groups):
+        data = data["groups"][name]
+    assert all(value["type"] == "repr" for value in data["keys"].values())
+    return {key: ast.literal_eval(value["repr"]) for key, value in data["keys"].items()}
+
+
+def test_rviz_shows_the_cameras_in_the_frame_of_the_simulator():
+    manager = yaml.safe_load((CONFIG / "salus.rviz").read_text())["Visualization Manager"]
+    shown = manager["Displays"]
+    assert [display["Class"] for display in shown] == ["rviz_default_plugins/Image"] * len(CAMERAS)
+    assert [display["Topic"]["Value"] for display in shown] == IMAGES
+    assert [display["Name"] for display in shown] == list(CAMERAS)
+    source = (ROOT / "salus_ros" / "nodes" / "simulator.py").read_text()
+    assert f'self._stamp_ns, "{manager["Global Options"]["Fixed Frame"]}"' in source
+    assert "camera/{name}/image_raw" in published("simulator")
+
+
+def test_rqt_shows_topics_and_fields_that_exist():
+    data = json.loads((CONFIG / "salus.perspective").read_text())
+    running = settings(data)["running-plugins"]
+    groups = {
+        f"plugin__{plugin.replace('/', '__')}__{serial}": plugin
+        for plugin, serials in running.items()
+        for serial in serials
+    }
+    of_plugins = data["groups"]["pluginmanager"]["groups"]
+    assert set(of_plugins) <= set(groups)
+    assert {groups[name].split("/")[0] for name in groups} == {
+        "rqt_plot",
+        "rqt_image_view",
+        "rqt_runtime_monitor",
+    }
+    given = {name: settings(data, name, "plugin") for name in of_plugins}
+    assert [keys["topic"] for keys in given.values() if "topic" in keys] == IMAGES
+    plotted = [topic for keys in given.values() for topic in keys.get("topics", [])]
+    assert plotted[0] == "/risk/data"
+    assert "risk" in published("predictor")
+    assert "signals" in published("vla")
+    fields = (ROOT / "salus_msgs" / "msg" / "VlaSignals.msg").read_text()
+    for topic in plotted[1:]:
+        _, name, field = topic.split("/")
+        assert (name, field in SIGNAL_NAMES) == ("signals", True)
+        assert re.search(rf"^float32 {field}\b", fields, re.MULTILINE)
+
+
+def test_the_launch_file_names_the_files_that_are_there():
+    named = re.findall(
+        r'CONFIG\.with_name\("(.+?)"\)', (ROOT / "launch/salus.launch.py").read_text()
+    )
+    assert sorted(named) == ["salus.perspective", "salus.rviz"]
+    assert all((CONFIG / name).is_file() for name in named)
