@@ -34,7 +34,8 @@ def pack(
 ) -> None:
     """Join episode stores into one small file that every verb reads.
 
-    An episode that lies in several of them is packed once, with the label of the first.
+    An episode that lies in several of them is packed once, with the first label that says how
+    it ended.
     """
     from salus_ros.episodes.pack import check_target, select_episodes
     from salus_ros.episodes.pack import pack as write

@@ -94,7 +94,8 @@ def select_episodes(
 ) -> Selection:
     """Choose the episodes of some stores, each once.
 
-    Two episodes are the same if their `content_key` is; the first one and its label count.
+    Two episodes are the same if their `content_key` is; the first one counts, or the first that
+    is labelled.
 
     Args:
         stores: Folders or packed files, in the order in which they are joined.
@@ -109,7 +110,7 @@ def select_episodes(
         raise StoreError("no episode store was given; give one or more")
     readers = [StoreReader(path) for path in stores]
     spec = _packed_spec(readers[0].spec, images)
-    seen: set[str] = set()
+    seen: dict[str, int] = {}  # place in `chosen`
     chosen: list[tuple[StoreReader, int]] = []
     repeated = 0
     for reader in readers:
@@ -129,8 +130,11 @@ def select_episodes(
             key = content_key({name: values[rows] for name, values in content.items()})
             if key in seen:
                 repeated += 1
+                first, place = chosen[seen[key]]
+                if reader.meta(index).labelled and not first.meta(place).labelled:
+                    chosen[seen[key]] = reader, index
                 continue
-            seen.add(key)
+            seen[key] = len(chosen)
             chosen.append((reader, index))
     if not chosen:
         raise StoreError(

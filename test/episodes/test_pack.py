@@ -138,6 +138,19 @@ def test_an_episode_is_packed_once_and_its_first_label_counts(stores, tmp_path):
     assert metas[3].outcome == Outcome.FAILURE
 
 
+def test_a_label_given_later_is_not_lost_to_an_unlabelled_copy(stores, tmp_path):
+    shutil.copytree(stores[0], tmp_path / "copy.zarr")
+    with EpisodeStore.open(stores[0]) as store:
+        store.relabel(0, Outcome.UNKNOWN, FailureType.NONE, -1)
+        store.relabel(2, Outcome.FAILURE, FailureType.OTHER, -1)
+    chosen = select_episodes([*stores, tmp_path / "copy.zarr"])
+    assert (len(chosen), chosen.repeated) == (6, 3)
+    metas = StoreReader(pack(chosen, tmp_path / "b.zarr.zip").path).episodes()
+    copied = list(map(dataclasses.asdict, StoreReader(tmp_path / "copy.zarr").episodes()))
+    np.testing.assert_equal(list(map(dataclasses.asdict, metas[:3])), copied)
+    assert all(meta.labelled for meta in metas)
+
+
 def test_the_first_episodes_alone(stores, tmp_path):
     chosen = select_episodes(stores, limit=4)
     reader = StoreReader(pack(chosen, tmp_path / "a.zarr.zip").path)
