@@ -3,6 +3,7 @@
 ros2 launch salus_ros salus.launch.py
 ros2 launch salus_ros salus.launch.py record:=runs/a.zarr episodes:=20 exit_when_done:=true
 ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ model:=runs/mlp
+ros2 launch salus_ros salus.launch.py source:=none episode_source:=service sync_slop_ms:=20
 ros2 launch salus_ros salus.launch.py rviz:=true rqt:=true
 
 Arguments that are left empty keep the value of `params_file`.
@@ -59,6 +60,19 @@ ARGUMENTS = [
         "record",
         default_value="",
         description="Folder of the zarr store to record into; empty: nothing is recorded",
+    ),
+    DeclareLaunchArgument(
+        "episode_source",
+        default_value="",
+        choices=["", "topic", "service"],
+        description="What begins and ends an episode: the topic `episode` of a world or of your "
+        "own, or the recorder's services ~/start and ~/stop (topic)",
+    ),
+    DeclareLaunchArgument(
+        "sync_slop_ms",
+        default_value="",
+        description="Largest difference of stamps within an observation in ms; a robot whose "
+        "drivers have clocks of their own needs about half a camera period (0)",
     ),
     DeclareLaunchArgument(
         "namespace", default_value="", description="Namespace of all nodes and topics, as robot1"
@@ -172,6 +186,7 @@ def make_nodes(context: LaunchContext) -> list[Action]:
         device=("device", str),
         num_samples=("num_samples", int),
         replan_every=("replan_every", int),
+        sync_slop_ms=("sync_slop_ms", float),
     )
     predictor = given(model_path=("model", str), device=("device", str))
     # Who must be found by whom before it starts, so that nothing is lost.
@@ -179,7 +194,8 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     predictor |= clock | {"min_subscribers": int(recording)}
     nodes: list[Action] = [node("vla", vla), node("predictor", predictor)]
     if recording:
-        store = given(store_path=("record", str))
+        store = given(store_path=("record", str), episode_source=("episode_source", str))
+        store |= {} if simulated else given(task=("task", str))
         # In lockstep every sample has the stamp of its step: anything else would be a loss. In
         # real time a step without an action is normal, and marked.
         strict = {"max_age_ms": 0.0} if lockstep else {}
