@@ -1,5 +1,7 @@
 import json
 import shutil
+import signal
+import subprocess
 import sys
 
 import matplotlib
@@ -205,3 +207,20 @@ def test_an_answer_that_cannot_be_written_leaves_the_person_where_they_are(path)
         with pytest.raises(StoreError, match="0 to 30"):
             work.answer(Outcome.FAILURE, DROP, 31)
         assert (work.place, work.changes, work.unlabelled) == (0, [], 3)
+
+
+def test_what_was_answered_outlives_a_killed_process(path):
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from salus_ros.cli.labelling import Labelling\n"
+        "from salus_ros.core.failures import FailureType, Outcome\n"
+        "work = Labelling([Path(sys.argv[1])])\n"
+        "work.answer(Outcome.FAILURE, FailureType.COLLISION, 9)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert endings(path)[1] == ("collision", 9)
+    with Labelling([path]) as work:  # the lock of the killed one is no obstacle
+        assert work.places == [(0, 2), (0, 3)]

@@ -68,12 +68,10 @@ def opened():
         works.append(Labelling([path], **options))
         figure = pyplot.figure(figsize=SIZE_IN, dpi=50)
         window = LabelWindow(works[-1], figure)
-        figure.canvas.draw()
 
         def press(*keys):
             for key in keys:
                 KeyEvent("key_press_event", figure.canvas, key)._process()
-            figure.canvas.draw()
 
         return window, press
 
@@ -243,11 +241,12 @@ def test_undo_and_next(path, opened):
     assert endings(path) == [("unknown", -1)] * 3
     assert "2 of 3" in words(window)
     assert "taken back: b: unknown -> collision at step 1" in words(window)
-    press("u")
+    press("u", "u")  # the second has nothing to go back to
     assert "1 of 3" in words(window)
-    press("u", "s", "n", "n", "n", "d")  # after the last there is nothing to answer
+    window.work.places = window.work.places[:1]
+    press("s", "n", "d", "left")  # after the last there is nothing to answer
     assert endings(path) == [("success", -1), ("unknown", -1), ("unknown", -1)]
-    press("u", "u", "u")
+    press("u")
     assert endings(path)[0] == ("unknown", -1)
 
 
