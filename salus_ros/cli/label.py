@@ -70,6 +70,7 @@ def label(
         result = {
             "changed": [change.to_json() for change in work.changes],
             "asked": len(work),
+            "episodes": sum(len(reader) for reader in work.readers),
             "unlabelled": work.unlabelled,
         }
         lines = [str(change) for change in work.changes]
@@ -81,6 +82,8 @@ def label(
 
 
 def _left(result: dict[str, Any]) -> str:
+    if not result["episodes"]:
+        return "there is no episode yet"
     if not result["asked"]:
         return "every episode has a label; --all goes through them nevertheless"
     if not result["unlabelled"]:

@@ -106,7 +106,10 @@ def test_a_failure_without_its_moment_stays_among_those_to_be_labelled(path):
 def test_a_store_without_unlabelled_episodes_needs_no_window(tmp_path):
     store = make_store(tmp_path / "a.zarr", [DROP])
     assert "--all goes through them nevertheless" in label(store)
-    assert json.loads(label(store, "--json"))["asked"] == 0
+    said = json.loads(label(store, "--json"))
+    assert (said["asked"], said["episodes"], said["changed"]) == (0, 1, [])
+    EpisodeStore.create(tmp_path / "empty.zarr", LOW_DIM).close()
+    assert "there is no episode yet" in label(tmp_path / "empty.zarr")
 
 
 def test_episodes_are_found_in_several_stores(path, tmp_path):
