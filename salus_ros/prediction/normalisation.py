@@ -65,8 +65,10 @@ class Normalisation:
                 f"signals {signals.shape} with validity {valid.shape}; allowed is (B, "
                 f"{len(self.mean)}) for both"
             )
-        features = np.where(valid, (signals - self.mean) * self.inverse_std, np.float32(0))
-        if not np.isfinite(features).all():
+        features = (signals - self.mean) * self.inverse_std
+        if not np.logical_and.reduce(valid, axis=None):
+            features[~valid] = 0.0
+        if not np.logical_and.reduce(np.isfinite(features), axis=None):
             row, column = np.argwhere(~np.isfinite(features))[0]
             raise ObservationError(
                 f"signal {column} of row {row} is {signals[row, column]} but marked valid; mark "

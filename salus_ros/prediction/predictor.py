@@ -192,19 +192,25 @@ class Predictor:
         else:
             probability = self.calibration.apply(logits)
             eventual = self.calibration.apply_eventual(eventual)
-        probability[~known] = np.nan
-        any_failure = np.maximum.accumulate(1.0 - np.prod(1.0 - probability, axis=2), axis=1)
+        episode_failure = sigmoid(eventual)
+        if not known.all():
+            probability[~known] = np.nan
+            episode_failure[~known] = np.nan
+        # Methods of ufuncs: for one live step numpy's functions cost more than the arithmetic.
+        none = np.multiply.reduce(1.0 - probability, axis=2)  # (B, H)
+        any_failure = np.maximum.accumulate(1.0 - none, axis=1)
         risk = any_failure[:, -1]  # the last of a non-decreasing row is its maximum
-        by_type = probability.max(axis=1)  # (B, K)
-        failure_likelier = by_type.max(axis=1) > 1.0 - risk  # False for NaN
+        by_type = np.maximum.reduce(probability, axis=1)  # (B, K)
         most_likely = self._types[by_type.argmax(axis=1)]
+        none_likelier = ~(np.maximum.reduce(by_type, axis=1) > 1.0 - risk)  # True for NaN
+        most_likely[none_likelier] = int(FailureType.NONE)
         return Prediction(
             probability=probability,
             any_failure=any_failure,
             risk=risk,
-            most_likely_type=np.where(failure_likelier, most_likely, int(FailureType.NONE)),
+            most_likely_type=most_likely,
             time_to_failure_s=_crossing(any_failure, self.horizons_s),
-            episode_failure=np.where(known, sigmoid(eventual), np.float32(np.nan)),
+            episode_failure=episode_failure,
         )
 
     def alarm_level(self, prediction: Prediction) -> NDArray[np.float32]:
@@ -312,7 +318,9 @@ class PredictorStream:
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 / (1 + exp(-x)), without its overflow."""
-    values: NDArray[np.float32] = 0.5 + 0.5 * np.tanh(0.5 * logits)
+    values: NDArray[np.float32] = np.tanh(0.5 * logits)
+    values *= 0.5
+    values += 0.5
     return values
 
 
@@ -340,7 +348,7 @@ def _crossing(
     any_failure: NDArray[np.float32], horizons_s: tuple[float, ...]
 ) -> NDArray[np.float32]:
     """Time (B,) at which each row of (B, H) crosses 0.5; NaN where it does not."""
-    if not (any_failure[:, -1] >= 0.5).any():  # rows do not fall; most steps end here
+    if not np.logical_or.reduce(any_failure[:, -1] >= 0.5):  # rows do not fall; most end here
         return np.full(len(any_failure), np.nan, np.float32)
     times = np.asarray((0.0, *horizons_s), dtype=np.float32)  # (H + 1,)
     values = np.zeros((len(any_failure), len(times)), dtype=np.float32)  # (B, H + 1), 0 at 0 s
