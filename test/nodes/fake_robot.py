@@ -27,7 +27,7 @@ PERIOD_NS = 33_333_333
 class Robot:
     """Everything that a recorder listens to, under the test's control."""
 
-    def __init__(self, graph, path: Path, *, compression: str = "", **parameters):
+    def __init__(self, graph, path: Path, *, compression: str = "", alone=False, **parameters):
         self.compression = compression
         if compression:
             parameters["image_transport"] = "compressed"
@@ -35,7 +35,7 @@ class Robot:
         self.path = path
         self.heard = graph.listen(RecorderStatus, "recorder_status", status=True)
         given = {"store_path": str(path), "settle_s": 0.2, "min_free_mb": 0, "status_hz": 20.0}
-        self.node = graph.add(RecorderNode, **(given | parameters))
+        self.node = None if alone else graph.add(RecorderNode, **(given | parameters))
         kind, topic = (CompressedImage, "/compressed") if compression else (Image, "")
         self.images = {c: graph.talk(kind, f"camera/{c}/image_raw{topic}") for c in CAMERAS}
         self.joints = graph.talk(JointState, "joint_states")
