@@ -1,7 +1,8 @@
 """One live prediction, from the signals message to probabilities, alarm and message fields.
 
-The node's own path (message to arrays, features, one step of the network, calibration-free
-decision) against the bare step of the same network on ready tensors, in one run, on one thread.
+The node's own path (message to arrays, features, one step of the network, calibrated decision,
+level of the alarm) against the bare step of the same network on ready tensors, in one run, on one
+thread.
 
     python benchmark/bench_prediction.py [--json] [--device cpu] [--steps 2000]
 
@@ -19,6 +20,7 @@ import torch
 
 from salus_msgs.msg import FailureHorizons, VlaSignals
 from salus_ros.nodes import convert
+from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.config import PRESETS
 from salus_ros.prediction.dataset import Samples, load_samples
 from salus_ros.prediction.predictor import Predictor
@@ -32,7 +34,23 @@ def make_predictor(name: str, device: str, samples: Samples) -> Predictor:
     places = tuple(range(len(samples.records)))
     split = {"train": places[:8], "validation": places[8:], "test": ()}
     checkpoint, _ = fit_checkpoint(samples, split, replace(PRESETS[name], epochs=1))
-    return Predictor(checkpoint, device)
+    shape = (len(samples.horizons_s), len(samples.failure_types))
+    calibration = Calibration(
+        model_id=checkpoint.model_id,
+        slope=((1.0,) * shape[1],) * shape[0],
+        intercept=((-2.0,) * shape[1],) * shape[0],  # failures are rare, as in a real one
+        eventual=(1.0, 0.0),
+        shared=(),
+        alpha=0.05,
+        threshold=0.5,
+        thresholds={},
+        episode_threshold=0.9,
+        episode_thresholds={},
+        output_threshold=0.5,
+        successes=1,
+        keys=(),
+    )
+    return Predictor(checkpoint, device, calibration)
 
 
 def microseconds(step: Callable[[], object], steps: int, device: str) -> tuple[float, float]:
@@ -70,6 +88,7 @@ def measure(name: str, device: str, steps: int) -> dict[str, float]:
         out.probability = convert.float_array(prediction.probability)
         out.any_failure = convert.float_array(prediction.any_failure)
         out.risk = float(prediction.risk[0])
+        out.alarm = float(predictor.alarm_level(prediction)[0]) > 0
         number += 1
 
     features = torch.randn(1, predictor.checkpoint.features.width, device=device)

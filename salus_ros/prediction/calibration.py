@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,7 +32,7 @@ LEAST_FAILURES = 5
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Calibration:
     """What was fitted to a predictor, for H horizons and K failure types.
 
@@ -70,15 +71,23 @@ class Calibration:
 
     def apply(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Calibrated probabilities float32 (B, H, K) of logits (B, H, K)."""
-        scaled = logits * np.asarray(self.slope, np.float32)
-        scaled += np.asarray(self.intercept, np.float32)
-        probability: NDArray[np.float32] = 0.5 + 0.5 * np.tanh(0.5 * scaled)
+        slope, intercept = self._halved
+        probability: NDArray[np.float32] = np.tanh(logits * slope + intercept)
+        probability *= 0.5
+        probability += 0.5
         return probability
+
+    @cached_property
+    def _halved(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Half of slope and intercept (H, K): sigmoid(x) = 0.5 + 0.5 tanh(x / 2)."""
+        return 0.5 * np.asarray(self.slope, np.float32), 0.5 * np.asarray(
+            self.intercept, np.float32
+        )
 
     def apply_eventual(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Calibrated logits (B,) of the eventual failure, of raw ones."""
-        slope, intercept = np.asarray(self.eventual, np.float32)
-        scaled: NDArray[np.float32] = logits * slope + intercept
+        slope, intercept = self.eventual
+        scaled: NDArray[np.float32] = logits * np.float32(slope) + np.float32(intercept)
         return scaled
 
     def to_json(self) -> dict[str, Any]:

@@ -110,7 +110,6 @@ class Features:
         assert self.embedding is not None
         if embedding is None:
             embedding = np.full((rows, len(self.embedding.mean)), np.nan, np.float32)
-        values = embedding.astype(np.float32)
-        there = np.isfinite(values).all(axis=1, keepdims=True)
-        valid = np.broadcast_to(there, values.shape)
-        return [self.embedding.apply(values, valid), np.asarray(there, np.float32)]
+        values = embedding.astype(np.float32, copy=False)
+        there = np.logical_and.reduce(np.isfinite(values), axis=1, keepdims=True)
+        return [self.embedding.apply(values, there), there.astype(np.float32)]

@@ -6,6 +6,7 @@ compute the same.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -133,17 +134,24 @@ class FailureTCN(FailureModel):
 
     def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Take in one step, (B, inputs)."""
-        x = F.linear(features, self.encoder.weight, self.encoder.bias)
+        encoder, *layers, head = self._weights
+        x = F.linear(features, *encoder)
         new = []
-        layers = zip(self.dilations, self.norms, self.linears, memory, strict=True)
-        for dilation, norm, linear, past in layers:
-            assert isinstance(linear, nn.Linear)
-            assert isinstance(norm, nn.LayerNorm)
-            now = F.layer_norm(x, list(norm.normalized_shape), norm.weight, norm.bias)
+        for dilation, (scale, shift, weight, bias), past in zip(
+            self.dilations, layers, memory, strict=True
+        ):
+            now = torch.layer_norm(x, [self.width], scale, shift)
             taps = torch.cat((past[0], past[dilation], now), dim=1)
-            x = x + F.relu(F.linear(taps, linear.weight, linear.bias))
+            x = x + torch.relu_(F.linear(taps, weight, bias))
             new.append((*past[1:], now))
-        return F.linear(F.relu(x), self.head.weight, self.head.bias), tuple(new)
+        return F.linear(x.relu(), *head), tuple(new)
+
+    @cached_property
+    def _weights(self) -> list[tuple[Tensor, ...]]:
+        """Parameters in the order of their use: to look them up takes as long as to use them."""
+        layers = zip(self.norms, self.linears, strict=True)
+        inner = [(*norm.parameters(), *linear.parameters()) for norm, linear in layers]
+        return [tuple(self.encoder.parameters()), *inner, tuple(self.head.parameters())]
 
 
 class FailureGRU(FailureModel):

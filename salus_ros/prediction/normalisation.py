@@ -51,7 +51,7 @@ class Normalisation:
 
         Args:
             signals: Float32 (B, S); values that are not valid may be anything.
-            valid: Bool (B, S).
+            valid: Bool (B, S), or (B, 1) for all signals of a row alike.
 
         Returns:
             Float32 (B, S), finite.
@@ -60,14 +60,15 @@ class Normalisation:
             ObservationError: if the sizes are not those of the training signals, or a value
                 marked valid is not finite.
         """
-        if signals.shape != valid.shape or signals.shape[1:] != self.mean.shape:
+        rows = (len(signals), 1)
+        if valid.shape not in (signals.shape, rows) or signals.shape[1:] != self.mean.shape:
             raise ObservationError(
                 f"signals {signals.shape} with validity {valid.shape}; allowed is (B, "
                 f"{len(self.mean)}) for both"
             )
         features = (signals - self.mean) * self.inverse_std
         if not np.logical_and.reduce(valid, axis=None):
-            features[~valid] = 0.0
+            features = np.where(valid, features, np.float32(0))
         if not np.logical_and.reduce(np.isfinite(features), axis=None):
             row, column = np.argwhere(~np.isfinite(features))[0]
             raise ObservationError(

@@ -296,7 +296,7 @@ class PredictorStream:
             nothing = np.zeros((self._streams, self._width), np.bool_)
             self._advance(nothing.astype(np.float32), nothing, None, step - ago)
         outputs = self._advance(signals, valid, embedding, step)
-        return self._predictor.decide(*outputs, np.any(valid, axis=1))
+        return self._predictor.decide(*outputs, np.logical_or.reduce(valid, axis=1))
 
     def _advance(
         self,
