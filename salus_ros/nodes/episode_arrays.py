@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,21 @@ from salus_ros.nodes.assembly import Finished, Row
 
 SIGNALS, PREDICTION, STATE, ACTION = "signals", "prediction", "state", "action"
 
-type Label = tuple[Outcome, FailureType, int]
-"""Outcome, failure type and failure step."""
+
+class Label(NamedTuple):
+    """How a person judges an episode; the failure's moment as a step, or as a time in s."""
+
+    outcome: Outcome
+    failure_type: FailureType
+    failure_step: int = -1
+    failure_time_s: float = 0.0
+
+    def step(self, rate_hz: float) -> int:
+        """The step of the failure; -1 where it is not known."""
+        if self.failure_step < 0 and self.failure_time_s > 0:
+            return round(self.failure_time_s * rate_hz)
+        return self.failure_step
+
 
 type ReadImage = Callable[[bytes, str], NDArray[np.uint8]]
 """Reads a serialised image of a camera, uint8 (H, W, 3) RGB."""
@@ -30,22 +43,23 @@ def to_meta(finished: Finished, model_id: str, label: Label | None = None) -> Ep
     Args:
         finished: How it ended.
         model_id: Which predictor spoke during it; empty for none.
-        label: Outcome, type and step that a person gave; by default those of the world.
+        label: What a person said; by default it is as the world says.
 
     Raises:
         StoreError: if it contradicts itself.
     """
     status = finished.status
+    rate_hz = status.rate_hz or schema.RATE_HZ
     if label is None:
-        label = Outcome(status.outcome), FailureType(status.failure_type), status.failure_step
-    outcome, kind, failure_step = label
+        kind = FailureType(status.failure_type)
+        label = Label(Outcome(status.outcome), kind, status.failure_step)
     faulty = status.fault not in ("", "none")
     return EpisodeMeta(
         id=status.episode_id,
         task=status.task,
-        outcome=outcome,
-        failure_type=kind,
-        failure_step=failure_step,
+        outcome=label.outcome,
+        failure_type=label.failure_type,
+        failure_step=label.step(rate_hz),
         seed=status.seed,
         fault=status.fault if faulty else "none",
         fault_step=status.fault_step if faulty else -1,
@@ -53,7 +67,7 @@ def to_meta(finished: Finished, model_id: str, label: Label | None = None) -> Ep
         condition=status.condition,
         policy_id=finished.policy_id,
         model_id=model_id,
-        rate_hz=status.rate_hz or schema.RATE_HZ,
+        rate_hz=rate_hz,
         wall_time_s=finished.wall_time_s,
     )
 

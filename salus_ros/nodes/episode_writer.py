@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from salus_ros.core.errors import SalusError, StoreError
+from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import EpisodeMeta, EpisodeStore, StoreReader, StoreSpec
 from salus_ros.nodes.assembly import Block, Dropped, Finished, Result, Row
 from salus_ros.nodes.episode_arrays import (
@@ -169,7 +170,7 @@ class EpisodeWriter:
 
         Args:
             episode_id: The episode.
-            label: Outcome, type and step.
+            label: How a person judges it.
             in_flight: Whether it is still being recorded.
 
         Returns:
@@ -178,23 +179,25 @@ class EpisodeWriter:
         Raises:
             StoreError: if the label contradicts itself or there is no such episode.
         """
-        outcome, kind, step = label
-        EpisodeMeta(episode_id, "", outcome, kind, step)
+        EpisodeMeta(episode_id, "", label.outcome, label.failure_type, label.step(RATE_HZ))
         with self._lock:
             if in_flight or episode_id in self._ending:
                 self._labels[episode_id] = label
-                return f"{episode_id} will be labelled {_words(label)} when it is written"
+                words = _words(label, label.failure_step)
+                return f"{episode_id} will be labelled {words} when it is written"
             if self._store is None:
                 raise StoreError(f"there is no store at '{self.path}' yet, so nothing to label")
-            ids = [meta.id for meta in StoreReader(self.path).episodes()]
+            metas = StoreReader(self.path).episodes()
+            ids = [meta.id for meta in metas]
             if episode_id not in ids:
                 some = ", ".join(ids[-3:]) or "none"
                 raise StoreError(
                     f"no episode '{episode_id}' in '{self.path}'; the last are {some}"
                 )
             index = len(ids) - 1 - ids[::-1].index(episode_id)
-            self._store.relabel(index, outcome, kind, step)
-            return f"{episode_id} is now labelled {_words(label)}"
+            step = label.step(metas[index].rate_hz)
+            self._store.relabel(index, label.outcome, label.failure_type, step)
+            return f"{episode_id} is now labelled {_words(label, step)}"
 
     def close(self) -> None:
         """Write what is waiting, then close the store."""
@@ -332,7 +335,9 @@ class EpisodeWriter:
             )
 
 
-def _words(label: Label) -> str:
-    outcome, kind, step = label
-    at = f" by {kind.label}" + (f" at step {step}" if step >= 0 else "") if kind else ""
-    return outcome.name.lower() + at
+def _words(label: Label, step: int) -> str:
+    kind = label.failure_type
+    at = f" at step {step}" if step >= 0 else ""
+    if not at and label.failure_time_s > 0:
+        at = f" after {label.failure_time_s:.2f} s"
+    return label.outcome.name.lower() + (f" by {kind.label}{at}" if kind else "")

@@ -27,7 +27,7 @@ from salus_ros.nodes.announcer import Announcer
 from salus_ros.nodes.assembly import Assembler, Dropped, Result
 from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
-from salus_ros.nodes.episode_arrays import PREDICTION, SIGNALS, STATE
+from salus_ros.nodes.episode_arrays import PREDICTION, SIGNALS, STATE, Label
 from salus_ros.nodes.episode_writer import EpisodeWriter
 from salus_ros.nodes.parameters import RecorderParameters
 from salus_ros.nodes.stream_health import StreamHealth
@@ -273,10 +273,11 @@ class RecorderNode(SalusNode[RecorderParameters]):
         try:
             if not episode_id:
                 raise StoreError("no episode has been recorded yet; name one with episode_id")
-            label = (
+            label = Label(
                 Outcome(request.outcome),
                 FailureType(request.failure_type),
                 request.failure_step,
+                request.failure_time,
             )
             in_flight = self._assembler.holds(episode_id)
             response.message = self._writer.label(episode_id, label, in_flight=in_flight)

@@ -37,12 +37,13 @@ def test_a_recorder_may_wait_to_be_started(graph, tmp_path):
     assert [m.id for m in StoreReader(robot.path).episodes()] == ["b"]
 
 
-def label(graph, episode_id="", outcome=2, failure_type=1, failure_step=2):
+def label(graph, episode_id="", outcome=2, failure_type=1, failure_step=2, failure_time=0.0):
     request = LabelEpisode.Request(
         episode_id=episode_id,
         outcome=outcome,
         failure_type=failure_type,
         failure_step=failure_step,
+        failure_time=failure_time,
     )
     return graph.call(LabelEpisode, "recorder/label", request)
 
@@ -66,6 +67,21 @@ def test_the_running_episode_is_labelled(graph, robot):
         robot.step("a", step)
     robot.end("a", 3)
     robot.committed(1)
+    assert StoreReader(robot.path).meta(0).failure_step == 1
+
+
+def test_the_moment_of_a_failure_may_be_a_time(graph, robot):
+    robot.step("a", 0)
+    graph.until(lambda: robot.node._assembler.steps("a") == 1)
+    response = label(graph, failure_step=-1, failure_time=0.067)
+    assert response.message == "a will be labelled failure by drop after 0.07 s when it is written"
+    for step in (1, 2):
+        robot.step("a", step)
+    robot.end("a", 3)
+    robot.committed(1)
+    assert StoreReader(robot.path).meta(0).failure_step == 2
+    response = label(graph, failure_step=-1, failure_time=0.033)
+    assert response.message == "a is now labelled failure by drop at step 1"
     assert StoreReader(robot.path).meta(0).failure_step == 1
 
 
