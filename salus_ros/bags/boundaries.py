@@ -9,12 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from salus_ros.bags.graph import Acted
 from salus_ros.bags.mapping import Mapping
-from salus_ros.bags.sampling import NANO, Timeline
+from salus_ros.bags.sampling import MIN_NS, NANO, Timeline
 from salus_ros.core.failures import FailureType, Outcome
 
 PHASE_RUNNING, PHASE_ENDED = 1, 2
 """Phases of EpisodeStatus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An EpisodeStatus, its stamp, and when it was received."""
+
+    stamp_ns: int
+    receive_ns: int
+    status: Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,32 +33,59 @@ class Span:
 
     Attributes:
         start_ns: Earliest stamp.
-        end_ns: Latest stamp.
-        steps_ns: Stamp of each step that the episode topic announced.
+        end_ns: Latest stamp of a step.
+        over_ns: Latest stamp of all: what is not newer is of no use to the next episode.
+        steps_ns: Stamp of each step, where there is an episode topic.
+        actions: What the policy did at each step, where it is known.
         last: Its last status; None without an episode topic.
+        wall_time_s: From what was received first to what was received last; NaN without an
+            episode topic.
     """
 
     start_ns: int
     end_ns: int
+    over_ns: int
     steps_ns: dict[int, int] = field(default_factory=dict)
+    actions: dict[int, Acted] = field(default_factory=dict)
     last: Any = None
+    wall_time_s: float = math.nan
 
-    def ticks(self, mapping: Mapping, timelines: Dictionary[str, Timeline]) -> NDArray[np.int64]:
-        """Stamps of the steps, int64 (T,)."""
+    def ticks(
+        self, mapping: Mapping, timelines: Dictionary[str, Timeline]
+    ) -> tuple[NDArray[np.int64], list[int]]:
+        """Stamps of the ticks, int64 (T,), and their steps; no steps where ticks are none."""
+        if mapping.by_step:
+            steps: list[int] = []
+            newest_ns = MIN_NS
+            for step, stamp_ns in sorted(self.steps_ns.items()):
+                if stamp_ns > newest_ns:
+                    steps.append(step)
+                    newest_ns = stamp_ns
+            return np.array([self.steps_ns[step] for step in steps], np.int64), steps
         if mapping.clock_topic:
-            return timelines[mapping.clock_topic].between(self.start_ns, self.end_ns)
+            return timelines[mapping.clock_topic].between(self.start_ns, self.end_ns), []
         period_ns = NANO / mapping.rate_hz
         count = int((self.end_ns - self.start_ns) / period_ns) + 1
-        return self.start_ns + np.round(np.arange(count) * period_ns).astype(np.int64)
+        return self.start_ns + np.round(np.arange(count) * period_ns).astype(np.int64), []
 
     def about(self, ticks_ns: NDArray[np.int64]) -> dict[str, Any]:
         """What the status says, as fields of `EpisodeMeta`; an unknown outcome without one."""
         status = self.last
         if status is None:
             return {"outcome": Outcome.UNKNOWN}
-        about: dict[str, Any] = {"task": status.task, "seed": status.seed}
+        about: dict[str, Any] = {
+            "task": status.task,
+            "seed": status.seed,
+            "condition": status.condition,
+            "policy_id": next((one.policy_id for one in reversed(self.actions.values())), ""),
+            "wall_time_s": self.wall_time_s,
+        }
         if status.fault not in ("", "none"):
-            about |= {"fault": status.fault, "fault_strength": status.fault_strength}
+            about |= {
+                "fault": status.fault,
+                "fault_step": status.fault_step,
+                "fault_strength": status.fault_strength,
+            }
         if status.phase != PHASE_ENDED:
             return about | {"outcome": Outcome.UNKNOWN}
         failure_step = -1
@@ -68,7 +105,10 @@ class Span:
 
 
 def find_spans(
-    mapping: Mapping, timelines: Dictionary[str, Timeline], statuses: Sequence[tuple[int, Any]]
+    mapping: Mapping,
+    timelines: Dictionary[str, Timeline],
+    statuses: Sequence[Announced],
+    actions: Sequence[Acted] = (),
 ) -> list[Span]:
     """Divide a bag into episodes.
 
@@ -77,10 +117,11 @@ def find_spans(
     Args:
         mapping: Says how.
         timelines: Samples of each topic.
-        statuses: Stamp in ns and EpisodeStatus, in the order they were received.
+        statuses: Messages of the episode topic, in the order they were received.
+        actions: What a policy did at which step of which episode, in that order.
     """
     if mapping.episode_topic:
-        return _announced(statuses)
+        return _announced(statuses, actions)
     topics = set(mapping.streams.values())
     stamps = np.unique(np.concatenate([timelines[topic].stamps_ns for topic in topics]))
     if not stamps.size:
@@ -91,21 +132,38 @@ def find_spans(
     for part in np.split(stamps, cuts):
         start, end = int(part[0]), int(part[-1])
         heard = [timelines[topic].between(start, end) for topic in topics]
-        spans.append(Span(max(int(one[0]) for one in heard if one.size), end))
+        spans.append(Span(max(int(one[0]) for one in heard if one.size), end, end))
     return spans
 
 
-def _announced(statuses: Sequence[tuple[int, Any]]) -> list[Span]:
+def _announced(statuses: Sequence[Announced], actions: Sequence[Acted]) -> list[Span]:
     steps: dict[str, dict[int, int]] = {}
-    last: dict[str, Any] = {}
-    for stamp_ns, status in statuses:
+    told: dict[str, list[Announced]] = {}
+    for one in statuses:
+        status, name = one.status, one.status.episode_id
         if status.phase == PHASE_RUNNING:
-            steps.setdefault(status.episode_id, {}).setdefault(status.step, stamp_ns)
-        ended = status.episode_id in last and last[status.episode_id].phase == PHASE_ENDED
-        told = status.episode_id in steps and status.phase in (PHASE_RUNNING, PHASE_ENDED)
-        if told and not ended:
-            last[status.episode_id] = status
-    return [
-        Span(min(stamps.values()), max(stamps.values()), stamps, last[name])
-        for name, stamps in steps.items()
-    ]
+            steps.setdefault(name, {}).setdefault(status.step, one.stamp_ns)
+        ended = name in told and told[name][-1].status.phase == PHASE_ENDED
+        if name in steps and status.phase in (PHASE_RUNNING, PHASE_ENDED) and not ended:
+            told.setdefault(name, []).append(one)
+    acted: dict[str, dict[int, Acted]] = {name: {} for name in steps}
+    for action in actions:
+        if action.episode_id in steps and action.step not in acted[action.episode_id]:
+            acted[action.episode_id][action.step] = action
+            steps[action.episode_id][action.step] = action.stamp_ns
+    spans = []
+    for name, stamps in steps.items():
+        heard: list[Announced | Acted] = [*told[name], *acted[name].values()]
+        received = [one.receive_ns for one in heard]
+        spans.append(
+            Span(
+                start_ns=min(stamps.values()),
+                end_ns=max(stamps.values()),
+                over_ns=max(one.stamp_ns for one in heard),
+                steps_ns=stamps,
+                actions=acted[name],
+                last=told[name][-1].status,
+                wall_time_s=(max(received) - min(received)) / NANO,
+            )
+        )
+    return spans

@@ -3,51 +3,24 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_ros.bags.boundaries import Span, find_spans
-from salus_ros.bags.mapping import ACTION, STATE, Mapping
+from salus_ros.bags.boundaries import Announced, Span, find_spans
+from salus_ros.bags.graph import POLICY_ACTION, Acted, PredictionReader, SignalsReader
+from salus_ros.bags.mapping import ACTION, PREDICTION, SIGNALS, STATE, Mapping
+from salus_ros.bags.plan import Plan, Use
 from salus_ros.bags.reading import Bag, Message, header_stamp_ns
-from salus_ros.bags.sampling import MIN_NS, NANO, Timeline
+from salus_ros.bags.sampling import MIN_NS, Timeline
 from salus_ros.bags.values import ValueReader, read_image, scaled
 from salus_ros.core import schema
 from salus_ros.core.errors import ConfigError, ObservationError
-from salus_ros.episodes import Episode, EpisodeMeta, EpisodeStore, StoreReader, StoreSpec
-
-MAX_IMAGE_BYTES = 4 << 30
-"""Images of one episode, which is written whole from memory."""
+from salus_ros.episodes import Episode, EpisodeStore, StoreReader, StoreSpec
 
 type Advance = Callable[[int], None]
-
-
-@dataclass(slots=True, eq=False)
-class _Plan:
-    """An episode that is being put together."""
-
-    id: str
-    span: Span
-    after_ns: int  # end of the episode before
-    ticks_ns: NDArray[np.int64]
-    rows: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    age_ms: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    frames: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
-    waiting: int = 0  # images still to come
-    too_large: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Use:
-    """Where an image goes: an episode, a camera, its ticks, and its age at each in ms."""
-
-    plan: _Plan
-    camera: str
-    ticks: NDArray[np.int64]
-    age_ms: NDArray[np.float32]
 
 
 class Converter:
@@ -123,10 +96,21 @@ class _Conversion:
         self._left_out: list[str] = []
         self._unreadable: Counter[tuple[str, str]] = Counter()
         self._stamps: dict[str, list[int]] = {topic: [] for topic in self._mapping.topics}
-        self._rows: dict[str, list[NDArray[np.float32] | None]] = {STATE: [], ACTION: []}
-        self._statuses: list[tuple[int, Any]] = []
+        self._signals, self._predictions = SignalsReader(), PredictionReader()
+        self._readers: dict[str, Any] = {
+            STATE: ValueReader(self._mapping.state),
+            ACTION: ValueReader(self._mapping.action),
+            SIGNALS: self._signals,
+            PREDICTION: self._predictions,
+        }
+        self._numbers = {
+            name: topic for name, topic in self._mapping.streams.items() if name in self._readers
+        }
+        self._rows: dict[str, list[Any]] = {name: [] for name in self._numbers}
+        self._statuses: list[Announced] = []
+        self._actions: list[Acted] = []
         self._timelines: dict[str, Timeline] = {}
-        self._done: list[_Plan] = []
+        self._done: list[Plan] = []
         self._damaged: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
         self._raw_sizes: dict[str, tuple[int, int]] = {}
         self._messages = 0
@@ -134,10 +118,10 @@ class _Conversion:
     def run(self) -> dict[str, Any]:
         self._read_numbers()
         self._timelines = {topic: Timeline.of(stamps) for topic, stamps in self._stamps.items()}
-        spans = find_spans(self._mapping, self._timelines, self._statuses)
+        spans = find_spans(self._mapping, self._timelines, self._statuses, self._actions)
         names = [f"{self._bag.name}/{number}" for number in range(len(spans))]
         known = [name for name in names if self._converter.has(name)]
-        after = [MIN_NS, *(span.end_ns for span in spans)]
+        after = [MIN_NS, *(span.over_ns for span in spans)]
         plans = [
             self._plan(name, span, after_ns)
             for name, span, after_ns in zip(names, spans, after, strict=False)
@@ -167,28 +151,32 @@ class _Conversion:
                     f"topic {topic} of bag '{self._bag.name}' is a {kind}, which has no header; "
                     "use time: receive"
                 )
-        readers = {STATE: ValueReader(mapping.state), ACTION: ValueReader(mapping.action)}
-        numbers = {name: mapping.streams[name] for name in readers}
         for message, stamp_ns in self._stamped(mapping.topics):
             self._stamps[message.topic].append(stamp_ns)
-            streams = [name for name, topic in numbers.items() if topic == message.topic]
-            if not streams and message.topic != mapping.episode_topic:
-                continue
-            decoded = None
+            streams = [name for name, topic in self._numbers.items() if topic == message.topic]
+            if streams or message.topic == mapping.episode_topic:
+                self._read_message(message, stamp_ns, streams)
+
+    def _read_message(self, message: Message, stamp_ns: int, streams: list[str]) -> None:
+        decoded: Any = None
+        try:
+            decoded = self._bag.decode(message)
+        except ObservationError as error:
+            self._unreadable[message.topic, str(error)] += 1
+        if decoded is not None and message.topic == self._mapping.episode_topic:
+            self._statuses.append(Announced(stamp_ns, message.receive_ns, decoded))
+        for name in streams:
+            row = None
             try:
-                decoded = self._bag.decode(message)
-                if message.topic == mapping.episode_topic:
-                    self._statuses.append((stamp_ns, decoded))
+                if decoded is not None:
+                    row = self._readers[name].read(decoded, message.kind)
             except ObservationError as error:
-                self._unreadable[message.topic, str(error)] += 1
-            for name in streams:
-                row = None
-                try:
-                    if decoded is not None:
-                        row = readers[name].read(decoded, message.kind)
-                except ObservationError as error:
-                    self._unreadable[name, str(error)] += 1
-                self._rows[name].append(row)
+                self._unreadable[name, str(error)] += 1
+            if name == ACTION and row is not None and message.kind == POLICY_ACTION:
+                ordinal, policy_id = len(self._rows[name]), decoded.policy_id
+                place = (stamp_ns, message.receive_ns, ordinal, policy_id)
+                self._actions.append(Acted(decoded.episode_id, decoded.step, *place))
+            self._rows[name].append(row)
 
     def _stamped(self, topics: Collection[str]) -> Iterator[tuple[Message, int]]:
         """Messages that have a place in time, and that place; the same ones in both passes."""
@@ -207,21 +195,17 @@ class _Conversion:
             else:
                 yield message, stamp_ns
 
-    def _plan(self, name: str, span: Span, after_ns: int) -> _Plan:
-        ticks_ns = span.ticks(self._mapping, self._timelines)
-        plan = _Plan(name, span, after_ns, ticks_ns)
-        for stream in (STATE, ACTION):
-            rows = self._rows[stream]
-            width = next((row.size for row in rows if row is not None), 0)
-            values = np.full((ticks_ns.size, width), np.nan, np.float32)
+    def _plan(self, name: str, span: Span, after_ns: int) -> Plan:
+        ticks_ns, steps = span.ticks(self._mapping, self._timelines)
+        plan = Plan(name, span, after_ns, ticks_ns, steps)
+        for stream, rows in self._rows.items():
             ordinals, age_ms = self._as_of(stream, ticks_ns, after_ns)
-            for t in np.flatnonzero(ordinals >= 0):
-                row = rows[ordinals[t]]
-                if row is None:
-                    age_ms[t] = np.nan
-                else:
-                    values[t] = row
-            plan.rows[stream], plan.age_ms[stream] = values, age_ms
+            found = [rows[ordinal] if ordinal >= 0 else None for ordinal in ordinals]
+            age_ms[[row is None for row in found]] = np.nan
+            plan.rows[stream], plan.age_ms[stream] = found, age_ms
+        kind = self._bag.types.get(self._mapping.action.topic)
+        if self._mapping.by_step and kind == POLICY_ACTION:
+            plan.use_action_of_step(self._rows[ACTION])
         return plan
 
     def _as_of(
@@ -232,16 +216,16 @@ class _Conversion:
 
     # Second pass
 
-    def _read_images(self, plans: list[_Plan]) -> None:
+    def _read_images(self, plans: list[Plan]) -> None:
         """Read the images that are used, each once, and finish an episode with its last one."""
-        wanted: dict[str, dict[int, list[_Use]]] = {}
+        wanted: dict[str, dict[int, list[Use]]] = {}
         for plan in plans:
             for camera, topic in self._mapping.cameras.items():
                 ordinals, ages = self._as_of(camera, plan.ticks_ns, plan.after_ns)
                 plan.age_ms[camera] = np.full(ages.shape, np.nan, np.float32)
                 for ordinal in np.unique(ordinals[ordinals >= 0]):
                     ticks = np.flatnonzero(ordinals == ordinal)
-                    use = _Use(plan, camera, ticks, ages[ticks])
+                    use = Use(plan, camera, ticks, ages[ticks])
                     wanted.setdefault(topic, {}).setdefault(int(ordinal), []).append(use)
                     plan.waiting += 1
             if not plan.waiting:
@@ -258,7 +242,7 @@ class _Conversion:
             if not any(wanted.values()):
                 break
 
-    def _place(self, message: Message, use: _Use) -> None:
+    def _place(self, message: Message, use: Use) -> None:
         try:
             decoded = self._bag.decode(message)
             image = read_image(decoded, message.kind, use.camera)
@@ -266,14 +250,7 @@ class _Conversion:
         except ObservationError as error:
             self._unreadable[use.camera, str(error)] += 1
             return
-        plan, steps = use.plan, len(use.plan.ticks_ns)
-        if steps * image.nbytes * len(self._mapping.cameras) > MAX_IMAGE_BYTES:
-            plan.too_large = True
-            return
-        if use.camera not in plan.frames:
-            plan.frames[use.camera] = np.zeros((steps, *image.shape), np.uint8)
-        plan.frames[use.camera][use.ticks] = image
-        plan.age_ms[use.camera][use.ticks] = use.age_ms
+        use.plan.place(image, use, len(self._mapping.cameras))
 
     def _fitted(self, image: NDArray[np.uint8], camera: str) -> NDArray[np.uint8]:
         """Scale an image, if the mapping says so, and hold it to the one size of the store."""
@@ -295,58 +272,16 @@ class _Conversion:
             )
         return image
 
-    def _finish(self, plan: _Plan) -> None:
+    def _finish(self, plan: Plan) -> None:
         """Write an episode, or say why not; its images are released."""
         try:
-            self._converter.append(*self._episode(plan))
+            size = self._converter.size or (schema.IMAGE_SIZE, schema.IMAGE_SIZE)
+            episode, spec = plan.to_episode(self._mapping, self._signals, self._predictions, size)
+            self._converter.append(episode, spec)
             self._done.append(plan)
         except ObservationError as error:
             self._left_out.append(f"episode {plan.id} is left out: {error}")
         plan.frames = {}
-
-    def _episode(self, plan: _Plan) -> tuple[Episode, StoreSpec]:
-        steps = len(plan.ticks_ns)
-        if steps < 2:
-            raise ObservationError(f"it has {steps} steps; it needs two")
-        if plan.too_large:
-            raise ObservationError(
-                f"its {steps} steps of images are more than {MAX_IMAGE_BYTES >> 30} GiB; divide "
-                "the bag by gap_s, or set image_size"
-            )
-        for stream, ages in plan.age_ms.items():
-            if np.isnan(ages).all():
-                raise ObservationError(f"no step has a sample of {stream}")
-        cameras = tuple(self._mapping.cameras)
-        about = plan.span.about(plan.ticks_ns)
-        if self._mapping.task:
-            about["task"] = self._mapping.task
-        meta = EpisodeMeta(
-            id=plan.id,
-            rate_hz=float(NANO / np.median(np.diff(plan.ticks_ns))),
-            wall_time_s=float(plan.ticks_ns[-1] - plan.ticks_ns[0]) / NANO,
-            **({"task": ""} | about),
-        )
-        signals = np.full((steps, len(schema.SIGNAL_NAMES)), np.nan, np.float32)
-        streams = (*cameras, STATE, ACTION)
-        episode = Episode(
-            meta=meta,
-            action=plan.rows[ACTION],
-            state=plan.rows[STATE],
-            stamp_ns=plan.ticks_ns,
-            signals=signals,
-            signals_valid=np.zeros(signals.shape, np.bool_),
-            signals_fresh=np.zeros(steps, np.bool_),
-            images=plan.frames,
-            age_ms=np.stack([plan.age_ms[stream] for stream in streams], axis=1),
-        )
-        spec = StoreSpec(
-            cameras=cameras,
-            image_size=self._converter.size or (schema.IMAGE_SIZE, schema.IMAGE_SIZE),
-            state_dim=episode.state.shape[1],
-            action_dim=episode.action.shape[1],
-            streams=streams,
-        )
-        return episode, spec
 
     def _report(self, known: int) -> dict[str, Any]:
         unreadable: Counter[str] = Counter()

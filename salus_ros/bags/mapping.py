@@ -11,7 +11,7 @@ import yaml
 from salus_ros.core import schema
 from salus_ros.core.errors import ConfigError
 
-STATE, ACTION = "state", "action"
+STATE, ACTION, SIGNALS, PREDICTION = "state", "action", "signals", "prediction"
 TIMES = ("receive", "header")
 MAX_AGE_MS = 200.0
 
@@ -41,20 +41,27 @@ class Mapping:
         state: Where the state comes from.
         action: Where the action comes from.
         cameras: Topic of each camera name, Image or CompressedImage.
+        signals: Topic of VlaSignals; empty for none.
+        prediction: Topic of FailureHorizons; empty for none.
         task: Instruction of every episode; empty takes that of the episode topic, if any.
         gap_s: A silence of all streams that is longer than this, in s, ends an episode; NaN never.
         episode_topic: Topic of EpisodeStatus that says where episodes begin, end and how they
             ended. Without it and without `gap_s`, a bag is one episode.
         rate_hz: Steps per second, where there is no clock topic.
-        clock_topic: A step is made for every message of this topic.
+        clock_topic: A step is made for every message of this topic. Where it is the episode
+            topic, for every step of an episode: those announced, and those that a PolicyAction
+            answers, whose stamp counts and whose action is that step's and of no other.
         time: "receive" (when the message was recorded) or "header" (its stamp).
-        max_age_ms: Oldest sample a step may use; an older one is a gap.
+        max_age_ms: Oldest sample a step may use; an older one is a gap. With 0 a sample has to
+            have the stamp of its step, as all have in a world that waits for the policy.
         image_size: Height and width in pixels to scale images to; None keeps theirs.
     """
 
     state: Values
     action: Values
     cameras: Dictionary[str, str] = field(default_factory=dict)
+    signals: str = ""
+    prediction: str = ""
     task: str = ""
     gap_s: float = math.nan
     episode_topic: str = ""
@@ -65,15 +72,15 @@ class Mapping:
     image_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rate_hz", "max_age_ms"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"{name} is {value}; give a number above 0")
+        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise ConfigError(f"rate_hz is {self.rate_hz}; give a number above 0")
+        if not (math.isfinite(self.max_age_ms) and self.max_age_ms >= 0):
+            raise ConfigError(f"max_age_ms is {self.max_age_ms}; give 0 or a number above it")
         if self.gap_s <= 0:
             raise ConfigError(f"gap_s is {self.gap_s}; give a number above 0, or leave it out")
         if self.time not in TIMES:
             raise ConfigError(f"time is '{self.time}'; allowed are {', '.join(TIMES)}")
-        taken = {STATE, ACTION} & set(self.cameras)
+        taken = {STATE, ACTION, SIGNALS, PREDICTION} & set(self.cameras)
         if taken:
             raise ConfigError(f"no camera can be called {', '.join(sorted(taken))}; rename it")
         if self.image_size is not None and (len(self.image_size) != 2 or min(self.image_size) < 1):
@@ -81,8 +88,15 @@ class Mapping:
 
     @property
     def streams(self) -> dict[str, str]:
-        """Topic of each stream: the cameras, state and action."""
-        return {**self.cameras, STATE: self.state.topic, ACTION: self.action.topic}
+        """Topic of each stream, in the order of a store's: cameras, state, action, and others."""
+        streams = {**self.cameras, STATE: self.state.topic, ACTION: self.action.topic}
+        others = {SIGNALS: self.signals, PREDICTION: self.prediction}
+        return streams | {name: topic for name, topic in others.items() if topic}
+
+    @property
+    def by_step(self) -> bool:
+        """Whether the steps are those of the episode topic."""
+        return bool(self.episode_topic) and self.clock_topic == self.episode_topic
 
     @property
     def topics(self) -> set[str]:
@@ -113,8 +127,10 @@ class Mapping:
         Raises:
             ConfigError: naming the key that is missing, unknown or of the wrong kind.
         """
+        allowed: tuple[str, ...]
         allowed = ("cameras", STATE, ACTION, "task", "episodes", "clock", "time", "max_age_ms")
-        content = _checked(given, "it", (*allowed, "image_size"), (STATE, ACTION))
+        allowed += (SIGNALS, PREDICTION, "image_size")
+        content = _checked(given, "it", allowed, (STATE, ACTION))
         clock = _checked(content.pop("clock", {}), "clock", ("rate_hz", "topic"))
         if len(clock) > 1:
             raise ConfigError("clock has both rate_hz and topic; give one of them")
@@ -129,6 +145,8 @@ class Mapping:
                 state=_values(content[STATE], STATE),
                 action=_values(content[ACTION], ACTION),
                 cameras={str(k): str(v) for k, v in (content.get("cameras") or {}).items()},
+                signals=str(content.get(SIGNALS) or ""),
+                prediction=str(content.get(PREDICTION) or ""),
                 task=str(content.get("task") or ""),
                 gap_s=float(split.get("gap_s", math.nan)),
                 episode_topic=str(split.get("topic", "")),
@@ -148,6 +166,7 @@ class Mapping:
             "cameras": dict(self.cameras),
             STATE: _plain(self.state),
             ACTION: _plain(self.action),
+            **{name: self.streams[name] for name in (SIGNALS, PREDICTION) if name in self.streams},
             "task": self.task,
             "episodes": {"topic": self.episode_topic} if self.episode_topic else parts,
             "clock": {"topic": self.clock_topic}

@@ -1,15 +1,26 @@
 """What a bag holds, and a mapping that might fit it."""
 
+from contextlib import suppress
+from os.path import commonpath
+from pathlib import PurePosixPath
 from typing import Any
 
-from salus_ros.bags.mapping import MAX_AGE_MS
+from salus_ros.bags.graph import (
+    EPISODE_STATUS,
+    FAILURE_HORIZONS,
+    POLICY_ACTION,
+    STATE_JOINTS,
+    VLA_SIGNALS,
+)
+from salus_ros.bags.mapping import MAX_AGE_MS, PREDICTION, SIGNALS
 from salus_ros.bags.reading import Bag
 from salus_ros.bags.sampling import Timeline
-from salus_ros.bags.values import ARRAYS, IMAGES, JOINT_STATE, POLICY_ACTION
+from salus_ros.bags.values import ARRAYS, IMAGES, JOINT_STATE
 from salus_ros.core import schema
+from salus_ros.core.errors import ObservationError
 
-EPISODE_STATUS = "salus_msgs/msg/EpisodeStatus"
 _COMMANDS = ("action", "command", "cmd", "target", "leader")
+_OURS = {SIGNALS: VLA_SIGNALS, PREDICTION: FAILURE_HORIZONS}
 _PLAIN = {"image", "raw", "compressed", "color", "rgb", "rect", "camera", "cameras", "observation"}
 
 
@@ -17,15 +28,21 @@ def scan(bag: Bag) -> list[dict[str, Any]]:
     """Look through a whole bag.
 
     Returns:
-        Per topic its name, type, whether the type's definition is known, and the figures of
-        `Timeline.to_json` by receive time, in the order of the names.
+        Per topic its name, type, whether the type's definition is known, the figures of
+        `Timeline.to_json` by receive time and, where they are known, the names of its joints, in
+        the order of the topics' names.
     """
     stamps: dict[str, list[int]] = {topic: [] for topic in bag.types}
+    joints: dict[str, list[str]] = {}
     for message in bag.messages(set(stamps)):
         stamps[message.topic].append(message.receive_ns)
+        if message.kind == JOINT_STATE and message.topic not in joints:
+            with suppress(ObservationError):
+                joints[message.topic] = list(bag.decode(message).name)
     return [
         {"topic": topic, "type": bag.types[topic], "known": bag.knows(bag.types[topic])}
         | Timeline.of(stamps[topic]).to_json()
+        | ({"joints": joints[topic]} if topic in joints else {})
         for topic in sorted(stamps)
     ]
 
@@ -40,22 +57,30 @@ def propose(topics: list[dict[str, Any]]) -> dict[str, Any]:
     for topic in used:
         by_kind.setdefault(topic["type"], []).append(topic["topic"])
     cameras: dict[str, str] = {}
-    for name in sorted(name for kind in IMAGES for name in by_kind.get(kind, [])):
+    images = sorted(name for kind in IMAGES for name in by_kind.get(kind, []))
+    shared = _shared_folder(images)
+    for name in images:
         if "depth" not in name:
-            cameras.setdefault(_camera_name(name), name)  # raw sorts before compressed
+            # Raw sorts before compressed.
+            cameras.setdefault(_camera_name(name.removeprefix(shared)), name)
     joints = by_kind.get(JOINT_STATE, [])
     arrays = [name for kind in ARRAYS for name in by_kind.get(kind, [])]
     commands = [n for n in (*arrays, *joints) if any(word in n.lower() for word in _COMMANDS)]
     commands = by_kind.get(POLICY_ACTION, []) + commands
     commands = commands or (arrays if joints else [])
     states = [name for name in (*joints, *arrays) if name not in commands]
+    state: dict[str, Any] = {"topic": next(iter(states), "")}
+    names = next((topic.get("joints", ()) for topic in used if topic["topic"] in states[:1]), ())
+    if POLICY_ACTION in by_kind and set(STATE_JOINTS) <= set(names):
+        state["joints"] = list(STATE_JOINTS)  # the others are those of the gripper
     episodes = by_kind.get(EPISODE_STATUS, [])
     rates = {one["topic"]: one["rate_hz"] for one in used if one["rate_hz"]}
     slowest = min((rates[name] for name in cameras.values() if name in rates), default=None)
     mapping: dict[str, Any] = {
         "cameras": cameras,
-        "state": {"topic": next(iter(states), "")},
+        "state": state,
         "action": {"topic": next(iter(commands), "")},
+        **{name: by_kind[kind][0] for name, kind in _OURS.items() if kind in by_kind},
         "task": "",
         "episodes": {"topic": episodes[0]} if episodes else "bag",
         "clock": {"topic": episodes[0]}
@@ -66,6 +91,12 @@ def propose(topics: list[dict[str, Any]]) -> dict[str, Any]:
         "max_age_ms": round(max(MAX_AGE_MS, 3000 / slowest)) if slowest else MAX_AGE_MS,
     }
     return mapping
+
+
+def _shared_folder(topics: list[str]) -> str:
+    """The folder that all topics lie in, with its last slash; "/" for one topic alone."""
+    folders = [str(PurePosixPath("/", topic).parent) for topic in topics]
+    return commonpath(folders).rstrip("/") + "/" if len(topics) > 1 else "/"
 
 
 def _camera_name(topic: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from salus_ros.bags.graph import POLICY_ACTION
 from salus_ros.bags.mapping import Values
 from salus_ros.core.errors import ObservationError
 from salus_ros.core.images import compressed_image_to_array, image_to_array
@@ -14,7 +15,6 @@ from salus_ros.core.images import compressed_image_to_array, image_to_array
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 IMAGES = (RAW, COMPRESSED)
 JOINT_STATE = "sensor_msgs/msg/JointState"
-POLICY_ACTION = "salus_msgs/msg/PolicyAction"
 ARRAYS = ("std_msgs/msg/Float32MultiArray", "std_msgs/msg/Float64MultiArray")
 
 

@@ -1,0 +1,157 @@
+"""A bag of the graph, converted, holds what the recorder node has recorded beside it."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import rclpy
+from checkpoints import save_checkpoint
+from conftest import Graph
+from fast_world import CAMERAS, LENGTH
+from processes import DEADLINE_S, HERE, NodeProcess
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from sensor_msgs.msg import Image, JointState
+
+from salus_msgs.msg import EpisodeStatus, FailureHorizons, PolicyAction, VlaSignals
+from salus_ros.bags.convert import Converter
+from salus_ros.bags.graph import STATE_JOINTS
+from salus_ros.bags.mapping import Mapping
+from salus_ros.bags.reading import Bag
+from salus_ros.bags.scan import propose, scan
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes import StoreReader
+from salus_ros.nodes.base import status_qos, stream_qos
+from salus_ros.nodes.parameters import PANDA_JOINTS
+
+TOPICS = {
+    **{f"camera/{camera}/image_raw": Image for camera in CAMERAS},
+    "joint_states": JointState,
+    "episode": EpisodeStatus,
+    "action": PolicyAction,
+    "signals": VlaSignals,
+    "failure_horizons": FailureHorizons,
+}
+EPISODES = 2
+ARRAYS = ("action", "state", "stamp_ns", "signals", "signals_valid", "signals_fresh", "embedding")
+ARRAYS += ("age_ms", "probability", "risk", "alarm")
+
+
+def type_name(kind):
+    package, _, _ = kind.__module__.split(".", 2)
+    return f"{package}/msg/{kind.__name__}"
+
+
+def write(heard, path, storage):
+    """Write serialised messages as `ros2 bag record` does."""
+    types = get_typestore(Stores.ROS2_JAZZY)
+    for kind in TOPICS.values():
+        name = type_name(kind)
+        if name not in types.fielddefs:
+            text = (HERE.parents[1] / "salus_msgs" / "msg" / f"{kind.__name__}.msg").read_text()
+            types.register(get_types_from_msg(text, name))
+    with Writer(path, version=9, storage_plugin=storage) as writer:
+        connections = {
+            topic: writer.add_connection(f"/robot/{topic}", type_name(kind), typestore=types)
+            for topic, kind in TOPICS.items()
+        }
+        for topic, receive_ns, data in heard:
+            writer.write(connections[topic], receive_ns, data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory, tiny_policy):
+    """Store of the recorder node, and bags of the same run."""
+    folder = tmp_path_factory.mktemp("bag_parity")
+    store, sim_time = folder / "live.zarr", {"use_sim_time": True}
+    rclpy.init()
+    probe = Graph()
+    heard = []
+    for topic, kind in TOPICS.items():
+        qos = status_qos() if topic == "episode" else stream_qos()
+        probe.probe.create_subscription(
+            kind, topic, partial(lambda t, d: heard.append((t, time.time_ns(), d)), topic), qos,
+            raw=True,
+        )  # fmt: skip
+    with ExitStack() as stack:
+
+        def start(name, **parameters):
+            return stack.enter_context(NodeProcess(name, probe.namespace, **parameters))
+
+        recorder = start(
+            "recorder", store_path=store, max_age_ms=0.0, min_free_mb=0, settle_s=10.0, **sim_time
+        )
+        model = save_checkpoint(folder / "model")
+        start("predictor", model_path=model, device="cpu", min_subscribers=2, **sim_time)
+        start(
+            "vla", policy_path=tiny_policy, device="cpu", num_samples=2, replan_every=3, threads=1,
+            min_subscribers=3, **sim_time,
+        )  # fmt: skip
+        simulator = start(
+            "simulator",
+            env_id="fast_world:salus_test/Fast-v0",
+            episodes=EPISODES,
+            fault="force",
+            condition="shifted",
+            min_subscribers=4,
+            exit_when_done=True,
+        )
+        probe.until(simulator.ended, "the end", DEADLINE_S)
+        said = [(topic, "episode") for topic, _, _ in heard].count(("failure_horizons", "episode"))
+        assert said == EPISODES * LENGTH
+        recorder.stop()
+    probe.close()
+    rclpy.try_shutdown()
+    bags = {
+        storage: write(heard, folder / storage, StoragePlugin[storage])
+        for storage in ("MCAP", "SQLITE3")
+    }
+    return {"live": StoreReader(store), "bags": bags, "policy": tiny_policy}
+
+
+def mapping_of(bag):
+    with Bag(bag) as opened:
+        return Mapping.from_dict(propose(scan(opened)))
+
+
+def converted(bag, mapping, out):
+    with Converter(mapping, out) as converter, Bag(bag) as opened:
+        report = converter.convert(opened)
+    assert report["problems"] == []
+    return StoreReader(out)
+
+
+def assert_same(offline, live):
+    """Arrays of two episodes, and what is known about them but their names."""
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(offline, name), getattr(live, name), err_msg=name)
+    for camera in CAMERAS:
+        np.testing.assert_array_equal(offline.images[camera], live.images[camera])
+    same = {"id": "", "wall_time_s": 0.0}
+    assert repr(replace(offline.meta, **same)) == repr(replace(live.meta, **same))
+
+
+@pytest.mark.parametrize("storage", ["MCAP", "SQLITE3"])
+def test_a_converted_bag_is_the_live_recording(recorded, tmp_path, storage):
+    bag, live = recorded["bags"][storage], recorded["live"]
+    reader = converted(bag, mapping_of(bag), tmp_path / "out.zarr")
+    assert len(reader) == len(live) == EPISODES
+    assert live.spec.differences(reader.spec) == []
+    for index in range(EPISODES):
+        assert_same(reader.episode(index), live.episode(index))
+    # What is compared is there: not NaN beside NaN, and an outcome of each kind.
+    first, second = (reader.episode(index) for index in range(EPISODES))
+    assert np.isfinite(first.risk).all()
+    assert np.isfinite(first.embedding).all()
+    assert first.signals_fresh.tolist() == [step % 3 == 0 for step in range(LENGTH)]
+    assert (first.meta.outcome, first.meta.fault) == (Outcome.SUCCESS, "force")
+    assert (second.meta.failure_type, second.meta.failure_step) == (FailureType.DROP, LENGTH - 1)
+    assert second.meta.wall_time_s == pytest.approx(live.meta(1).wall_time_s, abs=1.0)
+
+
+def test_the_proposed_joints_are_those_of_the_graph():
+    assert tuple(PANDA_JOINTS) == STATE_JOINTS
