@@ -1,6 +1,7 @@
 """Writing an episode store: whole episodes, committed one at a time."""
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -78,7 +79,13 @@ class EpisodeStore:
                     raise StoreError(
                         f"'{path}' exists already; open it to append, or give a new folder"
                     )
-                return cls(path, _create_group(path, spec), spec, lock)
+                # Beside its place and moved there whole: nobody ever sees half of a new store.
+                # What lies there is stale, since this process holds the lock.
+                part = path.with_name(f".{path.name}.new")
+                shutil.rmtree(part, ignore_errors=True)
+                _create_group(part, spec)
+                part.replace(path)
+                return cls(path, open_group(path, "r+")[0], spec, lock)
         except BaseException:
             lock.release()
             raise
@@ -315,11 +322,9 @@ class EpisodeStore:
             logger.warning("'%s': trimmed %d rows of an uncommitted episode", self.path, trimmed)
 
 
-def _create_group(path: Path, spec: StoreSpec) -> zarr.Group:
+def _create_group(path: Path, spec: StoreSpec) -> None:
     group = zarr.create_group(path, attributes=store_attributes(spec))
     for name, layout in expected_arrays(spec).items():
         group.create_array(name, config=STRICT, **layout.create_arguments())
-    # Last: a store that has it is complete.
     ends = ArrayLayout((), np.dtype(np.int64), 0, 4096)
     group.create_array(EPISODE_ENDS, config=STRICT, **ends.create_arguments())
-    return group

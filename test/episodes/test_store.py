@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import zarr
 from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
+from writing_process import steps
 
 from salus_ros import __version__
 from salus_ros.core.errors import StoreError
@@ -157,20 +158,6 @@ def test_an_append_that_fails_leaves_the_store_as_it_was(tmp_path, monkeypatch):
     assert [meta.id for meta in reader.episodes()] == ["0", "1", "kept"]
     assert_same(reader.episode(1), before)
     assert_same(reader.episode(2), make_episode("kept", 6, spec=WITH_IMAGES))
-
-
-def steps(episode, start, stop):
-    """A few steps of an episode, as a recorder has them while it grows."""
-    parts = {
-        field.name: value[start:stop]
-        for field in dataclasses.fields(episode)
-        if isinstance(value := getattr(episode, field.name), np.ndarray)
-    }
-    images = {camera: frames[start:stop] for camera, frames in episode.images.items()}
-    meta = dataclasses.replace(
-        episode.meta, outcome=Outcome.UNKNOWN, failure_type=FailureType.NONE, failure_step=-1
-    )
-    return dataclasses.replace(episode, meta=meta, images=images, **parts)
 
 
 def test_an_episode_grows_block_by_block_and_is_seen_when_committed(tmp_path):
