@@ -41,6 +41,9 @@ def collect(
     images: Annotated[
         bool, typer.Option(help="Keep the images (some 10 MB an episode on disk).")
     ] = False,
+    image_codec: Annotated[
+        str, typer.Option(help="Compression of a new store's images: lossless, or jpeg.")
+    ] = "lossless",
     envs: Annotated[
         int | None,
         typer.Option(
@@ -68,6 +71,7 @@ def collect(
         num_samples=num_samples,
         replan_every=replan_every,
         images=images,
+        image_codec=image_codec,
         envs=envs or (2 if images else 8),
         device=device,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.schema import CAMERAS
 from salus_ros.episodes import StoreSpec
+from salus_ros.episodes.layout import IMAGE_CODECS
 from salus_ros.signals.chunk_statistics import CHUNK_STATISTICS
 from salus_ros.sim.conditions import CONDITIONS
 from salus_ros.sim.faults import FAULT_RATE, FAULTS, RANDOM_FAULT, draw_fault, fault_of
@@ -25,6 +26,7 @@ class CollectionConfig:
         num_samples: Chunks per replan, for the signals.
         replan_every: Steps between runs of the policy.
         images: Whether to keep the images.
+        image_codec: How a new store compresses them, one of `IMAGE_CODECS`.
         envs: Episodes that one process runs side by side.
         device: Torch device of the policy.
     """
@@ -37,12 +39,14 @@ class CollectionConfig:
     num_samples: int = 4
     replan_every: int = 3
     images: bool = False
+    image_codec: str = "lossless"
     envs: int = 8
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         _check("task", self.task, ("", *TASKS))
         _check("fault", self.fault, (RANDOM_FAULT, *FAULTS))
+        _check("image codec", self.image_codec, IMAGE_CODECS)
         _check("condition", self.condition, tuple(CONDITIONS))
         if self.envs < 1:
             raise ConfigError(f"envs is {self.envs}; at least 1 episode must run")
@@ -59,6 +63,7 @@ class CollectionConfig:
             embedding_dim=embedding_dim,
             chunk_statistics=CHUNK_STATISTICS,
             streams=(*cameras, "state", "action", "signals", "prediction"),
+            image_codec=self.image_codec,
         )
 
     def fault_of(self, seed: int) -> str:

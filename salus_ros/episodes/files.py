@@ -22,6 +22,7 @@ from salus_ros.episodes.layout import (
     ArrayLayout,
     StoreSpec,
     data_arrays,
+    register_image_codec,
 )
 
 ZarrArray = zarr.Array[Any]
@@ -116,7 +117,9 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> tuple[zarr.Group, StoreS
             f"{attributes.get('salus_version')!r}: use that version, or record it again"
         )
     with store_errors(path, "read the sizes of"):
-        return group, StoreSpec.from_attributes(attributes)
+        spec = StoreSpec.from_attributes(attributes)
+    register_image_codec(spec.image_codec)
+    return group, spec
 
 
 def _open_packed(path: Path, mode: Literal["r", "r+"]) -> ZipStore:

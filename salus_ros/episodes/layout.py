@@ -27,6 +27,12 @@ EPISODE_ENDS = "meta/episode_ends"
 CHUNK_BYTES = 128 * 1024
 """Size of a low-dimensional chunk: an append rewrites at most one, and few are read."""
 
+IMAGE_CODECS = ("lossless", "jpeg")
+"""How images are compressed: as they are, by Zstandard, which every zarr reads; or visually
+lossless, by JPEG (quality 95, 4:4:4), for which a plain zarr needs imagecodecs."""
+
+_OWN = ("shard_steps", "image_codec")
+
 DEFAULT_STREAMS = (*schema.CAMERAS, "state", "action", "signals", "prediction")
 
 
@@ -46,6 +52,7 @@ class StoreSpec:
         horizons_s: The H horizons of the live predictions in s.
         failure_types: The K failure types of the live predictions, in output order.
         shard_steps: Frames per image file; the length of a typical episode.
+        image_codec: One of `IMAGE_CODECS`.
     """
 
     cameras: tuple[str, ...] = schema.CAMERAS
@@ -59,6 +66,14 @@ class StoreSpec:
     horizons_s: tuple[float, ...] = schema.HORIZONS_S
     failure_types: tuple[FailureType, ...] = FAILURE_TYPES
     shard_steps: int = schema.MAX_EPISODE_STEPS
+    image_codec: str = "lossless"
+
+    def __post_init__(self) -> None:
+        if self.image_codec not in IMAGE_CODECS:
+            raise StoreError(
+                f"image codec '{self.image_codec}' is not known; allowed are "
+                f"{', '.join(IMAGE_CODECS)}"
+            )
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the sizes as plain JSON values."""
@@ -86,13 +101,14 @@ class StoreSpec:
             horizons_s=tuple(float(h) for h in attributes["horizons_s"]),
             failure_types=tuple(FailureType.from_label(k) for k in attributes["failure_types"]),
             shard_steps=int(attributes["shard_steps"]),
+            image_codec=str(attributes.get("image_codec", "lossless")),
         )
 
     def differences(self, other: "StoreSpec") -> list[tuple[str, Any, Any]]:
         """Sizes that differ: name, ours and the other's."""
         mine, theirs = self.to_attributes(), other.to_attributes()
-        # How many frames share a file is the store's own affair.
-        names = [name for name in mine if name != "shard_steps" and mine[name] != theirs[name]]
+        # How many frames share a file, and how they are compressed, is the store's own affair.
+        names = [name for name in mine if name not in _OWN and mine[name] != theirs[name]]
         return [(name, mine[name], theirs[name]) for name in names]
 
     def check_same(self, other: "StoreSpec", path: object) -> None:
@@ -118,6 +134,7 @@ class ArrayLayout:
     fill_value: Any
     chunk_rows: int
     shard_rows: int | None = None
+    codec: str = "lossless"
 
     def create_arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of `zarr.Group.create_array` for zero rows."""
@@ -131,15 +148,35 @@ class ArrayLayout:
         }
         if self.dtype.kind == "T":
             arguments["compressors"] = ZstdCodec(level=0, checksum=True)
+        elif self.codec == "jpeg":
+            arguments["serializer"] = _jpeg_codec()
+            arguments["compressors"] = Crc32cCodec()
         else:
-            # Bytes have nothing to shuffle; bit-shuffled frames came out twice as large.
+            # Bytes have nothing to shuffle; bit-shuffled frames came out twice as large. Level 3
+            # makes frames a seventh smaller and takes more than twice the time of level 1.
             blosc = BloscCodec(
                 cname="zstd",
-                clevel=3,
+                clevel=3 if self.dtype.itemsize > 1 else 1,
                 shuffle="shuffle" if self.dtype.itemsize > 1 else "noshuffle",
             )
             arguments["compressors"] = (blosc, Crc32cCodec())  # Blosc itself checks no content
         return arguments
+
+
+def _jpeg_codec() -> Any:
+    """JPEG of quality 95 without chroma subsampling, known to zarr from now on."""
+    from imagecodecs.zarr import Jpeg
+
+    register_image_codec("jpeg")
+    return Jpeg(level=95, subsampling="444")
+
+
+def register_image_codec(name: str) -> None:
+    """Make the codec of a store's images known to zarr, before its arrays are opened."""
+    if name == "jpeg":
+        from imagecodecs.zarr import register_codecs
+
+        register_codecs((name,))
 
 
 def data_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
@@ -162,7 +199,7 @@ def data_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
     layouts["stamp_ns"] = _rows((), np.int64, 0)
     for camera in spec.cameras:
         layouts[image_array(camera)] = ArrayLayout(
-            (*spec.image_size, 3), np.dtype(np.uint8), 0, 1, spec.shard_steps
+            (*spec.image_size, 3), np.dtype(np.uint8), 0, 1, spec.shard_steps, spec.image_codec
         )
     return {name: layout for name, layout in layouts.items() if 0 not in layout.row_shape}
 

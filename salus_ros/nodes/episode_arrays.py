@@ -180,7 +180,9 @@ def stack_images(
     return frames
 
 
-def store_spec(rows: Sequence[Row], images: dict[str, NDArray[np.uint8]]) -> StoreSpec:
+def store_spec(
+    rows: Sequence[Row], images: dict[str, NDArray[np.uint8]], image_codec: str
+) -> StoreSpec:
     """Sizes of a store for episodes like the one that begins with these rows."""
     sizes = {camera: (frames.shape[1], frames.shape[2]) for camera, frames in images.items()}
     if len(set(sizes.values())) > 1:
@@ -206,6 +208,7 @@ def store_spec(rows: Sequence[Row], images: dict[str, NDArray[np.uint8]]) -> Sto
         streams=(*cameras, STATE, ACTION, SIGNALS, PREDICTION),
         horizons_s=horizons_s,
         failure_types=kinds,
+        image_codec=image_codec,
     )
 
 

@@ -62,6 +62,7 @@ class EpisodeWriter:
         cameras: tuple[str, ...],
         read_image: ReadImage,
         *,
+        image_codec: str,
         block_bytes: int,
         min_free_bytes: int,
         log: Callable[[str], object],
@@ -72,6 +73,7 @@ class EpisodeWriter:
             path: The store.
             cameras: Cameras that are recorded.
             read_image: Reads a serialised image.
+            image_codec: How a new store compresses images.
             block_bytes: Size of images from which rows are written though they fill no file.
             min_free_bytes: Free space below which nothing is written.
             log: Takes what a person should read about an episode.
@@ -86,6 +88,7 @@ class EpisodeWriter:
         self.last_id = ""
         self._cameras = cameras
         self._read_image = read_image
+        self._image_codec = image_codec
         self._block_bytes = block_bytes
         self._min_free_bytes = min_free_bytes
         self._log = log
@@ -301,7 +304,7 @@ class EpisodeWriter:
         size = None if self._store is None else self._store.spec.image_size
         images = {c: stack_images(rows, c, self._read_image, size) for c in self._cameras}
         if self._store is None:
-            spec = store_spec(rows, images)
+            spec = store_spec(rows, images, self._image_codec)
             self._store = EpisodeStore.open_or_create(self.path, spec)
             self._check_cameras(self._store.spec)
         block = to_block(rows, images, self._store.spec, episode.episode_id)

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from salus_ros.core import schema
 from salus_ros.core.alarm import HYSTERESIS
+from salus_ros.episodes.layout import IMAGE_CODECS
 from salus_ros.nodes.declaration import NodeParameters, Value, parameter
 
 PANDA_JOINTS: tuple[str, ...] = tuple(f"panda_joint{i}" for i in range(1, 8))
@@ -188,6 +189,11 @@ class RecorderParameters(NodeParameters):
         "raw",
         "Topic of a camera: raw is image_raw, compressed is image_raw/compressed (jpeg, png)",
         choices=("raw", "compressed"),
+    )
+    image_codec: str = parameter(
+        "lossless",
+        "Compression of a new store's images: lossless, or jpeg (quality 95)",
+        choices=IMAGE_CODECS,
     )
     state_joints: tuple[str, ...] = parameter(
         PANDA_JOINTS, "Joints whose positions are recorded as the state, in this order"

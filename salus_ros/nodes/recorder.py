@@ -40,12 +40,7 @@ BLOCK_SHARE = 0.25
 WAITING_WARNING = 0.5
 """Share of `buffer_mb` from which the disk is said to be behind."""
 
-STATE_NAMES = {
-    RecorderStatus.STATE_IDLE: "waiting for an episode",
-    RecorderStatus.STATE_RECORDING: "recording",
-    RecorderStatus.STATE_WRITING: "writing",
-    RecorderStatus.STATE_ERROR: "not recording",
-}
+STATE_NAMES = ("waiting for an episode", "recording", "writing", "not recording")
 
 
 class RecorderNode(SalusNode[RecorderParameters]):
@@ -65,6 +60,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
             Path(given.store_path),
             given.cameras,
             convert.read_compressed_image if compressed else convert.read_raw_image,
+            image_codec=given.image_codec,
             block_bytes=round(BLOCK_SHARE * self._buffer_bytes),
             min_free_bytes=given.min_free_mb * 1_000_000,
             log=self.get_logger().error,

@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from writing_process import steps
 from salus_ros import __version__
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.episodes import EpisodeStore, StoreReader
+from salus_ros.episodes import EpisodeStore, StoreReader, StoreSpec
 from salus_ros.episodes.files import STRICT
+from salus_ros.episodes.verify import verify
 
 KINDS = (FailureType.DROP, FailureType.NONE, FailureType.TIMEOUT, FailureType.COLLISION)
 
@@ -209,6 +212,34 @@ def test_a_block_that_goes_back_in_time_is_refused(tmp_path):
         store.write(steps(episode, 10, 20))
         store.commit(episode.meta)
     assert_same(StoreReader(tmp_path / "a.zarr").episode(0), episode)
+
+
+def test_images_may_be_kept_as_jpeg(tmp_path):
+    spec = dataclasses.replace(WITH_IMAGES, image_size=(48, 64), image_codec="jpeg")
+    rng = np.random.default_rng(0)
+    smooth = np.linspace(0, 255, 64)[None, :, None] * np.linspace(0.2, 1, 48)[:, None, None]
+    frames = (smooth * rng.random((9, 1, 1, 3))).astype(np.uint8)
+    episode = make_episode("0", 9, spec=spec)
+    episode = dataclasses.replace(episode, images={"front": frames, "wrist": frames[::-1]})
+    with EpisodeStore.create(tmp_path / "a.zarr", spec) as store:
+        store.append(episode)
+    code = (
+        "import sys, numpy as np; from salus_ros.episodes import StoreReader;"
+        "images = StoreReader(sys.argv[1]).episode(0).images;"
+        "np.save(sys.argv[2], images['front'])"
+    )
+    out = tmp_path / "front.npy"  # by a process that has not heard of the codec yet
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a.zarr", out], check=True)
+    read = np.load(out)
+    assert read.shape == frames.shape
+    assert np.abs(read.astype(int) - frames).max() <= 6
+    assert not np.array_equal(read, frames)  # else the codec was not used
+    assert verify(tmp_path / "a.zarr").problems == ()
+
+
+def test_an_image_codec_that_does_not_exist_is_refused():
+    with pytest.raises(StoreError, match="'gif' is not known; allowed are lossless, jpeg"):
+        StoreSpec(image_codec="gif")
 
 
 def _no_space(*_):

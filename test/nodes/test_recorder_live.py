@@ -95,6 +95,16 @@ def test_what_the_disk_cannot_keep_up_with_is_dropped_and_counted(graph, tmp_pat
     assert [m.id for m in StoreReader(robot.path).episodes()] == ["b"]
 
 
+def test_images_may_be_stored_as_jpeg(graph, tmp_path):
+    robot = Robot(graph, tmp_path / "a.zarr", image_codec="jpeg")
+    robot.run("a", 3)
+    robot.committed(1)
+    reader = StoreReader(robot.path)
+    assert reader.spec.image_codec == "jpeg"
+    frames = reader.episode(0).images["side"]
+    np.testing.assert_allclose(frames[:, 5, 5, 0], 10 + np.arange(3), atol=2)
+
+
 @pytest.mark.parametrize(("compression", "tolerance"), [("png", 0), ("jpeg", 2)])
 def test_compressed_images_are_recorded(graph, tmp_path, compression, tolerance):
     robot = Robot(graph, tmp_path / "a.zarr", compression=compression)
