@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "salus_ros"
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
     "episodes": {"core"},
-    "bags": {"core", "episodes"},
+    "bags": {"core", "episodes", "signals"},
     "signals": {"core"},
     "sim": {"core"},
     "prediction": {"core", "episodes"},

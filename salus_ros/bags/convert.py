@@ -4,23 +4,40 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.bags.boundaries import Announced, Span, find_spans
 from salus_ros.bags.graph import POLICY_ACTION, Acted, PredictionReader, SignalsReader
+from salus_ros.bags.images import ImageReader
 from salus_ros.bags.mapping import ACTION, PREDICTION, SIGNALS, STATE, Mapping
 from salus_ros.bags.plan import Plan, Use
 from salus_ros.bags.reading import Bag, Message, header_stamp_ns
 from salus_ros.bags.sampling import MIN_NS, Timeline
-from salus_ros.bags.values import ValueReader, read_image, scaled
+from salus_ros.bags.values import ValueReader
 from salus_ros.core import schema
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.episodes import Episode, EpisodeStore, StoreReader, StoreSpec
 
+if TYPE_CHECKING:
+    from salus_ros.bags.policy import PolicyOptions, PolicySignals
+
 type Advance = Callable[[int], None]
+
+
+class Target(Protocol):
+    """Where the episodes of bags go."""
+
+    spec: StoreSpec | None
+    """Sizes of the store; None as long as there is none."""
+
+    def has(self, name: str) -> bool:
+        """Whether the store has an episode of this name."""
+
+    def append(self, episode: Episode, spec: StoreSpec) -> None:
+        """Write an episode; the first one makes the store."""
 
 
 class Converter:
@@ -28,24 +45,31 @@ class Converter:
 
     An episode is known by its bag's name and its number there: "name/3". One that the store has
     is not converted again.
+
+    Attributes:
+        mapping: What becomes of a bag.
+        spec: Sizes of the store; None as long as there is none.
+        known: Names of its episodes.
     """
 
-    def __init__(self, mapping: Mapping, out: Path) -> None:
-        """For a store that need not exist yet.
+    def __init__(self, mapping: Mapping, out: Path, policy: "PolicyOptions | None" = None) -> None:
+        """For a store that need not exist yet; with a policy, the signals are its own.
 
         Raises:
             StoreError: if there is something else, or a damaged store.
         """
         self.mapping = mapping
         self._out = out
+        self._policy = policy
+        self._signals: PolicySignals | None = None
         self._store: EpisodeStore | None = None
         self._stack = ExitStack()
-        self._known: set[str] = set()
-        self.size: tuple[int, int] | None = mapping.image_size
+        self.known: set[str] = set()
+        self.spec: StoreSpec | None = None
         if out.is_dir() and any(out.iterdir()):
             reader = StoreReader(out)
-            self._known = {reader.meta(index).id for index in range(len(reader))}
-            self.size = reader.spec.image_size
+            self.known = {meta.id for meta in reader.episodes()}
+            self.spec = reader.spec
 
     def __enter__(self) -> "Converter":
         """Return the converter itself."""
@@ -56,43 +80,78 @@ class Converter:
         self._stack.close()
 
     def convert(self, bag: Bag, advance: Advance | None = None) -> dict[str, Any]:
-        """Convert what the bag, an open one, holds.
-
-        Args:
-            bag: The bag.
-            advance: Told the messages read so far; each is looked at once for its time, and
-                once more where it is an image.
-
-        Returns:
-            The synchronisation report: bag, episodes, known_episodes and steps (counts), problems
-            (what was left out, in words) and, per stream, its topic, the figures of
-            `Timeline.to_json`, unreadable messages, ages in ms and ticks without a sample.
-
-        Raises:
-            StoreError: if the store cannot be written, or was made with other sizes.
-            ConfigError: if a topic has no header where its stamp is asked for.
-        """
-        return _Conversion(self, bag, advance or (lambda _: None)).run()
+        """Convert what the bag, an open one, holds; see `convert_bag`."""
+        if self._policy is not None and self._signals is None:
+            self._signals = load_policy(self._policy, self.mapping)
+        return convert_bag(bag, self.mapping, self, advance, self._signals)
 
     def has(self, name: str) -> bool:
         """Whether the store has an episode of this name."""
-        return name in self._known
+        return name in self.known
 
     def append(self, episode: Episode, spec: StoreSpec) -> None:
-        """Write an episode; the first one makes the store."""
+        """Write an episode; the first one makes the store.
+
+        Raises:
+            StoreError: if the store cannot be written, or was made with other sizes.
+        """
         if self._store is None:
             store = EpisodeStore.open_or_create(self._out, spec)
             self._store = self._stack.enter_context(store)
         self._store.append(episode)
-        self._known.add(episode.meta.id)
+        self.spec = self._store.spec
+        self.known.add(episode.meta.id)
+
+
+def load_policy(options: "PolicyOptions", mapping: Mapping) -> "PolicySignals":
+    """Load a policy for the cameras of a mapping; torch is imported only now."""
+    from salus_ros.bags.policy import PolicySignals
+
+    return PolicySignals(options, tuple(mapping.cameras))
+
+
+def convert_bag(
+    bag: Bag,
+    mapping: Mapping,
+    target: Target,
+    advance: Advance | None = None,
+    signals: "PolicySignals | None" = None,
+) -> dict[str, Any]:
+    """Convert what a bag holds.
+
+    Args:
+        bag: The bag, an open one.
+        mapping: What becomes of it.
+        target: Where its episodes go.
+        advance: Told the messages read so far; each is looked at once for its time, and once more
+            where it is an image.
+        signals: A policy whose signals the episodes get.
+
+    Returns:
+        The synchronisation report: bag, episodes, known_episodes and steps (counts), problems
+        (what was left out, in words) and, per stream, its topic, the figures of
+        `Timeline.to_json`, unreadable messages, ages in ms and ticks without a sample.
+
+    Raises:
+        StoreError: if the store cannot be written, or was made with other sizes.
+        ConfigError: if a topic has no header where its stamp is asked for.
+    """
+    return _Conversion(bag, mapping, target, advance or (lambda _: None), signals).run()
 
 
 class _Conversion:
     """One bag: times and numbers in a first pass, pictures in a second."""
 
-    def __init__(self, converter: Converter, bag: Bag, advance: Advance) -> None:
-        self._converter, self._bag, self._advance = converter, bag, advance
-        self._mapping = converter.mapping
+    def __init__(
+        self,
+        bag: Bag,
+        mapping: Mapping,
+        target: Target,
+        advance: Advance,
+        signals: "PolicySignals | None",
+    ) -> None:
+        self._bag, self._mapping, self._target = bag, mapping, target
+        self._advance, self._policy = advance, signals
         self._left_out: list[str] = []
         self._unreadable: Counter[tuple[str, str]] = Counter()
         self._stamps: dict[str, list[int]] = {topic: [] for topic in self._mapping.topics}
@@ -112,7 +171,8 @@ class _Conversion:
         self._timelines: dict[str, Timeline] = {}
         self._done: list[Plan] = []
         self._damaged: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-        self._raw_sizes: dict[str, tuple[int, int]] = {}
+        spec = target.spec
+        self._images = ImageReader(self._mapping, None if spec is None else spec.image_size)
         self._messages = 0
 
     def run(self) -> dict[str, Any]:
@@ -120,7 +180,7 @@ class _Conversion:
         self._timelines = {topic: Timeline.of(stamps) for topic, stamps in self._stamps.items()}
         spans = find_spans(self._mapping, self._timelines, self._statuses, self._actions)
         names = [f"{self._bag.name}/{number}" for number in range(len(spans))]
-        known = [name for name in names if self._converter.has(name)]
+        known = [name for name in names if self._target.has(name)]
         after = [MIN_NS, *(span.over_ns for span in spans)]
         plans = [
             self._plan(name, span, after_ns)
@@ -245,39 +305,19 @@ class _Conversion:
     def _place(self, message: Message, use: Use) -> None:
         try:
             decoded = self._bag.decode(message)
-            image = read_image(decoded, message.kind, use.camera)
-            image = self._fitted(image, use.camera)
+            image = self._images.read(decoded, message.kind, use.camera)
         except ObservationError as error:
             self._unreadable[use.camera, str(error)] += 1
             return
         use.plan.place(image, use, len(self._mapping.cameras))
 
-    def _fitted(self, image: NDArray[np.uint8], camera: str) -> NDArray[np.uint8]:
-        """Scale an image, if the mapping says so, and hold it to the one size of the store."""
-        height, width, _ = image.shape
-        size = self._raw_sizes.setdefault(camera, (height, width))
-        if (height, width) != size:
-            raise ObservationError(
-                f"the image is {width}x{height}, the first one {size[1]}x{size[0]}"
-            )
-        if self._mapping.image_size is not None:
-            return scaled(image, self._mapping.image_size)
-        if self._converter.size is None:
-            self._converter.size = size
-        if size != self._converter.size:
-            taken = self._converter.size
-            raise ObservationError(
-                f"the image is {width}x{height}, the store takes {taken[1]}x{taken[0]} of every "
-                "camera; set image_size in the mapping"
-            )
-        return image
-
     def _finish(self, plan: Plan) -> None:
         """Write an episode, or say why not; its images are released."""
         try:
-            size = self._converter.size or (schema.IMAGE_SIZE, schema.IMAGE_SIZE)
-            episode, spec = plan.to_episode(self._mapping, self._signals, self._predictions, size)
-            self._converter.append(episode, spec)
+            size = self._images.size or (schema.IMAGE_SIZE, schema.IMAGE_SIZE)
+            given = self._mapping, self._signals, self._predictions, size
+            episode, spec = plan.to_episode(*given, self._policy, self._target.spec)
+            self._target.append(episode, spec)
             self._done.append(plan)
         except ObservationError as error:
             self._left_out.append(f"episode {plan.id} is left out: {error}")

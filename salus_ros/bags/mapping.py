@@ -55,6 +55,8 @@ class Mapping:
         max_age_ms: Oldest sample a step may use; an older one is a gap. With 0 a sample has to
             have the stamp of its step, as all have in a world that waits for the policy.
         image_size: Height and width in pixels to scale images to; None keeps theirs.
+        depth_range_mm: Near and far end in mm of each camera that gives depth (16UC1), which
+            becomes grey of 8 bits (`depth_to_array`); without it depth is refused.
     """
 
     state: Values
@@ -70,6 +72,7 @@ class Mapping:
     time: str = "receive"
     max_age_ms: float = MAX_AGE_MS
     image_size: tuple[int, int] | None = None
+    depth_range_mm: Dictionary[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
@@ -85,6 +88,14 @@ class Mapping:
             raise ConfigError(f"no camera can be called {', '.join(sorted(taken))}; rename it")
         if self.image_size is not None and (len(self.image_size) != 2 or min(self.image_size) < 1):
             raise ConfigError(f"image_size is {list(self.image_size)}; give [height, width]")
+        for camera, (near, far) in self.depth_range_mm.items():
+            if camera not in self.cameras:
+                names = ", ".join(self.cameras) or "none"
+                raise ConfigError(f"depth_range_mm names '{camera}'; the cameras are {names}")
+            if not 0 <= near < far < math.inf:
+                raise ConfigError(
+                    f"depth_range_mm of '{camera}' is {[near, far]}; give [NEAR, FAR] in mm"
+                )
 
     @property
     def streams(self) -> dict[str, str]:
@@ -129,7 +140,7 @@ class Mapping:
         """
         allowed: tuple[str, ...]
         allowed = ("cameras", STATE, ACTION, "task", "episodes", "clock", "time", "max_age_ms")
-        allowed += (SIGNALS, PREDICTION, "image_size")
+        allowed += (SIGNALS, PREDICTION, "image_size", "depth_range_mm")
         content = _checked(given, "it", allowed, (STATE, ACTION))
         clock = _checked(content.pop("clock", {}), "clock", ("rate_hz", "topic"))
         if len(clock) > 1:
@@ -155,6 +166,7 @@ class Mapping:
                 time=str(content.get("time", "receive")),
                 max_age_ms=float(content.get("max_age_ms", MAX_AGE_MS)),
                 image_size=_size(content.get("image_size")),
+                depth_range_mm=_ranges(content.get("depth_range_mm")),
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"a value is of the wrong kind ({error})") from error
@@ -175,7 +187,11 @@ class Mapping:
             "time": self.time,
             "max_age_ms": self.max_age_ms,
         }
-        return content | ({"image_size": list(self.image_size)} if self.image_size else {})
+        if self.image_size:
+            content["image_size"] = list(self.image_size)
+        if self.depth_range_mm:
+            content["depth_range_mm"] = {k: list(v) for k, v in self.depth_range_mm.items()}
+        return content
 
 
 def _checked(
@@ -218,3 +234,10 @@ def _size(given: Any) -> tuple[int, int] | None:
         return None
     height, width = given
     return int(height), int(width)
+
+
+def _ranges(given: Any) -> dict[str, tuple[float, float]]:
+    pairs = {
+        str(camera): tuple(float(end) for end in ends) for camera, ends in (given or {}).items()
+    }
+    return {camera: (near, far) for camera, (near, far) in pairs.items()}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from salus_ros.bags.mapping import ACTION, PREDICTION, SIGNALS, STATE, Mapping
 from salus_ros.bags.sampling import NANO
 from salus_ros.core.errors import ObservationError
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
+
+if TYPE_CHECKING:
+    from salus_ros.bags.policy import PolicySignals
 
 MAX_IMAGE_BYTES = 4 << 30
 """Images of one episode, which is written whole from memory."""
@@ -94,13 +97,25 @@ class Plan:
         signals: SignalsReader,
         predictions: PredictionReader,
         size: tuple[int, int],
+        policy: "PolicySignals | None" = None,
+        stored: StoreSpec | None = None,
     ) -> tuple[Episode, StoreSpec]:
         """Return the episode, and the sizes of a store for it.
+
+        Args:
+            mapping: What becomes of the bag.
+            signals: What has read the signals.
+            predictions: What has read the predictions.
+            size: Height and width of its images.
+            policy: Gives it signals in place of the bag's.
+            stored: Sizes of the store that there is.
 
         Raises:
             ObservationError: if it is none.
         """
-        cameras, streams = tuple(mapping.cameras), tuple(mapping.streams)
+        cameras = tuple(mapping.cameras)
+        present = {*mapping.streams} | ({SIGNALS} if policy else set())
+        streams = tuple(n for n in (*cameras, STATE, ACTION, SIGNALS, PREDICTION) if n in present)
         self.check((*cameras, STATE, ACTION))
         nothing = [None] * len(self)
         no_age = np.full(len(self), np.nan, np.float32)
@@ -111,7 +126,7 @@ class Plan:
             state=_stack(self.rows[STATE]),
             stamp_ns=self.ticks_ns,
             images=self.frames,
-            age_ms=np.stack([self.age_ms[stream] for stream in streams], axis=1),
+            age_ms=np.stack([self.age_ms.get(stream, no_age) for stream in streams], axis=1),
             **signals.arrays(self.rows.get(SIGNALS, nothing), self.age_ms.get(SIGNALS, no_age)),
             **predictions.arrays(said),
         )
@@ -125,7 +140,10 @@ class Plan:
             horizons_s=predictions.horizons_s,
             failure_types=predictions.failure_types,
         )
-        return episode, spec
+        if policy is None:
+            return episode, spec
+        statistics = stored is None or bool(stored.chunk_statistics)
+        return policy.fill(episode, spec, self.steps, statistics=statistics)
 
     def _meta(self, mapping: Mapping, said: list[Any]) -> EpisodeMeta:
         about: dict[str, Any] = {

@@ -86,6 +86,10 @@ class Bag:
         connections = [one for _, reader in self._readers for one in reader.connections]
         return sum(one.msgcount for one in connections if one.topic in topics)
 
+    def to_read(self, topics: Collection[str], images: Collection[str]) -> int:
+        """Number of messages that a conversion looks at; at images it looks twice."""
+        return self.count(topics) + self.count(set(images))
+
     def messages(self, topics: Collection[str]) -> Iterator[Message]:
         """Yield the messages of some topics, file by file, in the order they were received.
 

@@ -12,10 +12,11 @@ from salus_ros.bags.graph import (
     STATE_JOINTS,
     VLA_SIGNALS,
 )
+from salus_ros.bags.images import IMAGES
 from salus_ros.bags.mapping import MAX_AGE_MS, PREDICTION, SIGNALS
 from salus_ros.bags.reading import Bag
 from salus_ros.bags.sampling import Timeline
-from salus_ros.bags.values import ARRAYS, IMAGES, JOINT_STATE
+from salus_ros.bags.values import ARRAYS, JOINT_STATE
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
 

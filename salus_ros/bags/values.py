@@ -1,19 +1,15 @@
-"""Decoded messages as numbers and pictures, checked where they enter."""
+"""Decoded messages as rows of numbers, checked where they enter."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from salus_ros.bags.graph import POLICY_ACTION
 from salus_ros.bags.mapping import Values
 from salus_ros.core.errors import ObservationError
-from salus_ros.core.images import compressed_image_to_array, image_to_array
 
-RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-IMAGES = (RAW, COMPRESSED)
 JOINT_STATE = "sensor_msgs/msg/JointState"
 ARRAYS = ("std_msgs/msg/Float32MultiArray", "std_msgs/msg/Float64MultiArray")
 
@@ -61,28 +57,6 @@ class ValueReader:
                 f"it has no joint {', '.join(missing)}; it has {', '.join(by_name) or 'none'}"
             )
         return np.array([by_name[joint] for joint in self._joints], np.float32)
-
-
-def read_image(message: Any, kind: str, camera: str) -> NDArray[np.uint8]:
-    """Read an Image or a CompressedImage (jpeg, png), uint8 (H, W, 3) RGB.
-
-    Raises:
-        ObservationError: if it is of another type or encoding, or damaged.
-    """
-    if kind == RAW:
-        return image_to_array(message, camera)
-    if kind != COMPRESSED:
-        raise ObservationError(f"{kind} is no image; allowed are {', '.join(IMAGES)}")
-    return compressed_image_to_array(message, camera)
-
-
-def scaled(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scale an image (H, W, 3) to height and width."""
-    height, width = size
-    if image.shape[:2] == size:
-        return image
-    picture = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
-    return np.array(picture)
 
 
 def _default_fields(kind: str) -> Sequence[str]:

@@ -2,16 +2,20 @@
 
 import json
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from salus_ros.cli.progress import bar
+from salus_ros.cli.progress import Advance, bar
 from salus_ros.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from salus_ros.bags.convert import Converter
+    from salus_ros.bags.policy import PolicyOptions
 
 EXIT_LEFT_OUT = 1
 
@@ -50,6 +54,26 @@ def convert(
         bool,
         typer.Option("--scan", help="Only show what the bag holds, and propose a mapping for it."),
     ] = False,
+    policy: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER|tiny",
+            help="SmolVLA checkpoint that is run over images and state, for its signals; tiny is "
+            "the one that ships with SALUS. [default: the signals of the bag, if any]",
+            show_default=False,
+        ),
+    ] = "",
+    num_samples: Annotated[int, typer.Option(min=1, help="With --policy: chunks per replan.")] = 4,
+    replan_every: Annotated[
+        int, typer.Option(min=1, help="With --policy: steps between replans.")
+    ] = 3,
+    seed: Annotated[
+        int, typer.Option(min=0, help="With --policy: of episodes that have no seed of their own.")
+    ] = 0,
+    device: Annotated[str, typer.Option(help="With --policy: torch device.")] = "cpu",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Bags that are read at once, each by its own process.")
+    ] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
@@ -80,15 +104,26 @@ def convert(
             f"two of the bags have one name ({', '.join(names)}), which their episodes are known "
             "by; rename one of them"
         )
-    reports = []
-    with Converter(mapping, out) as converter:
-        for given in opened:
-            with given as bag:
-                total = bag.count(mapping.topics) + bag.count(set(mapping.cameras.values()))
-                with nullcontext() if as_json else bar(bag.name, total, err_console) as advance:
-                    reports.append(converter.convert(bag, advance))
-                    if advance is not None:
-                        advance(total)
+    options = None
+    if policy:
+        from salus_ros.bags.policy import PolicyOptions
+        from salus_ros.policy import SHIPPED
+
+        folder = SHIPPED if policy == "tiny" else Path(policy)
+        threads = 1 if workers > 1 else 0
+        options = PolicyOptions(folder, num_samples, replan_every, seed, device, threads)
+    reports: list[dict[str, Any]] = []
+    with Converter(mapping, out, options) as converter:
+        if workers > 1 and len(opened) > 1:
+            reports = _convert_together(converter, bags, names, workers, options, as_json)
+        else:
+            for given in opened:
+                with given as bag:
+                    total = bag.to_read(mapping.topics, mapping.cameras.values())
+                    with _bar(bag.name, total, as_json) as advance:
+                        reports.append(converter.convert(bag, advance))
+                        if advance is not None:
+                            advance(total)
     if as_json:
         _write({"path": str(out), "bags": reports})
     else:
@@ -96,6 +131,39 @@ def convert(
             _show(report, out)
     if any(report["problems"] for report in reports):
         raise typer.Exit(EXIT_LEFT_OUT)
+
+
+def _convert_together(
+    converter: "Converter",
+    bags: list[Path],
+    names: list[str],
+    workers: int,
+    options: "PolicyOptions | None",
+    as_json: bool,
+) -> list[dict[str, Any]]:
+    """Convert bags in parallel; the bar counts bags, and says how far each is that is read."""
+    from salus_ros.bags.workers import BagPool
+
+    reports: list[dict[str, Any]] = []
+    shares: dict[str, str] = {}
+    with _bar("bags", len(bags), as_json) as advance:
+
+        def show(index: int, done: int, total: int) -> None:
+            shares[names[index]] = f"{names[index]} {100 * done // max(total, 1)} %"
+            if advance is not None:
+                advance(len(reports), ", ".join(shares.values()))
+
+        with BagPool(converter, bags, workers, options, show) as pool:
+            for report in pool.reports():
+                reports.append(report)
+                shares.pop(report["bag"], None)
+                if advance is not None:
+                    advance(len(reports), ", ".join(shares.values()))
+    return reports
+
+
+def _bar(name: str, total: int, as_json: bool) -> AbstractContextManager[Advance | None]:
+    return nullcontext() if as_json else bar(name, total, err_console)
 
 
 def _scan(bags: list[Path], config: Path | None, as_json: bool) -> None:
@@ -143,6 +211,9 @@ def _topics_table(topics: list[dict[str, Any]]) -> Table:
 
 def _show(report: dict[str, Any], out: Path) -> None:
     streams = report["streams"]
+    if not streams:  # its reader has died
+        _show_problems(report["problems"])
+        return
     table = Table("", *streams)
     for key, name in _FIGURES.items():
         table.add_row(name, *(_figure(stream[key]) for stream in streams.values()))

@@ -4,7 +4,6 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, R
 from salus_ros.nodes.parameters import VlaParameters
 from salus_ros.nodes.sync import ObservationSync
 from salus_ros.policy import SHIPPED
-from salus_ros.signals.runner import PolicyStep, SmolVLARunner
+from salus_ros.signals.runner import PolicyStep, SmolVLARunner, match_cameras
 
 CLOSE_TIMEOUT_S = 10.0
 LISTENERS_TIMEOUT_S = 5.0
@@ -255,24 +254,6 @@ class VlaNode(SalusNode[VlaParameters]):
     def _is_state(self, stream: str) -> bool:
         """Whether a stream announces changes only, so that its silence says nothing."""
         return stream == "episode" and self.parameters.sync_slop_ms > 0
-
-
-def match_cameras(policy: Sequence[str], robot: Sequence[str]) -> dict[str, str]:
-    """Say which of the robot's cameras each of the policy's cameras is.
-
-    Cameras of the same names are the same; where the names differ the order decides.
-
-    Raises:
-        PolicyError: if the names differ and there are not as many.
-    """
-    if set(policy) <= set(robot):
-        return {name: name for name in policy}
-    if len(policy) != len(robot):
-        raise PolicyError(
-            f"the policy takes {len(policy)} cameras ({', '.join(policy)}), the parameter cameras "
-            f"names {len(robot)} ({', '.join(robot)}); set cameras to as many, in that order"
-        )
-    return dict(zip(policy, robot, strict=True))
 
 
 def main() -> int:

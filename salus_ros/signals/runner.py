@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from salus_ros.core.errors import ConfigError, ObservationError
+from salus_ros.core.errors import ConfigError, ObservationError, PolicyError
 from salus_ros.signals.chunk_statistics import CHUNK_STATISTICS, ChunkStatistics
 from salus_ros.signals.computer import SignalComputer
 from salus_ros.signals.reference import LatentReference
@@ -238,6 +238,24 @@ def step_together(
         runner._answer(given.step, fresh=fresh, inference_ms=elapsed_ms if fresh else float("nan"))
         for (runner, given), fresh in zip(pairs, due, strict=True)
     ]
+
+
+def match_cameras(policy: Sequence[str], robot: Sequence[str]) -> dict[str, str]:
+    """Say which of the robot's cameras each of the policy's cameras is.
+
+    Cameras of the same names are the same; where the names differ the order decides.
+
+    Raises:
+        PolicyError: if the names differ and there are not as many.
+    """
+    if set(policy) <= set(robot):
+        return {name: name for name in policy}
+    if len(policy) != len(robot):
+        raise PolicyError(
+            f"the policy takes {len(policy)} cameras ({', '.join(policy)}), the parameter cameras "
+            f"names {len(robot)} ({', '.join(robot)}); set cameras to as many, in that order"
+        )
+    return dict(zip(policy, robot, strict=True))
 
 
 def _check_runners(runners: Sequence[SmolVLARunner]) -> None:

@@ -89,6 +89,10 @@ def test_without_a_mapping_it_says_how_to_get_one(salus, bag, tmp_path):
         ("{state: /s, action: /a, cameras: {state: /c}}", "rename it"),
         ("{state: /s, action: /a, image_size: [0, 3]}", "height, width"),
         ("{state: {topic: /s, joints: a}, action: /a}", "give a list"),
+        ("{state: /s, action: /a, depth_range_mm: {d: [1, 2]}}", "the cameras are none"),
+        ("{state: /s, action: /a, cameras: {d: /d}, depth_range_mm: {d: [2, 1]}}", "NEAR, FAR"),
+        ("{state: /s, action: /a, cameras: {d: /d}, depth_range_mm: {d: [2]}}", "wrong kind"),
+        ("{state: /s, action: /a, max_age_ms: -1}", "give 0 or a number above it"),
         ("[", "cannot read the mapping"),
     ],
 )
@@ -110,5 +114,21 @@ def test_a_mapping_reads_back_as_it_was():
         "time": "header",
         "max_age_ms": 50.0,
         "image_size": [3, 4],
+        "signals": "/signals",
+        "prediction": "/failure_horizons",
+        "depth_range_mm": {"front": [100.0, 2000.0]},
     }
     assert Mapping.from_dict(yaml.safe_load(yaml.safe_dump(given))).to_dict() == given
+
+
+def test_several_bags_at_once_are_written_in_their_order(salus, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "bags")
+    from written_bags import recording
+
+    bags = [recording(4).write(tmp_path / name) for name in ("b", "c", "a")]
+    config, out = tmp_path / "mapping.yaml", tmp_path / "out.zarr"
+    config.write_text("{state: /joints, action: /act, cameras: {front: /cam}}")
+    code, text, _ = salus("convert", *bags, "--out", out, "--config", config, "--workers", 2)
+    assert code == 0
+    assert text.count("wrote 1 episodes") == 3
+    assert [meta.id for meta in StoreReader(out).episodes()] == ["b/0", "c/0", "a/0"]

@@ -20,6 +20,7 @@ from salus_msgs.msg import EpisodeStatus, FailureHorizons, PolicyAction, VlaSign
 from salus_ros.bags.convert import Converter
 from salus_ros.bags.graph import STATE_JOINTS
 from salus_ros.bags.mapping import Mapping
+from salus_ros.bags.policy import PolicyOptions
 from salus_ros.bags.reading import Bag
 from salus_ros.bags.scan import propose, scan
 from salus_ros.core.failures import FailureType, Outcome
@@ -118,8 +119,8 @@ def mapping_of(bag):
         return Mapping.from_dict(propose(scan(opened)))
 
 
-def converted(bag, mapping, out):
-    with Converter(mapping, out) as converter, Bag(bag) as opened:
+def converted(bag, mapping, out, policy=None):
+    with Converter(mapping, out, policy) as converter, Bag(bag) as opened:
         report = converter.convert(opened)
     assert report["problems"] == []
     return StoreReader(out)
@@ -151,6 +152,22 @@ def test_a_converted_bag_is_the_live_recording(recorded, tmp_path, storage):
     assert (first.meta.outcome, first.meta.fault) == (Outcome.SUCCESS, "force")
     assert (second.meta.failure_type, second.meta.failure_step) == (FailureType.DROP, LENGTH - 1)
     assert second.meta.wall_time_s == pytest.approx(live.meta(1).wall_time_s, abs=1.0)
+
+
+def test_a_policy_run_over_a_bag_gives_the_signals_it_gave_live(recorded, tmp_path):
+    bag, live = recorded["bags"]["MCAP"], recorded["live"]
+    mapping = replace(mapping_of(bag), signals="", prediction="")
+    options = PolicyOptions(recorded["policy"], num_samples=2, replan_every=3, threads=1)
+    reader = converted(bag, mapping, tmp_path / "out.zarr", options)
+    for index in range(EPISODES):
+        offline, online = reader.episode(index), live.episode(index)
+        for name in ("signals_valid", "signals_fresh", "stamp_ns", "action"):
+            np.testing.assert_array_equal(getattr(offline, name), getattr(online, name))
+        for name in ("signals", "embedding"):
+            given, wanted = getattr(offline, name), getattr(online, name)
+            np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5, err_msg=name)
+        assert np.isfinite(offline.signals).any(axis=0).sum() >= 11  # all but latent_ood
+        assert (offline.age_ms[:, reader.spec.streams.index("signals")] == 0).all()
 
 
 def test_the_proposed_joints_are_those_of_the_graph():
