@@ -186,7 +186,7 @@ def read_while(path: Path, stop: threading.Event, seen: list[int]) -> None:
         except StoreError:
             continue  # not there yet
         if len(reader):
-            reader.episode(len(reader) - 1, cameras=())
+            reader.episode(len(reader) - 1, images=False)
         seen.append(len(reader))
 
 
