@@ -5,6 +5,7 @@ ros2 launch salus_ros salus.launch.py record:=runs/a.zarr episodes:=20 exit_when
 ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ model:=runs/mlp
 ros2 launch salus_ros salus.launch.py source:=none episode_source:=service sync_slop_ms:=20
 ros2 launch salus_ros salus.launch.py rviz:=true rqt:=true
+ros2 launch salus_ros salus.launch.py bag:=runs/bag episodes:=20 exit_when_done:=true
 
 Arguments that are left empty keep the value of `params_file`.
 """
@@ -16,6 +17,7 @@ from launch.action import Action
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    ExecuteProcess,
     OpaqueFunction,
     RegisterEventHandler,
     TimerAction,
@@ -32,6 +34,13 @@ BOOLEAN = ["true", "false"]
 
 RQT_DELAY_S = 10.0
 """Before rqt starts: its plots forget topics that are not there yet."""
+
+CAMERAS = ("front", "side", "wrist")
+BAG_TOPICS = [
+    *(f"camera/{name}/{topic}" for name in CAMERAS for topic in ("image_raw", "camera_info")),
+    *("joint_states", "episode", "action", "signals", "failure_horizons", "risk", "clock"),
+]
+"""What `bag` records; `salus convert` makes of it what the recorder node records."""
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -60,6 +69,12 @@ ARGUMENTS = [
         "record",
         default_value="",
         description="Folder of the zarr store to record into; empty: nothing is recorded",
+    ),
+    DeclareLaunchArgument(
+        "bag",
+        default_value="",
+        description="Folder of a rosbag2 to record with `ros2 bag record`, not one that exists; "
+        "empty: none. `salus convert` reads it",
     ),
     DeclareLaunchArgument(
         "episode_source",
@@ -157,7 +172,7 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     lockstep = simulated and arguments["mode"] == "lockstep"
     sim_time = arguments["use_sim_time"]
     clock = {"use_sim_time": lockstep if sim_time == "auto" else sim_time == "true"}
-    recording = bool(arguments["record"])
+    recording, bagging = bool(arguments["record"]), bool(arguments["bag"])
 
     def given(**names: tuple[str, type]) -> dict[str, str | int | float]:
         """Parameters whose argument was given, by name: (argument, type)."""
@@ -190,8 +205,8 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     )
     predictor = given(model_path=("model", str), device=("device", str))
     # Who must be found by whom before it starts, so that nothing is lost.
-    vla |= clock | {"min_subscribers": 1 + recording}
-    predictor |= clock | {"min_subscribers": int(recording)}
+    vla |= clock | {"min_subscribers": 1 + recording + bagging}
+    predictor |= clock | {"min_subscribers": recording + bagging}
     nodes: list[Action] = [node("vla", vla), node("predictor", predictor)]
     if recording:
         store = given(store_path=("record", str), episode_source=("episode_source", str))
@@ -212,7 +227,7 @@ def make_nodes(context: LaunchContext) -> list[Action]:
         )
         own = {
             "mode": arguments["mode"],
-            "min_subscribers": len(nodes),
+            "min_subscribers": len(nodes) + bagging,
             "exit_when_done": arguments["exit_when_done"] == "true",
         }
         simulator = node("simulator", world | own)
@@ -222,14 +237,36 @@ def make_nodes(context: LaunchContext) -> list[Action]:
             nodes.append(
                 RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=[over]))
             )
-    return nodes + make_viewers(arguments, clock)
+    return nodes + make_bag_recorder(arguments) + make_viewers(arguments, clock)
+
+
+def make_bag_recorder(arguments: dict[str, str]) -> list[Action]:
+    """Make `ros2 bag record` of the graph's topics, if a bag is asked for.
+
+    Raises:
+        FileExistsError: if something is there already.
+    """
+    if not arguments["bag"]:
+        return []
+    path = Path(arguments["bag"])
+    if path.exists():
+        raise FileExistsError(f"bag:={path} exists already; give a folder that does not")
+    get_package_prefix("ros2bag")  # refuses now what the other nodes would wait for
+    path.parent.mkdir(parents=True, exist_ok=True)
+    namespace = arguments["namespace"].strip("/")
+    prefix = f"/{namespace}/" if namespace else "/"
+    topics = [prefix + topic for topic in BAG_TOPICS]
+    command = ["ros2", "bag", "record", "--output", str(path), "--topics", *topics]
+    recorder = ExecuteProcess(cmd=command, output="screen")
+    over = EmitEvent(event=Shutdown(reason="the bag is not recorded any more"))
+    return [recorder, RegisterEventHandler(OnProcessExit(target_action=recorder, on_exit=[over]))]
 
 
 def make_viewers(arguments: dict[str, str], clock: dict[str, bool]) -> list[Action]:
     """Make the programs to look at the graph with that the arguments ask for."""
     viewers: list[Action] = []
     if arguments["rviz"] == "true":
-        images = [f"camera/{name}/image_raw" for name in ("front", "side", "wrist")]
+        images = [f"camera/{name}/image_raw" for name in CAMERAS]
         viewers.append(
             Node(
                 package="rviz2",

@@ -25,6 +25,7 @@ NAMES = {
     "policy",
     "model",
     "record",
+    "bag",
     "namespace",
     "rate",
     "device",
@@ -114,8 +115,8 @@ def test_the_parameter_file_it_gives_is_there():
 needs_launch = pytest.mark.system_ros("launch", "launch_ros")
 
 
-def described(arguments: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Parameters that each node would be started with, as the launch file makes them."""
+def actions(arguments: dict[str, str]) -> list[Any]:
+    """What the launch file makes of arguments."""
     import launch
 
     spec = importlib.util.spec_from_file_location("salus_launch", LAUNCH)
@@ -127,8 +128,13 @@ def described(arguments: dict[str, str]) -> dict[str, dict[str, Any]]:
     for item in module.ARGUMENTS:
         default = "".join(part.text for part in item.default_value)
         context.launch_configurations[item.name] = arguments.get(item.name, default)
+    return list(module.make_nodes(context))
+
+
+def described(arguments: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Parameters that each node would be started with, as the launch file makes them."""
     made = {}
-    for action in module.make_nodes(context):
+    for action in actions(arguments):
         if type(action).__name__ == "Node":
             given = action._Node__parameters[-1]
             made[action.node_executable] = {
@@ -163,6 +169,26 @@ def test_lockstep_takes_simulated_time_and_real_time_does_not():
     assert not realtime["recorder"]["use_sim_time"]
     assert realtime["recorder"]["max_missing_share"] == 1.0
     assert "max_age_ms" not in realtime["recorder"]
+
+
+@needs_launch
+def test_a_bag_is_recorded_of_every_topic_and_waited_for(monkeypatch, tmp_path):
+    packages = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    packages.mkdir(parents=True)
+    (packages / "ros2bag").touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    bag = tmp_path / "bags" / "a"
+    given = {"bag": str(bag), "namespace": "left", "record": "a.zarr"}
+    (recorder,) = [one for one in actions(given) if type(one).__name__ == "ExecuteProcess"]
+    command = ["".join(part.text for part in words) for words in recorder.cmd]
+    assert command[:6] == ["ros2", "bag", "record", "--output", str(bag), "--topics"]
+    assert {"/left/camera/wrist/image_raw", "/left/episode", "/left/signals"} <= set(command[6:])
+    nodes = described(given)
+    waited = [nodes[name]["min_subscribers"] for name in ("vla", "predictor", "simulator")]
+    assert waited == [3, 2, 4]
+    bag.mkdir()
+    with pytest.raises(FileExistsError, match="exists already"):
+        actions(given)
 
 
 @needs_launch
