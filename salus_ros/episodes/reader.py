@@ -12,6 +12,7 @@ from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import (
+    ZarrArray,
     check_arrays,
     committed_ends,
     get_array,
@@ -42,6 +43,7 @@ class StoreReader:
         self._group, self.spec = open_group(self.path, "r")
         self._ends: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._table: dict[str, NDArray[Any]] = {}
+        self._arrays: dict[str, ZarrArray] = {}  # opened once: that takes as long as some frames
         self.refresh()
 
     def refresh(self) -> int:
@@ -50,7 +52,9 @@ class StoreReader:
         # The order matters: an episode is visible in `episode_ends` only after its rows are.
         self._group, _ = open_group(self.path, "r")
         with store_errors(self.path, "read"):
-            self._ends = committed_ends(self._group)
+            ends = committed_ends(self._group)
+            # Opened after the ends were read, an array has all their rows, in other threads too.
+            self._arrays, self._ends = {}, ends
             check_arrays(self._group, self.spec, self.steps, len(self))
             self._table = {
                 name: np.asarray(get_array(self._group, f"meta/{name}")[: len(self)])
@@ -172,8 +176,12 @@ class StoreReader:
         if self._process != os.getpid():
             # After a fork the place in a packed file is shared with the parent, who moves it.
             self._group, _ = open_group(self.path, "r")
+            self._arrays = {}
             self._process = os.getpid()
-        return np.asarray(get_array(self._group, f"data/{name}")[rows])
+        arrays = self._arrays
+        if name not in arrays:
+            arrays[name] = get_array(self._group, f"data/{name}")
+        return np.asarray(arrays[name][rows])
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < len(self):

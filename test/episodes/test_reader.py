@@ -82,6 +82,17 @@ def test_refresh_takes_in_what_was_committed_since(path):
     assert reader.episode(3).meta.id == "new"
 
 
+def test_arrays_that_were_read_before_show_what_was_committed_since(path):
+    reader = StoreReader(path)
+    reader.episode(2)
+    new = make_episode("new", 10, spec=WITH_IMAGES)
+    with EpisodeStore.open(path) as store:
+        store.append(new)
+    reader.refresh()
+    np.testing.assert_array_equal(reader.episode(3).action, new.action)
+    np.testing.assert_array_equal(reader.frames("front", 3), new.images["front"])
+
+
 def test_an_episode_on_its_way_is_out_of_sight(path):
     group = zarr.open_group(path, mode="r+")
     array = group["data/action"]
