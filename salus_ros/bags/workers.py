@@ -12,7 +12,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salus_ros.bags.convert import Converter, convert_bag, load_policy
+from salus_ros.bags.conversion import convert_bag
+from salus_ros.bags.convert import Converter, load_policy
 from salus_ros.bags.mapping import Mapping
 from salus_ros.bags.reading import Bag
 from salus_ros.core.errors import ObservationError, SalusError

@@ -27,6 +27,7 @@ from written_bags import (
     status,
 )
 
+from salus_ros.bags import conversion
 from salus_ros.bags.convert import Converter
 from salus_ros.bags.mapping import Values
 from salus_ros.bags.reading import Bag
@@ -358,6 +359,13 @@ def test_a_file_cut_anywhere_is_named_and_never_a_crash(convert, tmp_path, stora
         np.testing.assert_array_equal(
             reader.episode(0).action[:, 0], np.arange(len(reader.episode(0)))
         )
+
+
+def test_images_that_are_too_many_to_keep_are_read_again(convert, tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "KEPT_BYTES", 3 * 4 * 6 * 5)
+    report, reader = convert(recording().write(tmp_path / "bag"))
+    assert report["problems"] == []
+    check_steps(reader)
 
 
 def test_a_store_of_other_sizes_is_refused(convert, tmp_path):

@@ -7,8 +7,8 @@ from written_bags import MAPPING, PERIOD_NS, START_NS, recording
 from salus_ros.bags.convert import Converter
 from salus_ros.bags.reading import Bag
 from salus_ros.bags.workers import BagPool
-from salus_ros.core.errors import ConfigError
-from salus_ros.episodes import StoreReader
+from salus_ros.core.errors import ConfigError, StoreError
+from salus_ros.episodes import EpisodeStore, StoreReader
 
 MAPPING = replace(MAPPING, gap_s=1.0)
 NAMES = ("b", "c", "a")
@@ -109,3 +109,12 @@ def test_bags_of_another_size_are_left_out_and_an_error_comes_through(bags, tmp_
         pytest.raises(ConfigError, match="use time: receive"),
     ):
         list(pool.reports())
+
+
+def test_an_episode_that_cannot_be_written_ends_the_conversion(bags, tmp_path, monkeypatch):
+    def full(self, episode):
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(EpisodeStore, "append", full)
+    with pytest.raises(StoreError, match="no space left"):
+        one_by_one(bags[:1], tmp_path / "out.zarr")
