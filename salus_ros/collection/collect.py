@@ -12,6 +12,7 @@ from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.workers import WorkerPool
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.episodes import EpisodeMeta, EpisodeStore
+from salus_ros.episodes.location import holds_something, resolve
 from salus_ros.episodes.reader import StoreReader
 
 
@@ -105,8 +106,7 @@ def collect(
 
 
 def _existing(out: Path) -> StoreReader | None:
-    there = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    return StoreReader(out) if there else None
+    return StoreReader(out) if holds_something(resolve(out)) else None
 
 
 def _check_same(config: CollectionConfig, meta: EpisodeMeta, out: Path) -> None:

@@ -24,6 +24,7 @@ from salus_ros.episodes.layout import (
     data_arrays,
     register_image_codec,
 )
+from salus_ros.episodes.location import is_remote, zarr_place
 
 ZarrArray = zarr.Array[Any]
 
@@ -50,13 +51,23 @@ def store_errors(path: Path, doing: str) -> Iterator[None]:
     except SalusError:
         raise
     except OSError as error:
+        if is_remote(path) and not (isinstance(error, FileNotFoundError) and "/" in str(error)):
+            raise StoreError(_unreachable(path, doing, error)) from error  # not a missing chunk
         if error.errno not in (None, errno.ENOENT):
             raise StoreError(
                 f"cannot {doing} '{path}': {error.strerror}; check the disc and the rights"
             ) from error
         raise StoreError(_damaged(path, doing, error)) from error
     except Exception as error:  # zarr and its codecs raise a dozen kinds
+        if is_remote(path) and type(error).__module__.startswith(("botocore", "aiohttp")):
+            raise StoreError(_unreachable(path, doing, error)) from error
         raise StoreError(_damaged(path, doing, error)) from error
+
+
+def _unreachable(path: Path, doing: str, error: Exception) -> str:
+    return (
+        f"cannot {doing} '{path}': {error}; check the address, the credentials and the connection"
+    )
 
 
 def _damaged(path: Path, doing: str, error: Exception) -> str:
@@ -91,12 +102,16 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> tuple[zarr.Group, StoreS
         StoreError: if there is no store, it is of another kind or version, or is damaged, or a
             packed one shall be written.
     """
-    if is_packed(path):
-        place: Path | ZipStore = _open_packed(path, mode)
-    elif (path / "zarr.json").is_file():
-        place = path
+    with store_errors(path, "open"):
+        packed = is_packed(path)
+        there = path.exists()
+        whole = packed or (there and (path / "zarr.json").is_file())
+    if packed:
+        place: Any = _open_packed(path, mode)
+    elif whole:
+        place = zarr_place(path)
     else:
-        found = "does not exist" if not path.exists() else "is not an episode store"
+        found = "is not an episode store" if there else "does not exist"
         raise StoreError(
             f"'{path}' {found}; give the folder that a recording wrote (it holds zarr.json, "
             "data/ and meta/), or a .zarr.zip of `salus pack`"

@@ -1,12 +1,15 @@
-"""One writer per store: an advisory lock that the kernel drops when its process dies."""
+"""One writer per store: a lock that the kernel drops with its process, or an object beside it."""
 
 import fcntl
 import json
 import os
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from salus_ros.core.errors import StoreError
+from salus_ros.episodes.location import is_remote
 
 
 class WriterLock:
@@ -65,9 +68,85 @@ class WriterLock:
             self._file = -1
 
 
+class RemoteLock:
+    """The object `<store>.lock`, which only one writer can make (a conditional put).
+
+    Nothing removes it when its writer is killed. A process of this machine that is gone is
+    recognised, and its lock taken over; of another machine's process nobody can tell, so the
+    error says who holds the lock, since when, and what to delete.
+    """
+
+    def __init__(self, store: Path) -> None:
+        """Take the lock of `store`.
+
+        Raises:
+            StoreError: if another writer holds it.
+        """
+        self.path = store.with_name(store.name + ".lock")
+        self._fs: Any = store.fs  # type: ignore[attr-defined]
+        self._key = str(self.path)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+        self._content = json.dumps(entry).encode()
+        self.released = False
+        if not self._put() and not (self._remove_stale() and self._put()):
+            raise StoreError(
+                f"'{store}' is being written by {_describe(self._holder())}; wait until it is "
+                f"done or stop it. If it is gone, delete '{self.path}'"
+            )
+
+    def _put(self) -> bool:
+        """Make the object; false where it is there already."""
+        try:
+            self._fs.pipe_file(self._key, self._content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def _holder(self) -> bytes:
+        try:
+            return bytes(self._fs.cat_file(self._key))
+        except FileNotFoundError:
+            return b""
+
+    def _remove_stale(self) -> bool:
+        """Remove the lock of a process that was here and is gone."""
+        try:
+            entry = json.loads(self._holder())
+            if entry["host"] != socket.gethostname():
+                return False
+            os.kill(int(entry["pid"]), 0)
+        except ProcessLookupError:
+            self._fs.rm_file(self._key)
+            return True
+        except (ValueError, KeyError, TypeError, PermissionError):
+            return False
+        return False
+
+    def release(self) -> None:
+        """Give the lock back and remove its object; a second call does nothing."""
+        if not self.released:
+            self.released = True
+            if self._holder() == self._content:
+                self._fs.rm_file(self._key)
+
+
+type Lock = WriterLock | RemoteLock
+
+
+def lock_store(store: Path) -> Lock:
+    """Take the lock of a store.
+
+    Raises:
+        StoreError: if another writer holds it.
+    """
+    return RemoteLock(store) if is_remote(store) else WriterLock(store)
+
+
 def _describe(holder: bytes) -> str:
     try:
         entry = json.loads(holder)
-        return f"process {entry['pid']} on {entry['host']}"
+        since = f" since {entry['since']}" if "since" in entry else ""
+        return f"process {entry['pid']} on {entry['host']}{since}"
     except (ValueError, KeyError, TypeError):
         return "another process"

@@ -20,7 +20,7 @@ from salus_ros.episodes.files import (
     store_errors,
 )
 from salus_ros.episodes.layout import META_ARRAYS, data_arrays, image_array
-from salus_ros.episodes.shipped import resolve
+from salus_ros.episodes.location import resolve
 
 
 class StoreReader:

@@ -19,13 +19,3 @@ def shipped(name: str) -> Path:
     if name not in STORES:
         raise StoreError(f"no episodes called '{name}' are shipped; there are {', '.join(STORES)}")
     return FOLDER / f"{name}.zarr.zip"
-
-
-def resolve(path: str | Path) -> Path:
-    """A store's path as users give it, which may be `shipped:NAME`.
-
-    Raises:
-        StoreError: if no store of that name is shipped.
-    """
-    text = str(path)
-    return shipped(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else Path(path)

@@ -33,7 +33,8 @@ from salus_ros.episodes.layout import (
     image_array,
     store_attributes,
 )
-from salus_ros.episodes.lock import WriterLock
+from salus_ros.episodes.location import holds_something, is_remote, resolve, zarr_place
+from salus_ros.episodes.lock import Lock, lock_store
 from salus_ros.episodes.reader import StoreReader
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class EpisodeStore:
     writes.
     """
 
-    def __init__(self, path: Path, group: zarr.Group, spec: StoreSpec, lock: WriterLock) -> None:
+    def __init__(self, path: Path, group: zarr.Group, spec: StoreSpec, lock: Lock) -> None:
         """For the class methods; takes over the lock."""
         self.path = path
         self.spec = spec
@@ -68,23 +69,27 @@ class EpisodeStore:
             StoreError: if something is there already, the folder cannot be written, or the name
                 is that of a packed store.
         """
-        path = Path(path)
+        path = resolve(path)
         refuse_packed(path)
         with store_errors(path, "create"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = WriterLock(path)
+            if not is_remote(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            lock = lock_store(path)
         try:
             with store_errors(path, "create"):
-                if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                if holds_something(path):
                     raise StoreError(
                         f"'{path}' exists already; open it to append, or give a new folder"
                     )
-                # Beside its place and moved there whole: nobody ever sees half of a new store.
-                # What lies there is stale, since this process holds the lock.
-                part = path.with_name(f".{path.name}.new")
-                shutil.rmtree(part, ignore_errors=True)
-                _create_group(part, spec)
-                part.replace(path)
+                if is_remote(path):
+                    _create_group(path, spec)
+                else:
+                    # Beside its place and moved there whole: nobody ever sees half of a new
+                    # store. What lies there is stale, since this process holds the lock.
+                    part = path.with_name(f".{path.name}.new")
+                    shutil.rmtree(part, ignore_errors=True)
+                    _create_group(part, spec)
+                    part.replace(path)
                 return cls(path, open_group(path, "r+")[0], spec, lock)
         except BaseException:
             lock.release()
@@ -102,11 +107,11 @@ class EpisodeStore:
             StoreError: if it is no store, is damaged, packed, has other sizes, or has a writer
                 already.
         """
-        path = Path(path)
+        path = resolve(path)
         refuse_packed(path)
         open_group(path, "r")  # before a lock file appears beside something that is no store
         with store_errors(path, "lock"):
-            lock = WriterLock(path)
+            lock = lock_store(path)
         try:
             group, stored = open_group(path, "r+")
             if spec is not None:
@@ -124,8 +129,10 @@ class EpisodeStore:
     @classmethod
     def open_or_create(cls, path: str | Path, spec: StoreSpec) -> Self:
         """Append to the store at `path`, or create it there."""
-        path = Path(path)
-        if path.is_dir() and any(path.iterdir()):
+        path = resolve(path)
+        with store_errors(path, "open"):
+            there = path.is_dir() and holds_something(path)
+        if there:
             return cls.open(path, spec)
         return cls.create(path, spec)
 
@@ -306,8 +313,9 @@ class EpisodeStore:
 
     def _trim(self) -> None:
         """Drop rows and unfinished files that a killed writer left behind its last commit."""
-        for unfinished in self.path.rglob("*.partial"):
-            unfinished.unlink()
+        if not is_remote(self.path):  # an object is there as a whole or not at all
+            for unfinished in self.path.rglob("*.partial"):
+                unfinished.unlink()
         trimmed = 0
         for name in expected_arrays(self.spec):
             array = get_array(self._group, name)
@@ -323,7 +331,7 @@ class EpisodeStore:
 
 
 def _create_group(path: Path, spec: StoreSpec) -> None:
-    group = zarr.create_group(path, attributes=store_attributes(spec))
+    group = zarr.create_group(zarr_place(path), attributes=store_attributes(spec))
     for name, layout in expected_arrays(spec).items():
         group.create_array(name, config=STRICT, **layout.create_arguments())
     ends = ArrayLayout((), np.dtype(np.int64), 0, 4096)

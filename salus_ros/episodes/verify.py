@@ -21,8 +21,8 @@ from salus_ros.episodes.files import (
     store_errors,
 )
 from salus_ros.episodes.layout import EPISODE_ENDS, ArrayLayout
+from salus_ros.episodes.location import resolve
 from salus_ros.episodes.reader import StoreReader
-from salus_ros.episodes.shipped import resolve
 
 STAMP, SIGNALS, VALID = "data/stamp_ns", "data/signals", "data/signals_valid"
 

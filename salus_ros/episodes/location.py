@@ -1,0 +1,62 @@
+"""Where a store lies: a folder, a packed file, a shipped one, or an object store."""
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+from zarr.storage import FsspecStore
+
+from salus_ros.core.errors import StoreError
+from salus_ros.episodes.shipped import PREFIX, shipped
+
+# One slash is enough: whoever made a pathlib.Path of a URL has lost the second one.
+_REMOTE = re.compile(r"(s3|s3a|gs|gcs|az|abfs|memory):/+(.+)")
+
+
+def resolve(path: str | Path) -> Path:
+    """A store's path as users give it: a folder, a file, `shipped:NAME`, or a URL as `s3://...`.
+
+    A URL becomes a path of universal_pathlib, which has the methods of pathlib's. Address and
+    credentials are those of fsspec's back end (for s3: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...).
+
+    Raises:
+        StoreError: if no store of that name is shipped, or the back end is not installed.
+    """
+    if is_remote(path):
+        return cast(Path, path)
+    text = str(path)
+    if text.startswith(PREFIX):
+        return shipped(text.removeprefix(PREFIX))
+    found = _REMOTE.fullmatch(text)
+    return Path(path) if found is None else _remote(f"{found[1]}://{found[2].rstrip('/')}")
+
+
+def _remote(url: str) -> Path:
+    from upath import UPath
+
+    # What another process has written is to be seen at once.
+    try:
+        place = UPath(url, use_listings_cache=False)
+        _ = place.fs  # loads the back end
+    except (ImportError, ValueError) as error:
+        kind = url.partition(":")[0]
+        package = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}.get(kind, "adlfs")
+        raise StoreError(
+            f"'{url}' needs a package that is not installed: pip install {package} ({error})"
+        ) from error
+    return cast(Path, place)
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether a path is one that `resolve` made of a URL."""
+    return not isinstance(path, str | Path)
+
+
+def holds_something(path: Path) -> bool:
+    """Whether there is a file, or a folder that is not empty."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
+def zarr_place(path: Path) -> Any:
+    """What zarr opens for a folder or an object store."""
+    return FsspecStore.from_url(str(path)) if is_remote(path) else path
