@@ -69,6 +69,42 @@ def test_lerobots_own_class_reads_our_frames(store, exported):
     np.testing.assert_allclose(image, episode.images["wrist"][t], atol=1e-3)
 
 
+def test_lerobots_own_training_takes_our_export(exported, tmp_path, monkeypatch):
+    from lerobot.scripts import lerobot_train
+
+    out = tmp_path / "trained"
+    arguments = {
+        "dataset.repo_id": "local/a",
+        "dataset.root": exported,
+        "dataset.video_backend": "pyav",
+        "policy.type": "act",
+        "policy.device": "cpu",
+        "policy.push_to_hub": "false",
+        "policy.pretrained_backbone_weights": "null",
+        "policy.dim_model": 16,
+        "policy.n_heads": 2,
+        "policy.dim_feedforward": 32,
+        "policy.n_encoder_layers": 1,
+        "policy.n_vae_encoder_layers": 1,
+        "policy.chunk_size": 4,
+        "policy.n_action_steps": 4,
+        "steps": 2,
+        "batch_size": 2,
+        "num_workers": 0,
+        "output_dir": out,
+    }
+    options = [f"--{name}={value}" for name, value in arguments.items()]
+    monkeypatch.setattr(sys, "argv", ["lerobot-train", *options])
+    monkeypatch.setattr(lerobot_train, "init_logging", lambda **_: None)  # would outlive us
+    lerobot_train.main()
+    trained = out / "checkpoints" / "last" / "pretrained_model"
+    config = json.loads((trained / "config.json").read_text())
+    cameras = {f"observation.images.{name}" for name in SPEC.cameras}
+    assert set(config["input_features"]) == {"observation.state"} | cameras
+    assert set(config["output_features"]) == {"action"}
+    assert (trained / "model.safetensors").is_file()
+
+
 def test_a_policy_takes_state_action_and_cameras_but_not_our_signals(exported):
     from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
     from lerobot.utils.feature_utils import dataset_to_policy_features
