@@ -3,6 +3,7 @@
 import logging
 import queue
 import shutil
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ import numpy as np
 from salus_ros.core.errors import SalusError, StoreError
 from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import EpisodeMeta, EpisodeStore, StoreReader, StoreSpec
+from salus_ros.episodes.files import store_errors
+from salus_ros.episodes.location import holds_something, is_remote
 from salus_ros.nodes.assembly import Block, Dropped, Finished, Result, Row
 from salus_ros.nodes.episode_arrays import (
     PREDICTION,
@@ -113,10 +116,12 @@ class EpisodeWriter:
         with self._lock:
             if self._store is not None:
                 return
-            if self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            with store_errors(self.path, "open"):
+                there = holds_something(self.path)
+            if there:
                 self._store = EpisodeStore.open(self.path)
                 self._check_cameras(self._store.spec)
-            else:
+            elif not is_remote(self.path):
                 try:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
@@ -142,7 +147,9 @@ class EpisodeWriter:
         return self._ending[0] if self._ending else ""
 
     def free_bytes(self) -> int:
-        """Free space where the store lies."""
+        """Free space where the store lies; without end on an object store."""
+        if is_remote(self.path):
+            return sys.maxsize
         place = self.path
         while not place.exists():
             place = place.parent

@@ -5,7 +5,6 @@ import sys
 import time
 from collections import deque
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from salus_msgs.msg import (
 from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes.location import resolve
 from salus_ros.nodes import convert
 from salus_ros.nodes.announcer import Announcer
 from salus_ros.nodes.assembly import Assembler, Dropped, Result
@@ -57,7 +57,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
         compressed = given.image_transport == "compressed"
         self._buffer_bytes = given.buffer_mb * 1_000_000
         self._writer = EpisodeWriter(
-            Path(given.store_path),
+            resolve(given.store_path),
             given.cameras,
             convert.read_compressed_image if compressed else convert.read_raw_image,
             image_codec=given.image_codec,
