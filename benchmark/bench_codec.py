@@ -1,12 +1,14 @@
 """How images are best compressed in a store: size, CPU to write and to read, loss.
 
 Every codec stores the same frames in the store's own layout, through zarr: 200 frames a file,
-each frame a chunk. Ratios are against the default of an episode store, in the same run.
+each frame a chunk. Ratios are against the default of an episode store, in the same run; of three
+rounds the best figures count. Files are in the page cache.
 
     python benchmark/bench_codec.py [--images BAG_OR_FOLDER] [--frames 300] [--json]
 
 Without --images: rendered frames of the episodes that ship. A real camera's noise compresses
-worse; give a rosbag2 with raw images, or a folder of pictures.
+worse; give a rosbag2 with raw images, or a folder of pictures. Fewer than --frames are repeated,
+which no codec gains from: each frame is compressed by itself.
 """
 
 import argparse
@@ -31,6 +33,7 @@ from salus_ros.episodes import StoreReader
 from salus_ros.episodes.files import PIPELINE, STRICT
 
 READS = 300
+ROUNDS = 3
 NAMED = ("jpeg", "jpegxl", "png", "qoi", "webp")
 DEFAULT = "blosc zstd 1"
 
@@ -129,6 +132,14 @@ def measure(frames: NDArray[np.uint8], codec: dict[str, Any], folder: Path) -> d
     }
 
 
+def better(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    """Figures of two rounds: the larger speeds and the smaller times of both."""
+    return {
+        name: max(value, other[name]) if "_per_s" in name else min(value, other[name])
+        for name, value in one.items()
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -138,16 +149,22 @@ def main() -> None:
     given = parser.parse_args()
     register_codecs(NAMED)
     frames = from_files(given.images, given.frames) if given.images else shipped(given.frames)
-    found = {}
-    for name, make in CODECS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            found[name] = measure(frames, make(), Path(folder) / "a.zarr")
+    distinct = len(frames)
+    frames = frames[np.arange(given.frames) % distinct]
+    found: dict[str, dict[str, float]] = {}
+    for _ in range(ROUNDS):
+        for name, make in CODECS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                figures = measure(frames, make(), Path(folder) / "a.zarr")
+            found[name] = better(figures, found.get(name, figures))
     if given.json:
-        for figures in found.values():  # JSON knows no infinity: null is without any loss
-            loss = figures["psnr_db"]
-            figures["psnr_db"] = None if np.isinf(loss) else round(loss, 1)
+        codecs = {  # JSON knows no infinity: null is without any loss
+            name: {key: None if np.isinf(value) else round(value, 3) for key, value in f.items()}
+            for name, f in found.items()
+        }
         head = {"benchmark": "codec", "cpus": os.cpu_count(), "default": DEFAULT}
-        print(json.dumps({**head, "frames": list(frames.shape), "codecs": found}, indent=2))
+        head |= {"frames": list(frames.shape), "distinct_frames": distinct}
+        print(json.dumps({**head, "codecs": codecs}, indent=2))
         return
     print(f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[1]}; x: against {DEFAULT}")
     print(f"{'':26}{'size':>8}{'':>7}{'write CPU':>12}{'':>7}{'read':>11}{'one frame':>11}  PSNR")

@@ -154,7 +154,6 @@ def main() -> None:
             "windows": arguments.windows,
             "steps": arguments.steps,
             "cores": os.cpu_count(),
-            "asked_ratio": 1.0,
             "forms": table,
         }
         print(json.dumps(result))
