@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 
 from salus_msgs.msg import FailureHorizons, VlaSignals
 from salus_ros.core import schema
+from salus_ros.core.depth import DEPTH, depth_to_array
 from salus_ros.core.errors import ObservationError
 from salus_ros.core.images import compressed_image_to_array
 from salus_ros.core.images import image_to_array as image_to_array
@@ -45,14 +46,32 @@ def header(stamp_ns: int, frame_id: str = "") -> Header:
     return Header(stamp=to_stamp(stamp_ns), frame_id=frame_id)
 
 
-def read_raw_image(serialised: bytes, camera: str) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/Image, as `image_to_array` does."""
-    return image_to_array(deserialize_message(serialised, Image), camera)
+def read_raw_image(
+    serialised: bytes, camera: str, depth_mm: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
+    """Read a serialised sensor_msgs/Image, as `image_to_array` does; depth where its range is known.
+
+    Raises:
+        ObservationError: if it cannot be read.
+    """
+    message = deserialize_message(serialised, Image)
+    if message.encoding == DEPTH and depth_mm is not None:
+        return depth_to_array(message, camera, depth_mm)
+    return image_to_array(message, camera)
 
 
-def read_compressed_image(serialised: bytes, camera: str) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/CompressedImage, as `compressed_image_to_array` does."""
-    return compressed_image_to_array(deserialize_message(serialised, CompressedImage), camera)
+def read_compressed_image(
+    serialised: bytes, camera: str, depth_mm: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
+    """Read a serialised sensor_msgs/CompressedImage, as `compressed_image_to_array` does.
+
+    Raises:
+        ObservationError: if it cannot be read.
+    """
+    message = deserialize_message(serialised, CompressedImage)
+    if DEPTH in message.format and depth_mm is not None:  # "16UC1; png compressed "
+        return depth_to_array(message, camera, depth_mm)
+    return compressed_image_to_array(message, camera)
 
 
 def array_to_image(pixels: NDArray[np.uint8], head: Header) -> Image:

@@ -190,6 +190,20 @@ class RecorderParameters(NodeParameters):
         "Topic of a camera: raw is image_raw, compressed is image_raw/compressed (jpeg, png)",
         choices=("raw", "compressed"),
     )
+    depth_near_mm: float = parameter(
+        0.0,
+        "Depth stored as grey 1, for cameras that send 16UC1",
+        unit="mm",
+        minimum=0.0,
+        maximum=65535.0,
+    )
+    depth_far_mm: float = parameter(
+        0.0,
+        "Depth stored as grey 255, above depth_near_mm; 0 refuses 16UC1",
+        unit="mm",
+        minimum=0.0,
+        maximum=65535.0,
+    )
     image_codec: str = parameter(
         "lossless",
         "Compression of a new store's images: lossless, or jpeg (quality 95)",

@@ -85,6 +85,10 @@ class Robot:
             )
         message = convert.array_to_image(pixels, self.header)
         message.encoding = encoding
+        if encoding == "16UC1":
+            depth_mm = np.full(pixels.shape[:2], 500, "<u2")
+            message.step = 2 * message.width
+            message.data = convert.byte_array(depth_mm.view(np.uint8))
         return message
 
     def answer(self, episode, step, *, skip=()):

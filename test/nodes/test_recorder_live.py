@@ -95,6 +95,13 @@ def test_what_the_disk_cannot_keep_up_with_is_dropped_and_counted(graph, tmp_pat
     assert [m.id for m in StoreReader(robot.path).episodes()] == ["b"]
 
 
+def test_depth_is_recorded_where_its_range_is_known(graph, tmp_path):
+    robot = Robot(graph, tmp_path / "a.zarr", depth_near_mm=400.0, depth_far_mm=654.0)
+    robot.run("a", 3, encoding="16UC1")
+    robot.committed(1)
+    assert (StoreReader(robot.path).episode(0).images["front"] == 101).all()
+
+
 def test_images_may_be_stored_as_jpeg(graph, tmp_path):
     robot = Robot(graph, tmp_path / "a.zarr", image_codec="jpeg")
     robot.run("a", 3)
