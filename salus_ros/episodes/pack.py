@@ -7,7 +7,8 @@ reads it, but with codecs and chunks that make it small and that nobody could ap
   byte-shuffled as they are.
 - Actions and states change at every step, each value by itself; they are transposed first.
 - Most pixels of a frame are those of the frame before, so many frames share a chunk, within
-  the window of zstd.
+  the window of zstd. Frames that a store keeps as JPEG are packed as they are read, without any
+  further loss; those of a real camera take more room so than as JPEG.
 """
 
 import zipfile
@@ -276,6 +277,8 @@ def _create(group: zarr.Group, path: str, layout: ArrayLayout, rows: int) -> Zar
 
 
 def _packed_spec(spec: StoreSpec, images: bool) -> StoreSpec:
+    # As they were read: another JPEG of a JPEG would lose a little more.
+    spec = replace(spec, image_codec="lossless")
     if images and spec.cameras:
         return spec
     side = schema.IMAGE_SIZE  # of no meaning without cameras, so no difference either

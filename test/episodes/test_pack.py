@@ -70,6 +70,15 @@ def test_what_is_packed_is_what_was_recorded(stores, tmp_path):
     assert load_samples(stores).data_hash() == load_samples([packed.path]).data_hash()
 
 
+def test_jpeg_frames_lose_nothing_more(tmp_path):
+    spec = dataclasses.replace(WITH_IMAGES, image_codec="jpeg")
+    store = make_store(tmp_path / "a.zarr", KINDS, spec, lengths=(20, 50))
+    reader = StoreReader(pack(select_episodes([store]), tmp_path / "a.zarr.zip").path)
+    assert reader.spec.image_codec == "lossless"
+    for index in range(len(KINDS)):
+        assert_same(reader.episode(index), StoreReader(store).episode(index))
+
+
 def test_the_file_is_plain_zarr_and_each_entry_is_written_once(stores, tmp_path):
     path = pack(select_episodes(stores), tmp_path / "a.zarr.zip").path
     with zipfile.ZipFile(path) as content:
