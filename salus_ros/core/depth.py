@@ -68,6 +68,6 @@ def _png_depth(message: Any, camera: str) -> NDArray[np.uint16]:
 
 def _no_depth(camera: str, sends: str) -> ObservationError:
     return ObservationError(
-        f"camera '{camera}' sends {sends}, but has a range of depth in mm; depth is "
+        f"camera '{camera}' sends {sends}, but has a depth_range_mm; depth is "
         f"{DEPTH}, raw or as a png of 16 bits"
     )

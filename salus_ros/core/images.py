@@ -37,7 +37,7 @@ def image_to_array(message: Any, name: str) -> NDArray[np.uint8]:
     if message.encoding not in ENCODINGS:
         raise ObservationError(
             f"camera '{name}' sends encoding '{message.encoding}'; accepted are "
-            f"{', '.join(ENCODINGS)}, and depth (16UC1) with a range in mm; set the driver's encoding"
+            f"{', '.join(ENCODINGS)}, and 16UC1 with a range of depth; set the driver's encoding"
         )
     channels, order = ENCODINGS[message.encoding]
     height, width, step = message.height, message.width, message.step

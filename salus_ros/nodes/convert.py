@@ -49,7 +49,7 @@ def header(stamp_ns: int, frame_id: str = "") -> Header:
 def read_raw_image(
     serialised: bytes, camera: str, depth_mm: tuple[float, float] | None = None
 ) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/Image, as `image_to_array` does; depth where its range is known.
+    """Read a serialised sensor_msgs/Image, as `image_to_array` does; depth if its range is given.
 
     Raises:
         ObservationError: if it cannot be read.

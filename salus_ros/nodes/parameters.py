@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from salus_ros.core import schema
 from salus_ros.core.alarm import HYSTERESIS
+from salus_ros.core.errors import ConfigError
 from salus_ros.episodes.layout import IMAGE_CODECS
 from salus_ros.nodes.declaration import NodeParameters, Value, parameter
 
@@ -274,6 +275,20 @@ class RecorderParameters(NodeParameters):
     status_hz: float = parameter(
         1.0, "Rate of `recorder_status`", unit="Hz", minimum=0.1, maximum=50.0
     )
+
+    def __post_init__(self) -> None:
+        """Check every value, and that the two ends of the depth go together."""
+        super().__post_init__()
+        if self.depth_far_mm and self.depth_far_mm <= self.depth_near_mm:
+            raise ConfigError(
+                f"depth_far_mm is {self.depth_far_mm:g} and depth_near_mm "
+                f"{self.depth_near_mm:g}; far must be above near"
+            )
+
+    @property
+    def depth_range_mm(self) -> tuple[float, float] | None:
+        """Near and far end of the depth; None where depth is refused."""
+        return (self.depth_near_mm, self.depth_far_mm) if self.depth_far_mm else None
 
 
 NODES: tuple[type[NodeParameters], ...] = (

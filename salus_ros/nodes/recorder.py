@@ -19,7 +19,7 @@ from salus_msgs.msg import (
     VlaSignals,
 )
 from salus_msgs.srv import LabelEpisode, StartEpisode
-from salus_ros.core.errors import ConfigError, ObservationError, StoreError
+from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.location import resolve
 from salus_ros.nodes import convert
@@ -61,7 +61,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
             given.cameras,
             partial(
                 convert.read_compressed_image if compressed else convert.read_raw_image,
-                depth_mm=self._depth_range_mm(),
+                depth_mm=given.depth_range_mm,
             ),
             image_codec=given.image_codec,
             block_bytes=round(BLOCK_SHARE * self._buffer_bytes),
@@ -297,14 +297,6 @@ class RecorderNode(SalusNode[RecorderParameters]):
         }
         ages = dict.fromkeys((*given.cameras, *own), given.max_age_ms)
         return ages | {name: age for name, age in own.items() if age >= 0}
-
-    def _depth_range_mm(self) -> tuple[float, float] | None:
-        near, far = self.parameters.depth_near_mm, self.parameters.depth_far_mm
-        if far and far <= near:
-            raise ConfigError(
-                f"depth_far_mm is {far:g} and depth_near_mm {near:g}; far must be above near"
-            )
-        return (near, far) if far else None
 
     def _warning(self) -> str:
         """What is going wrong while the episode can still be saved; empty for nothing."""

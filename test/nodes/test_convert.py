@@ -9,7 +9,7 @@ from salus_msgs.msg import FailureHorizons, VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
 from salus_ros.nodes import convert
-from salus_ros.nodes.recorder import raw_stamp_ns
+from salus_ros.nodes.convert import raw_stamp_ns
 
 RGB = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]], [[13, 14, 15], [16, 17, 18]]])
 RGB = RGB.astype(np.uint8)  # (3, 2, 3)
