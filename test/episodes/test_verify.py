@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import sys
@@ -95,6 +96,17 @@ def test_one_bad_frame_leaves_the_others_whole(store):
     (problem,) = verify(store).problems
     assert (problem.array, problem.episode) == ("data/images_front", 0)
     assert problem.what.startswith("1 of ")
+
+
+def test_a_jpeg_that_still_decodes_to_another_frame_is_found(tmp_path):
+    spec = dataclasses.replace(WITH_IMAGES, image_codec="jpeg")
+    store = make_store(tmp_path / "a.zarr", KINDS[:1], spec, lengths=(10, 11))
+    before = StoreReader(store).frames("front", 0, slice(1, 2))
+    flip(store / "data" / "images_front" / "c" / "0" / "0" / "0" / "0", 40)  # of the first frame
+    (problem,) = verify(store).problems
+    assert (problem.array, problem.episode) == ("data/images_front", 0)
+    assert problem.what.startswith("1 of ")
+    np.testing.assert_array_equal(StoreReader(store).frames("front", 0, slice(1, 2)), before)
 
 
 def test_a_packed_store_is_checked_too(store, tmp_path):
