@@ -60,9 +60,10 @@ def test_episodes_say_what_they_are(reference):
     assert len({meta.fault for meta in (e.meta for e in reference.values())}) > 1
 
 
-@pytest.mark.parametrize("option", ["task", "fault", "condition"])
+@pytest.mark.parametrize("option", ["task", "fault", "condition", "image_codec"])
 def test_an_unknown_option_is_refused_with_what_is_known(option):
-    with pytest.raises(ConfigError, match=rf"unknown {option} 'juggle'; known: '"):
+    name = option.replace("_", " ")
+    with pytest.raises(ConfigError, match=rf"unknown {name} 'juggle'; known: '"):
         CollectionConfig(policy=SHIPPED, **{option: "juggle"})
 
 
