@@ -17,6 +17,9 @@ from salus_ros.core.failures import FailureType, Outcome
 PHASE_RUNNING, PHASE_ENDED = 1, 2
 """Phases of EpisodeStatus."""
 
+TICK_TOLERANCE = 1e-3
+"""Part of a period by which the last tick may lie after the last message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Announced:
@@ -65,7 +68,8 @@ class Span:
         if mapping.clock_topic:
             return timelines[mapping.clock_topic].between(self.start_ns, self.end_ns), []
         period_ns = NANO / mapping.rate_hz
-        count = int((self.end_ns - self.start_ns) / period_ns) + 1
+        # Stamps of whole nanoseconds may end a little before the last tick of their rate.
+        count = int((self.end_ns - self.start_ns) / period_ns + TICK_TOLERANCE) + 1
         return self.start_ns + np.round(np.arange(count) * period_ns).astype(np.int64), []
 
     def about(self, ticks_ns: NDArray[np.int64]) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """Bags into an episode store: what can be read is converted, what cannot is named."""
 
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salus_ros.bags.conversion import Advance, convert_bag
 from salus_ros.bags.mapping import Mapping
 from salus_ros.bags.reading import Bag
-from salus_ros.episodes import Episode, EpisodeStore, StoreReader, StoreSpec
+from salus_ros.episodes import Episode, EpisodeStore, StoreSpec
+from salus_ros.episodes.reader import existing
 
 if TYPE_CHECKING:
     from salus_ros.bags.policy import PolicyOptions, PolicySignals
@@ -42,8 +44,7 @@ class Converter:
         self._writing: Future[None] | None = None
         self.known: set[str] = set()
         self.spec: StoreSpec | None = None
-        if out.is_dir() and any(out.iterdir()):
-            reader = StoreReader(out)
+        if (reader := existing(out)) is not None:
             self.known = {meta.id for meta in reader.episodes()}
             self.spec = reader.spec
 
@@ -98,7 +99,11 @@ class Converter:
 
 
 def load_policy(options: "PolicyOptions", mapping: Mapping) -> "PolicySignals":
-    """Load a policy for the cameras of a mapping; torch is imported only now."""
-    from salus_ros.bags.policy import PolicySignals
+    """Load a policy for the cameras of a mapping; torch is imported only now.
 
-    return PolicySignals(options, tuple(mapping.cameras))
+    What its libraries print while they load goes to stderr: stdout is for results.
+    """
+    with redirect_stdout(sys.stderr):
+        from salus_ros.bags.policy import PolicySignals
+
+        return PolicySignals(options, tuple(mapping.cameras))

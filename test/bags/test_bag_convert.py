@@ -143,6 +143,15 @@ def test_a_step_takes_the_last_sample_and_never_the_future(convert, tmp_path):
     assert report["streams"]["front"]["age_p95_ms"] == pytest.approx(70)
 
 
+def test_a_rate_whose_period_is_no_whole_number_loses_no_step(convert, tmp_path):
+    made = Recording()
+    for step in range(10):
+        stamp = START_NS + round(step * 1e9 / 30) - (step == 9)
+        made.messages += recording(1, stamp, step, delay_ns=0).messages
+    _, reader = convert(made.write(tmp_path / "bag"), rate_hz=30.0)
+    check_steps(reader)
+
+
 def test_what_is_too_old_is_a_marked_gap(convert, tmp_path):
     made = recording()
     made.messages = [m for i, m in enumerate(made.messages) if not 9 <= i < 18 or m[0] == "/act"]
