@@ -103,7 +103,9 @@ class BagPool:
             SalusError: what stops the conversion of one bag alone, too.
         """
         for index in range(len(self._paths)):
-            yield self._convert(index)
+            report = self._convert(index)
+            self._converter.flush()
+            yield report
 
     @property
     def processes(self) -> list[BaseProcess]:

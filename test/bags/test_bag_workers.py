@@ -111,10 +111,17 @@ def test_bags_of_another_size_are_left_out_and_an_error_comes_through(bags, tmp_
         list(pool.reports())
 
 
-def test_an_episode_that_cannot_be_written_ends_the_conversion(bags, tmp_path, monkeypatch):
+def test_an_episode_that_cannot_be_written_ends_the_conversion(tmp_path, monkeypatch):
     def full(self, episode):
         raise StoreError("no space left")
 
+    bag = recording(5).write(tmp_path / "bag")  # one episode: no other one comes after it
     monkeypatch.setattr(EpisodeStore, "append", full)
     with pytest.raises(StoreError, match="no space left"):
-        one_by_one(bags[:1], tmp_path / "out.zarr")
+        one_by_one([bag], tmp_path / "one.zarr")
+    with (
+        Converter(MAPPING, tmp_path / "many.zarr") as converter,
+        BagPool(converter, [bag], 2) as pool,
+        pytest.raises(StoreError, match="no space left"),
+    ):
+        list(pool.reports())
