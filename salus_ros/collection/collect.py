@@ -12,8 +12,7 @@ from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.workers import WorkerPool
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.episodes import EpisodeMeta, EpisodeStore
-from salus_ros.episodes.location import holds_something, resolve
-from salus_ros.episodes.reader import StoreReader
+from salus_ros.episodes.reader import StoreReader, existing
 
 
 @dataclass(slots=True)
@@ -69,7 +68,7 @@ def collect(
     """
     wanted = range(seed, seed + episodes)
     result, started = CollectionResult(), time.perf_counter()
-    reader = _existing(out)
+    reader = existing(out)
     held = [] if reader is None else reader.episodes()
     present = {meta.seed: index for index, meta in enumerate(held) if meta.seed in wanted}
     for index in present.values():
@@ -103,10 +102,6 @@ def collect(
                 if progress is not None:
                     progress(result)
     return result
-
-
-def _existing(out: Path) -> StoreReader | None:
-    return StoreReader(out) if holds_something(resolve(out)) else None
 
 
 def _check_same(config: CollectionConfig, meta: EpisodeMeta, out: Path) -> None:

@@ -1,6 +1,7 @@
 """Where a store lies: a folder, a packed file, a shipped one, or an object store."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +9,9 @@ from zarr.storage import FsspecStore
 
 from salus_ros.core.errors import StoreError
 from salus_ros.episodes.shipped import PREFIX, shipped
+
+ROOT = "zarr.json"
+"""What a folder or a key prefix is known by as a zarr group; each array below has one too."""
 
 # One slash is enough: whoever made a pathlib.Path of a URL has lost the second one.
 _REMOTE = re.compile(r"(s3|s3a|gs|gcs|az|abfs|memory):/+(.+)")
@@ -53,10 +57,29 @@ def is_remote(path: str | Path) -> bool:
 
 
 def holds_something(path: Path) -> bool:
-    """Whether there is a file, or a folder that is not empty."""
+    """Whether there is a file, or a folder that is not empty.
+
+    An object store has no folders. What a killed `put_whole` left of a new store there, the
+    description of some arrays, counts as nothing.
+    """
+    if is_remote(path):
+        fs: Any = path.fs  # type: ignore[attr-defined]
+        if fs.exists(f"{path}/{ROOT}"):
+            return True
+        return any(not key.endswith(f"/{ROOT}") for key in fs.find(str(path)))
     return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
 def zarr_place(path: Path) -> Any:
     """What zarr opens for a folder or an object store."""
     return FsspecStore.from_url(str(path)) if is_remote(path) else path
+
+
+def put_whole(path: Path, content: Mapping[str, bytes]) -> None:
+    """Put the objects of a new group, by their keys below it: nobody sees it before all are there.
+
+    An object store cannot rename a prefix, so the object that the group is known by comes last.
+    """
+    fs: Any = path.fs  # type: ignore[attr-defined]
+    fs.pipe({f"{path}/{key}": value for key, value in content.items() if key != ROOT})
+    fs.pipe({f"{path}/{ROOT}": content[ROOT]})

@@ -20,7 +20,7 @@ from salus_ros.episodes.files import (
     store_errors,
 )
 from salus_ros.episodes.layout import META_ARRAYS, data_arrays, image_array
-from salus_ros.episodes.location import resolve
+from salus_ros.episodes.location import holds_something, resolve
 
 
 class StoreReader:
@@ -187,3 +187,15 @@ class StoreReader:
         if not 0 <= index < len(self):
             allowed = f"0 to {len(self) - 1}" if len(self) else "none, it is empty"
             raise StoreError(f"'{self.path}' has no episode {index}; its episodes are {allowed}")
+
+
+def existing(path: str | Path) -> StoreReader | None:
+    """Open the store at `path` for reading; None where there is nothing yet.
+
+    Raises:
+        StoreError: if there is something else, or a damaged store.
+    """
+    place = resolve(path)
+    with store_errors(place, "open"):
+        there = holds_something(place)
+    return StoreReader(place) if there else None

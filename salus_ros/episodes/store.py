@@ -10,6 +10,8 @@ from typing import Any, Self
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
 
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
@@ -33,7 +35,7 @@ from salus_ros.episodes.layout import (
     image_array,
     store_attributes,
 )
-from salus_ros.episodes.location import holds_something, is_remote, resolve, zarr_place
+from salus_ros.episodes.location import holds_something, is_remote, put_whole, resolve
 from salus_ros.episodes.lock import Lock, lock_store
 from salus_ros.episodes.reader import StoreReader
 
@@ -82,7 +84,9 @@ class EpisodeStore:
                         f"'{path}' exists already; open it to append, or give a new folder"
                     )
                 if is_remote(path):
-                    _create_group(path, spec)
+                    objects: dict[str, Buffer] = {}
+                    _create_group(MemoryStore(objects), spec)
+                    put_whole(path, {key: value.to_bytes() for key, value in objects.items()})
                 else:
                     # Beside its place and moved there whole: nobody ever sees half of a new
                     # store. What lies there is stale, since this process holds the lock.
@@ -131,7 +135,7 @@ class EpisodeStore:
         """Append to the store at `path`, or create it there."""
         path = resolve(path)
         with store_errors(path, "open"):
-            there = path.is_dir() and holds_something(path)
+            there = (is_remote(path) or path.is_dir()) and holds_something(path)
         if there:
             return cls.open(path, spec)
         return cls.create(path, spec)
@@ -330,8 +334,8 @@ class EpisodeStore:
             logger.warning("'%s': trimmed %d rows of an uncommitted episode", self.path, trimmed)
 
 
-def _create_group(path: Path, spec: StoreSpec) -> None:
-    group = zarr.create_group(zarr_place(path), attributes=store_attributes(spec))
+def _create_group(place: Path | MemoryStore, spec: StoreSpec) -> None:
+    group = zarr.create_group(place, attributes=store_attributes(spec))
     for name, layout in expected_arrays(spec).items():
         group.create_array(name, config=STRICT, **layout.create_arguments())
     ends = ArrayLayout((), np.dtype(np.int64), 0, 4096)

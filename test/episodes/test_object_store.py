@@ -18,6 +18,7 @@ from salus_ros.cli import app
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
+from salus_ros.episodes.reader import existing
 from salus_ros.episodes.verify import verify
 
 BUCKET = "episodes"
@@ -93,6 +94,37 @@ def test_a_chunk_that_is_gone_is_found(url):
     assert [problem.array for problem in verify(url).problems] == ["data/state"]
     with pytest.raises(StoreError, match="damaged or incomplete"):
         StoreReader(url).episode(0)
+
+
+def test_a_new_store_is_seen_whole_or_not_at_all(url, monkeypatch):
+    """Whoever creates it is stopped before each of its objects in turn."""
+    put, done = s3fs.S3FileSystem._pipe_file, []
+
+    for allowed in (0, 5, 20):
+
+        async def put_some(fs, path, *arguments, _allowed=allowed, **options):
+            if not path.endswith(".lock"):
+                done.append(path)
+                if len(done) > _allowed:
+                    raise ConnectionError("the server went")
+            return await put(fs, path, *arguments, **options)
+
+        done.clear()
+        monkeypatch.setattr(s3fs.S3FileSystem, "_pipe_file", put_some)
+        with pytest.raises(StoreError, match="the server went"):
+            EpisodeStore.create(url, LOW_DIM)
+        assert existing(url) is None
+    monkeypatch.undo()
+    with EpisodeStore.open_or_create(url, LOW_DIM) as store:
+        store.append(make_episode("a", 7))
+    assert len(existing(url)) == 1
+
+
+def test_a_store_whose_group_is_gone_is_not_made_anew(url):
+    make_store(url, KINDS[:1], LOW_DIM)
+    s3fs.S3FileSystem(use_listings_cache=False).rm_file(f"{url}/zarr.json")
+    with pytest.raises(StoreError, match="is not an episode store"):
+        EpisodeStore.open_or_create(url, LOW_DIM)
 
 
 def test_one_writer_at_a_time(url):
