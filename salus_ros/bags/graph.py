@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FAILURE_TYPES, FailureType
+from salus_ros.core.messages import signals_array
 
 EPISODE_STATUS = "salus_msgs/msg/EpisodeStatus"
 POLICY_ACTION = "salus_msgs/msg/PolicyAction"
@@ -79,9 +80,7 @@ class SignalsReader:
             ObservationError: if it is of another type, or its embedding of another size.
         """
         _check_kind(kind, VLA_SIGNALS)
-        signals = np.array([getattr(message, n) for n in schema.SIGNAL_NAMES], np.float32)
-        valid = np.asarray(message.valid, np.bool_) & np.isfinite(signals)
-        signals[~valid] = np.nan
+        signals, valid = signals_array(message)
         embedding = np.asarray(message.embedding, np.float16)
         self.embedding_dim = self.embedding_dim or embedding.size
         if embedding.size not in (0, self.embedding_dim):

@@ -18,6 +18,7 @@ from salus_ros.core.depth import DEPTH, depth_to_array
 from salus_ros.core.errors import ObservationError
 from salus_ros.core.images import compressed_image_to_array
 from salus_ros.core.images import image_to_array as image_to_array
+from salus_ros.core.messages import signals_array as signals_array
 
 NANO = 1_000_000_000
 
@@ -184,19 +185,6 @@ def fill_signals(
     for name, value in zip(schema.SIGNAL_NAMES, signals.tolist(), strict=True):
         setattr(message, name, value)
     message.valid = valid.tolist()
-
-
-def signals_array(message: VlaSignals) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read the twelve signals.
-
-    Returns:
-        Signals float32 (12,), NaN where not valid, and validity bool (12,). A value that is
-        not finite is not valid, whatever the message says.
-    """
-    signals = np.array([getattr(message, n) for n in schema.SIGNAL_NAMES], dtype=np.float32)
-    valid = np.asarray(message.valid, dtype=np.bool_) & np.isfinite(signals)
-    signals[~valid] = np.nan
-    return signals, valid
 
 
 def embedding_array(message: VlaSignals) -> NDArray[np.float32] | None:
