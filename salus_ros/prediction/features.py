@@ -74,7 +74,7 @@ class Features:
         signals: NDArray[np.float32],
         valid: NDArray[np.bool_],
         embedding: NDArray[np.floating] | None = None,
-        step: NDArray[np.integer] | None = None,
+        step: NDArray[np.integer] | int = 0,
     ) -> NDArray[np.float32]:
         """Features of some steps.
 
@@ -82,7 +82,7 @@ class Features:
             signals: Float32 (B, S); values that are not valid may be anything.
             valid: Bool (B, S).
             embedding: (B, D); a row that is not finite, or None, is missing.
-            step: (B,) step within the episode, for the clock; 0 if not given.
+            step: (B,) step within the episode, or that of all rows, for the clock.
 
         Returns:
             Float32 (B, F), finite; what is missing is 0, the training mean.
@@ -100,8 +100,8 @@ class Features:
             elif name == "embedding":
                 parts += self._hidden(embedding, len(signals))
             else:
-                elapsed = np.zeros(len(signals)) if step is None else step
-                parts.append((elapsed / MAX_EPISODE_STEPS).astype(np.float32)[:, None])
+                elapsed = np.full(len(signals), step) / MAX_EPISODE_STEPS
+                parts.append(elapsed.astype(np.float32)[:, None])
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def _hidden(
