@@ -68,6 +68,7 @@ def _step_figures(
     """Figures of the outputs by horizon and type, calibrated on the validation part."""
     if not isinstance(detector, HorizonPredictor):
         return {}
+    validation, test = detector.readings(validation), detector.readings(test)
     checkpoint = detector.predictor.checkpoint
     calibration = calibrate(detector.predictor, validation, ALPHA)
     calibrated = Predictor(checkpoint, "cpu", calibration)
@@ -209,9 +210,10 @@ class Benchmark:
             found[name, fold.name] = scored
         return found
 
-    def _key(self, fold: Fold) -> str:
+    def _key(self, name: str, fold: Fold) -> str:
         held_out = "" if self.held_out is None else self.held_out.data_hash()
-        text = f"{__version__} {self.samples.data_hash()} {held_out} {fold}"
+        settings = getattr(self.detectors[name](), "config", "")
+        text = f"{__version__} {settings} {self.samples.data_hash()} {held_out} {fold}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _path(self, name: str, fold: Fold) -> Path | None:
@@ -224,7 +226,7 @@ class Benchmark:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         about = {
-            "key": self._key(fold),
+            "key": self._key(name, fold),
             "steps": scored.steps,
             "fit_s": scored.fit_s,
             "step_us": scored.step_us,
@@ -246,7 +248,7 @@ class Benchmark:
         try:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
-                if about.pop("key") != self._key(fold):
+                if about.pop("key") != self._key(name, fold):
                     return None
                 arrays = {name: file[name].astype("f8") for name in file if name != "about"}
                 return Scored(**({"held_out": None} | arrays | about))

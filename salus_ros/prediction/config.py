@@ -30,7 +30,8 @@ class TrainingConfig:
 
     model: str = _option("mlp", "Kind of network: mlp, tcn or gru.")
     inputs: tuple[str, ...] = _option(
-        ("signals",), "What it reads: signals, validity, embedding, clock (elapsed time)."
+        ("signals",),
+        "What it reads: signals, validity, embedding, clock (time since the start, and left).",
     )
     leave_out: tuple[str, ...] = _option(
         (), "Signals, or kinds of them (attention, uncertainty, hidden_state), not to read."

@@ -12,7 +12,11 @@ from salus_ros.prediction.normalisation import Normalisation
 
 INPUTS: tuple[str, ...] = ("signals", "validity", "embedding", "clock")
 """The signals; which of them are valid; the hidden state they come from, and whether there is
-one; the elapsed share of the time limit."""
+one; the elapsed share of the time limit, and how close the limit is."""
+
+CLOSE_STEPS = 30
+"""Steps before the time limit over which its closeness is told, twice the longest horizon: of
+the elapsed share alone a network does not learn to tell 0.2 s from 0.5 s."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +70,7 @@ class Features:
         """Number of features F."""
         signals = len(self.signals.mean)
         hidden = 0 if self.embedding is None else len(self.embedding.mean) + 1
-        widths = {"signals": signals, "validity": signals, "embedding": hidden, "clock": 1}
+        widths = {"signals": signals, "validity": signals, "embedding": hidden, "clock": 2}
         return sum(widths[name] for name in self.inputs)
 
     def apply(
@@ -100,8 +104,7 @@ class Features:
             elif name == "embedding":
                 parts += self._hidden(embedding, len(signals))
             else:
-                elapsed = np.full(len(signals), step) / MAX_EPISODE_STEPS
-                parts.append(elapsed.astype(np.float32)[:, None])
+                parts.append(_clock(np.full(len(signals), step)))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def _hidden(
@@ -113,3 +116,9 @@ class Features:
         values = embedding.astype(np.float32, copy=False)
         there = np.logical_and.reduce(np.isfinite(values), axis=1, keepdims=True)
         return [self.embedding.apply(values, there), there.astype(np.float32)]
+
+
+def _clock(step: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Elapsed share of the time limit; steps left of the last ones, from 2 down to 0: (B, 2)."""
+    left = 2.0 * (MAX_EPISODE_STEPS - step) / CLOSE_STEPS
+    return np.column_stack((step / MAX_EPISODE_STEPS, left.clip(0.0, 2.0))).astype(np.float32)

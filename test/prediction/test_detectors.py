@@ -4,15 +4,21 @@ import numpy as np
 import pytest
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.prediction.benchmark import run_detector
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.dataset import load_samples
 from salus_ros.prediction.detectors.baselines import TaskPrior
 from salus_ros.prediction.detectors.catalogue import catalogue, choose
 from salus_ros.prediction.detectors.detector import Replans, early_auroc
 from salus_ros.prediction.detectors.novelty import LogpZO, RandomNetworkDistillation
-from salus_ros.prediction.detectors.predicting import HorizonPredictor, ShuffledControl
+from salus_ros.prediction.detectors.predicting import (
+    HorizonPredictor,
+    JointsAndAction,
+    ShuffledControl,
+)
 from salus_ros.prediction.detectors.probes import SafeMLP, SequenceProbe
 from salus_ros.prediction.detectors.readings import Reading
+from salus_ros.prediction.folds import make_folds
 
 TRAIN, VALIDATION, TEST = range(48), range(48, 60), range(60, 80)
 
@@ -162,3 +168,37 @@ def test_endings_that_are_shuffled_teach_nothing(planted):
     assert min(figures) < 0.75  # what is true is told with 1.0, see above
     endings = [record.meta.ending for record in planted.records]
     assert endings[:2] == ["success", "drop"]  # and the episodes are as they were
+
+
+def test_part_of_the_training_is_drawn_by_the_seed_and_nothing_else_is_learnt_from(planted):
+    keys = {planted.records[place].key for place in TRAIN}
+    drawn = []
+    for seed in (0, 0, 1):
+        half = HorizonPredictor("half", replace(SMALL, epochs=1), share=0.5)
+        half.fit(planted, TRAIN, VALIDATION, seed)
+        drawn.append(half.predictor.checkpoint.split["train"])
+        assert len(drawn[-1]) == len(set(drawn[-1])) == len(TRAIN) // 2
+        assert set(drawn[-1]) < keys
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_state_and_action_stand_in_for_the_hidden_state(planted):
+    """A failure that they alone show is found; without them there is nothing to run on."""
+    bad = np.array([record.meta.ending != "success" for record in planted.records])
+    state = planted.state + 3 * bad[planted.episode, None]
+    shown = replace(planted, state=state.astype(np.float32), embedding=None)
+    config = replace(SMALL, inputs=("embedding",))
+    control = JointsAndAction("control", config)
+    assert control.missing(shown) == ""
+    control.fit(shown, TRAIN, VALIDATION, 0)
+    test = shown.subset(TEST)
+    assert early_auroc(control.score(test), test) > 0.95
+    assert "state" in control.missing(replace(planted, state=None))
+
+
+def test_a_control_runs_in_the_benchmark(planted):
+    config = replace(SMALL, inputs=("embedding",), epochs=2)
+    (fold, *_) = make_folds(planted, number=3)
+    scored = run_detector(JointsAndAction("control", config), planted, fold)
+    assert np.isfinite(scored.test).any()
+    assert scored.steps["f1"] is not None

@@ -16,7 +16,11 @@ from salus_ros.prediction.detectors.baselines import (
 from salus_ros.prediction.detectors.detector import Detector
 from salus_ros.prediction.detectors.distances import Mahalanobis, NearestNeighbours
 from salus_ros.prediction.detectors.novelty import LogpZO, RandomNetworkDistillation
-from salus_ros.prediction.detectors.predicting import HorizonPredictor, ShuffledControl
+from salus_ros.prediction.detectors.predicting import (
+    HorizonPredictor,
+    JointsAndAction,
+    ShuffledControl,
+)
 from salus_ros.prediction.detectors.probes import SafeMLP, SequenceProbe
 from salus_ros.prediction.detectors.readings import Reading
 
@@ -87,10 +91,11 @@ def catalogue(signal_names: Sequence[str]) -> dict[str, Callable[[], Detector]]:
 
 
 def ablations() -> dict[str, Callable[[], Detector]]:
-    """What makes the default model with parts of its inputs left out, by name.
+    """What makes the default model with parts of what it learns from left out, by name.
 
     Without the embedding: each kind of signals left out, and each kind alone; then the embedding
-    alone. `salus_tcn_signals` and `salus_tcn` of the catalogue are what they compare with.
+    alone, the robot's state and action in its place, and half of the training episodes.
+    `salus_tcn_signals` and `salus_tcn` of the catalogue are what they compare with.
     """
     tcn = PRESETS["tcn"]
     kinds = [kind.name.lower() for kind in SignalKind]
@@ -101,7 +106,15 @@ def ablations() -> dict[str, Callable[[], Detector]]:
         others = tuple(one for one in kinds if one != kind)
         made[f"{kind}_alone"] = replace(tcn, inputs=_SIGNALS, leave_out=others)
     made["embedding_alone"] = replace(tcn, inputs=("embedding",))
-    return {name: _of_episodes(name, config) for name, config in made.items()}
+    return {
+        **{name: _of_episodes(name, config) for name, config in made.items()},
+        "state_and_action": lambda: JointsAndAction(
+            "state_and_action", replace(tcn, inputs=("embedding",)), "episode_failure"
+        ),
+        "half_of_training": lambda: HorizonPredictor(
+            "half_of_training", tcn, "episode_failure", share=0.5
+        ),
+    }
 
 
 def _of_episodes(name: str, config: TrainingConfig) -> Callable[[], Detector]:

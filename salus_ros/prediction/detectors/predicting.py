@@ -26,6 +26,7 @@ class HorizonPredictor:
         name: Name of the detector.
         config: Settings of its training; those of the split do not count.
         output: "risk" (any failure within the longest horizon) or "episode_failure" (at all).
+        share: Of the training episodes, how many it learns from, drawn by the seed.
 
     Attributes:
         predictor: The trained predictor, after `fit`.
@@ -38,10 +39,12 @@ class HorizonPredictor:
         name: str,
         config: TrainingConfig,
         output: Literal["risk", "episode_failure"] = "risk",
+        share: float = 1.0,
     ) -> None:
         self.name = name
         self.config = config
         self.output = output
+        self.share = share
 
     def missing(self, samples: Samples) -> str:
         """Ask for the hidden state where it is an input."""
@@ -52,12 +55,44 @@ class HorizonPredictor:
     ) -> None:
         """Train as `salus train` does."""
         config = replace(self.config, seed=seed)
+        if self.share < 1:
+            order = np.random.default_rng(seed).permutation(np.asarray(train, dtype=np.int64))
+            train = np.sort(order[: round(self.share * len(order))]).tolist()
         self.predictor = _trained(samples, tuple(train), tuple(validation), config)
 
     def score(self, samples: Samples) -> Score:
         """The output."""
-        prediction = self.predictor.predict_samples(samples)
+        prediction = self.predictor.predict_samples(self.readings(samples))
         return np.asarray(getattr(prediction, self.output), dtype=np.float64)
+
+    def readings(self, samples: Samples) -> Samples:
+        """The episodes as the model gets them."""
+        return samples
+
+
+class JointsAndAction(HorizonPredictor):
+    """The same, but it reads the robot's state and the action in place of the hidden state.
+
+    A control: what they tell of a failure, the signals of the policy could have told too.
+    """
+
+    def missing(self, samples: Samples) -> str:
+        """Ask for both."""
+        there = samples.state is not None and samples.action is not None
+        return "" if there else "the stores differ in the width of state or action"
+
+    def fit(
+        self, samples: Samples, train: Sequence[int], validation: Sequence[int], seed: int
+    ) -> None:
+        """Train on them."""
+        super().fit(self.readings(samples), train, validation, seed)
+
+    def readings(self, samples: Samples) -> Samples:
+        """The episodes with (N, Q + A) in the place of the embedding."""
+        assert samples.state is not None
+        assert samples.action is not None
+        both = np.column_stack((samples.state, samples.action)).astype(np.float16)
+        return replace(samples, embedding=both)
 
 
 class ShuffledControl(HorizonPredictor):
