@@ -41,10 +41,10 @@ setup(
     entry_points={
         "console_scripts": [
             "salus = salus_ros.cli:main",
-            "simulator = salus_ros.nodes.simulator:main",
-            "vla = salus_ros.nodes.vla:main",
-            "predictor = salus_ros.nodes.predictor:main",
-            "recorder = salus_ros.nodes.recorder:main",
+            "simulator = salus_ros.nodes.start:simulator",
+            "vla = salus_ros.nodes.start:vla",
+            "predictor = salus_ros.nodes.start:predictor",
+            "recorder = salus_ros.nodes.start:recorder",
         ],
     },
 )

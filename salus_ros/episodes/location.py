@@ -1,5 +1,6 @@
 """Where a store lies: a folder, a packed file, a shipped one, or an object store."""
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ def resolve(path: str | Path) -> Path:
 def _remote(url: str) -> Path:
     from upath import UPath
 
+    logging.getLogger("asyncio").addFilter(_not_unclosed)
     # What another process has written is to be seen at once.
     try:
         place = UPath(url, use_listings_cache=False)
@@ -49,6 +51,11 @@ def _remote(url: str) -> Path:
             f"'{url}' needs a package that is not installed: pip install {package} ({error})"
         ) from error
     return cast(Path, place)
+
+
+def _not_unclosed(record: logging.LogRecord) -> bool:
+    """Keep back what asyncio says of connections that fsspec's back ends leave to the exit."""
+    return not record.getMessage().startswith("Unclosed c")
 
 
 def is_remote(path: str | Path) -> bool:

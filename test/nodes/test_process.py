@@ -1,4 +1,7 @@
 import signal
+import subprocess
+import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,6 +11,7 @@ from processes import NodeProcess
 
 import salus_ros
 from salus_ros.core import schema
+from salus_ros.nodes import start
 
 PACKAGE = Path(salus_ros.__file__).parent
 FAST = "fast_world:salus_test/Fast-v0"
@@ -54,6 +58,40 @@ def test_a_signal_ends_a_node_in_good_order(name, number, tmp_path):
         node.until_said(said[name])
         assert node.stop(number) == 0
         assert "Traceback" not in node.said
+
+
+LOADING = """
+import sys, time
+from importlib.abc import MetaPathFinder
+from salus_ros.nodes import start
+
+class Torch(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torch":
+            print("loading", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Torch())
+sys.exit(start.vla())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_still_loads_ends_at_once_and_quietly(number):
+    command = [sys.executable, "-c", LOADING]
+    node = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert node.stdout.readline() == "loading\n"
+    node.send_signal(number)
+    assert node.communicate(timeout=30) == ("", "")
+    assert node.returncode == 0
+
+
+def test_every_node_has_its_command():
+    commands = entry_points(group="console_scripts")
+    started = {one.name: one.load() for one in commands if one.module == start.__name__}
+    assert set(started) == {"simulator", "vla", "predictor", "recorder"}
+    for name, function in started.items():
+        assert function is getattr(start, name)
 
 
 def test_a_second_signal_does_not_interrupt_the_end():
