@@ -62,7 +62,7 @@ class PolicySignals:
     def fill(
         self, episode: Episode, spec: StoreSpec, steps: Sequence[int], *, statistics: bool
     ) -> tuple[Episode, StoreSpec]:
-        """Give an episode the signals of the policy in place of those it has.
+        """Give an episode the signals of the policy, and its name, in place of those it has.
 
         A step that lacks an image or the state has none: live it would not have been answered.
 
@@ -94,7 +94,8 @@ class PolicySignals:
             images = {ours: episode.images[name][t] for ours, name in self._camera_of.items()}
             number = steps[t] if steps else t
             said[t] = runner.step(images, episode.state[t], episode.meta.task, number)
-        return _filled(episode, spec, said, runner.embedding_dim, statistics=statistics)
+        named = replace(episode, meta=replace(episode.meta, policy_id=self.policy_id))
+        return _filled(named, spec, said, runner.embedding_dim, statistics=statistics)
 
 
 def _filled(

@@ -29,7 +29,8 @@ class EpisodeMeta:
         fault_step: Control step at which the fault starts, which an episode may not live to see;
             -1 without a fault, or where its moment is unknown.
         fault_strength: Strength of the fault in its own unit; NaN without one, or unknown.
-        policy_id: Which policy acted.
+        policy_id: Which policy acted and gave the signals; after `salus convert --policy` the one
+            that gave them.
         model_id: Which predictor wrote the live predictions; empty without one.
         rate_hz: Steps per second of episode time.
         wall_time_s: Wall-clock duration in s (in lockstep not the simulated one); NaN unknown.

@@ -167,6 +167,7 @@ def test_a_policy_run_over_a_bag_gives_the_signals_it_gave_live(recorded, tmp_pa
             given, wanted = getattr(offline, name), getattr(online, name)
             np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5, err_msg=name)
         assert np.isfinite(offline.signals).any(axis=0).sum() >= 11  # all but latent_ood
+        assert offline.meta.policy_id == online.meta.policy_id != ""
         assert (offline.age_ms[:, reader.spec.streams.index("signals")] == 0).all()
     assert capsys.readouterr().out == ""  # which is for results
 
