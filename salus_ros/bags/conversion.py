@@ -210,7 +210,7 @@ class _Conversion:
         self, stream: str, ticks_ns: NDArray[np.int64], after_ns: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         timeline = self._timelines[self._mapping.streams[stream]]
-        return timeline.as_of(ticks_ns, round(self._mapping.max_age_ms * 1e6), after_ns)
+        return timeline.as_of(ticks_ns, self._mapping.oldest_ns(stream), after_ns)
 
     # Second pass
 

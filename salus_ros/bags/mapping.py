@@ -54,6 +54,7 @@ class Mapping:
         time: "receive" (when the message was recorded) or "header" (its stamp).
         max_age_ms: Oldest sample a step may use; an older one is a gap. With 0 a sample has to
             have the stamp of its step, as all have in a world that waits for the policy.
+        max_age_of: The same of single streams: those of `streams` that are named.
         image_size: Height and width in pixels to scale images to; None keeps theirs.
         depth_range_mm: Near and far end in mm of each camera that gives depth (16UC1), which
             becomes grey of 8 bits (`depth_to_array`); without it depth is refused.
@@ -71,14 +72,22 @@ class Mapping:
     clock_topic: str = ""
     time: str = "receive"
     max_age_ms: float = MAX_AGE_MS
+    max_age_of: Dictionary[str, float] = field(default_factory=dict)
     image_size: tuple[int, int] | None = None
     depth_range_mm: Dictionary[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise ConfigError(f"rate_hz is {self.rate_hz}; give a number above 0")
-        if not (math.isfinite(self.max_age_ms) and self.max_age_ms >= 0):
-            raise ConfigError(f"max_age_ms is {self.max_age_ms}; give 0 or a number above it")
+        ages = {"max_age_ms": self.max_age_ms}
+        ages |= {f"max_age_of '{stream}'": age for stream, age in self.max_age_of.items()}
+        for name, age in ages.items():
+            if not (math.isfinite(age) and age >= 0):
+                raise ConfigError(f"{name} is {age}; give 0 or a number above it, in ms")
+        if unknown := sorted(set(self.max_age_of) - set(self.streams)):
+            raise ConfigError(
+                f"max_age_of names {', '.join(unknown)}; the streams are {', '.join(self.streams)}"
+            )
         if self.gap_s <= 0:
             raise ConfigError(f"gap_s is {self.gap_s}; give a number above 0, or leave it out")
         if self.time not in TIMES:
@@ -103,6 +112,10 @@ class Mapping:
         streams = {**self.cameras, STATE: self.state.topic, ACTION: self.action.topic}
         others = {SIGNALS: self.signals, PREDICTION: self.prediction}
         return streams | {name: topic for name, topic in others.items() if topic}
+
+    def oldest_ns(self, stream: str) -> int:
+        """Greatest age in ns of a sample that a step may use of a stream."""
+        return round(self.max_age_of.get(stream, self.max_age_ms) * 1e6)
 
     @property
     def by_step(self) -> bool:
@@ -140,7 +153,7 @@ class Mapping:
         """
         allowed: tuple[str, ...]
         allowed = ("cameras", STATE, ACTION, "task", "episodes", "clock", "time", "max_age_ms")
-        allowed += (SIGNALS, PREDICTION, "image_size", "depth_range_mm")
+        allowed += ("max_age_of", SIGNALS, PREDICTION, "image_size", "depth_range_mm")
         content = _checked(given, "it", allowed, (STATE, ACTION))
         clock = _checked(content.pop("clock", {}), "clock", ("rate_hz", "topic"))
         if len(clock) > 1:
@@ -165,6 +178,9 @@ class Mapping:
                 clock_topic=str(clock.get("topic", "")),
                 time=str(content.get("time", "receive")),
                 max_age_ms=float(content.get("max_age_ms", MAX_AGE_MS)),
+                max_age_of={
+                    str(k): float(v) for k, v in (content.get("max_age_of") or {}).items()
+                },
                 image_size=_size(content.get("image_size")),
                 depth_range_mm=_ranges(content.get("depth_range_mm")),
             )
@@ -187,6 +203,8 @@ class Mapping:
             "time": self.time,
             "max_age_ms": self.max_age_ms,
         }
+        if self.max_age_of:
+            content["max_age_of"] = dict(self.max_age_of)
         if self.image_size:
             content["image_size"] = list(self.image_size)
         if self.depth_range_mm:

@@ -13,12 +13,15 @@ from salus_ros.bags.graph import (
     VLA_SIGNALS,
 )
 from salus_ros.bags.images import IMAGES
-from salus_ros.bags.mapping import MAX_AGE_MS, PREDICTION, SIGNALS
+from salus_ros.bags.mapping import ACTION, MAX_AGE_MS, PREDICTION, SIGNALS, STATE
 from salus_ros.bags.reading import Bag
 from salus_ros.bags.sampling import Timeline
 from salus_ros.bags.values import ARRAYS, JOINT_STATE
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
+
+PERIODS = 3
+"""A stream of a proposed mapping has a gap when so many of its periods pass without a sample."""
 
 _COMMANDS = ("action", "command", "cmd", "target", "leader")
 _OURS = {SIGNALS: VLA_SIGNALS, PREDICTION: FAILURE_HORIZONS}
@@ -89,9 +92,15 @@ def propose(topics: list[dict[str, Any]]) -> dict[str, Any]:
         else {"rate_hz": round(slowest or schema.RATE_HZ, 2)},
         # The graph stamps an action with its observation, which it is received after.
         "time": "header" if episodes else "receive",
-        "max_age_ms": round(max(MAX_AGE_MS, 3000 / slowest)) if slowest else MAX_AGE_MS,
+        "max_age_ms": MAX_AGE_MS,
     }
-    return mapping
+    streams = cameras | {STATE: state["topic"], ACTION: mapping["action"]["topic"]}
+    slow = {
+        name: round(PERIODS * 1e3 / rates[topic])
+        for name, topic in streams.items()
+        if topic in rates and PERIODS * 1e3 / rates[topic] > MAX_AGE_MS
+    }
+    return mapping | ({"max_age_of": slow} if slow else {})
 
 
 def _shared_folder(topics: list[str]) -> str:

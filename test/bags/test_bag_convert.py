@@ -168,6 +168,16 @@ def test_what_is_too_old_is_a_marked_gap(convert, tmp_path):
     assert report["streams"]["front"]["largest_gap_s"] == pytest.approx(0.4)
 
 
+def test_each_stream_has_its_own_age(convert, tmp_path):
+    made = recording()
+    made.messages = [m for i, m in enumerate(made.messages) if not 9 <= i < 18 or m[0] == "/act"]
+    _, reader = convert(made.write(tmp_path / "bag"), max_age_ms=0.0, max_age_of={"front": 150.0})
+    missing = np.isnan(reader.episode(0).age_ms)
+    np.testing.assert_array_equal(np.flatnonzero(missing[:, 0]), [4, 5])  # the camera
+    np.testing.assert_array_equal(np.flatnonzero(missing[:, 1]), [3, 4, 5])  # the state
+    assert not missing[:, 2].any()
+
+
 def test_header_stamps_order_what_was_received_out_of_order(convert, tmp_path):
     made = recording()
     made.messages = [m for m in made.messages if m[0] != "/act"]

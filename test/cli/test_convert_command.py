@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from salus_ros.bags.mapping import Mapping
+from salus_ros.bags.mapping import MAX_AGE_MS, Mapping
+from salus_ros.bags.scan import propose
 from salus_ros.cli import main
 from salus_ros.core.errors import ConfigError
 from salus_ros.episodes import StoreReader
@@ -46,6 +47,21 @@ def test_scan_says_what_there_is_and_writes_a_mapping_that_converts(salus, bag, 
     (report,) = json.loads(text)["bags"]
     assert (code, report["episodes"], report["steps"]) == (0, 1, 10)
     assert len(StoreReader(out)) == 1
+
+
+def test_a_slow_stream_is_given_three_of_its_periods():
+    def topic(name, kind, rate_hz):
+        return {"topic": name, "type": kind, "messages": 9, "rate_hz": rate_hz}
+
+    image, joints = "sensor_msgs/msg/Image", "sensor_msgs/msg/JointState"
+    found = [topic("/slow/image", image, 5.0), topic("/fast/image", image, 30.0),
+             topic("/joint_states", joints, 100.0)]  # fmt: skip
+    proposed = propose(found)
+    assert (proposed["max_age_ms"], proposed["max_age_of"]) == (MAX_AGE_MS, {"slow": 600})
+    proposed["action"] = "/command"
+    mapping = Mapping.from_dict(yaml.safe_load(yaml.safe_dump(proposed)))
+    ages = [mapping.oldest_ns(name) for name in ("slow", "fast", "state")]
+    assert ages == [600_000_000, 200_000_000, 200_000_000]
 
 
 def test_scan_leaves_a_mapping_that_exists_as_it_is(salus, bag, tmp_path):
@@ -93,6 +109,9 @@ def test_without_a_mapping_it_says_how_to_get_one(salus, bag, tmp_path):
         ("{state: /s, action: /a, cameras: {d: /d}, depth_range_mm: {d: [2, 1]}}", "NEAR, FAR"),
         ("{state: /s, action: /a, cameras: {d: /d}, depth_range_mm: {d: [2]}}", "wrong kind"),
         ("{state: /s, action: /a, max_age_ms: -1}", "give 0 or a number above it"),
+        ("{state: /s, action: /a, max_age_of: {state: .nan}}", "max_age_of 'state' is nan"),
+        ("{state: /s, action: /a, max_age_of: {top: 5}}", "the streams are state, action"),
+        ("{state: /s, action: /a, max_age_of: 5}", "wrong kind"),
         ("[", "cannot read the mapping"),
     ],
 )
@@ -113,6 +132,7 @@ def test_a_mapping_reads_back_as_it_was():
         "clock": {"topic": "/s"},
         "time": "header",
         "max_age_ms": 50.0,
+        "max_age_of": {"front": 150.0, "state": 0.0},
         "image_size": [3, 4],
         "signals": "/signals",
         "prediction": "/failure_horizons",
