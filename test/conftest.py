@@ -4,6 +4,7 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 import tempfile
 
 import pytest
@@ -54,3 +55,18 @@ def ros():
     rclpy.init()
     yield rclpy
     rclpy.try_shutdown()
+
+
+@pytest.fixture
+def salus(monkeypatch, capsys):
+    """Run the command in this process; returns exit code, stdout and stderr."""
+    from salus_ros.cli import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "120")
+        with pytest.raises(SystemExit) as done:
+            main()
+        return done.value.code or 0, *capsys.readouterr()
+
+    return run

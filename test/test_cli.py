@@ -11,7 +11,7 @@ import pytest
 from synthetic_episodes import WITH_IMAGES, make_episode, make_store
 
 from salus_ros import __version__
-from salus_ros.cli import app, main
+from salus_ros.cli import app
 from salus_ros.cli.doctor import REQUIRED, _try
 from salus_ros.core.failures import FailureType
 from salus_ros.episodes import EpisodeStore
@@ -21,20 +21,6 @@ from salus_ros.prediction.predictor import Predictor
 
 KINDS = (FailureType.NONE, FailureType.DROP, FailureType.COLLISION, FailureType.TIMEOUT)
 VERBS = tuple(command.name or command.callback.__name__ for command in app.registered_commands)
-
-
-@pytest.fixture
-def salus(monkeypatch, capsys):
-    """Run the command in this process; returns exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments)])
-        with pytest.raises(SystemExit) as done:
-            main()
-        out, err = capsys.readouterr()
-        return done.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

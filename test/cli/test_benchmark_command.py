@@ -1,27 +1,12 @@
 import json
-import sys
 
 import pytest
 from synthetic_episodes import make_store
 
-from salus_ros.cli import main
 from salus_ros.core.failures import FailureType
 
 KINDS = (FailureType.NONE, FailureType.DROP)
 FEW = ("--detector", "clock", "--detector", "signal:flow_curvature", "--splits", "2")
-
-
-@pytest.fixture
-def salus(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "120")
-        with pytest.raises(SystemExit) as done:
-            main()
-        out, err = capsys.readouterr()
-        return done.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 import json
-import sys
 
 import pytest
 from synthetic_episodes import make_store
 
-from salus_ros.cli import main
 from salus_ros.core.failures import FailureType
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.dataset import load_samples
@@ -12,18 +10,6 @@ from salus_ros.prediction.predictor import Predictor
 from salus_ros.prediction.training import train_predictor
 
 KINDS = (FailureType.NONE, FailureType.DROP)
-
-
-@pytest.fixture
-def salus(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments)])
-        with pytest.raises(SystemExit) as done:
-            main()
-        out, err = capsys.readouterr()
-        return done.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -7,21 +6,8 @@ import yaml
 
 from salus_ros.bags.mapping import MAX_AGE_MS, Mapping
 from salus_ros.bags.scan import propose
-from salus_ros.cli import main
 from salus_ros.core.errors import ConfigError
 from salus_ros.episodes import StoreReader
-
-
-@pytest.fixture
-def salus(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments)])
-        with pytest.raises(SystemExit) as done:
-            main()
-        out, err = capsys.readouterr()
-        return done.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

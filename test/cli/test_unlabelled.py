@@ -1,14 +1,12 @@
 """Episodes of unknown outcome: never a failure, never a success, always counted."""
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from synthetic_episodes import LOW_DIM, make_episode, make_store
 
-from salus_ros.cli import main
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore
 from salus_ros.prediction.config import TrainingConfig
@@ -21,14 +19,13 @@ SAID = "3 episodes have no known outcome, or failed at an unknown moment"
 
 
 @pytest.fixture
-def salus(monkeypatch, capsys):
+def salus(salus):
+    """Its output on one line, when it went well."""
+
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "120")
-        with pytest.raises(SystemExit) as done:
-            main()
-        assert not done.value.code
-        return " ".join(capsys.readouterr().out.split())
+        code, out, _ = salus(*arguments)
+        assert code == 0
+        return " ".join(out.split())
 
     return run
 

@@ -12,7 +12,6 @@ import pytest
 import zarr
 from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
 
-from salus_ros.cli import main
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
@@ -287,13 +286,7 @@ def test_threads_and_forked_processes_read_beside_each_other(stores, packed_file
     assert not errors
 
 
-def test_the_verb_packs_and_every_verb_reads_it(stores, tmp_path, monkeypatch, capsys):
-    def salus(*arguments):
-        monkeypatch.setattr("sys.argv", ["salus", *map(str, arguments)])
-        with pytest.raises(SystemExit) as done:
-            main()
-        return done.value.code or 0, *capsys.readouterr()
-
+def test_the_verb_packs_and_every_verb_reads_it(stores, tmp_path, salus):
     path = tmp_path / "a.zarr.zip"
     arguments = ("pack", *stores, "--out", path, "--no-images", "--episodes", 5)
     code, out, _ = salus(*arguments, "--json")

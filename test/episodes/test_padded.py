@@ -1,13 +1,11 @@
 import dataclasses
 import json
-import sys
 
 import numpy as np
 import pytest
 import zarr
 from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
 
-from salus_ros.cli import main
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.labels import horizon_labels
@@ -191,16 +189,14 @@ def test_an_empty_store_has_nothing_to_export(tmp_path):
         export_padded(StoreReader(tmp_path / "a.zarr"), tmp_path / "padded")
 
 
-def test_the_command_goes_both_ways(store, tmp_path, monkeypatch, capsys):
-    def salus(*arguments):
-        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments), "--json"])
-        with pytest.raises(SystemExit) as done:
-            main()
-        return done.value.code or 0, json.loads(capsys.readouterr().out)
+def test_the_command_goes_both_ways(store, tmp_path, salus):
+    def run(*arguments):
+        code, out, _ = salus(*arguments, "--json")
+        return code, json.loads(out)
 
-    code, exported = salus("export", store, "--layout", "padded", "--out", tmp_path / "padded")
+    code, exported = run("export", store, "--layout", "padded", "--out", tmp_path / "padded")
     assert (code, exported["episodes"]) == (0, 4)
-    code, imported = salus(
+    code, imported = run(
         "import", tmp_path / "padded", "--layout", "padded", "--out", tmp_path / "b.zarr"
     )
     assert (code, imported["episodes"]) == (0, 4)
@@ -208,7 +204,7 @@ def test_the_command_goes_both_ways(store, tmp_path, monkeypatch, capsys):
     labels = np.zeros((2, 200, 16), np.float32)
     labels[0, 7] = 1
     plain_file(tmp_path / "poc", images=None, horizon_labels=labels)
-    code, imported = salus(
+    code, imported = run(
         "import", tmp_path / "poc", "--layout", "padded", "--out", tmp_path / "c.zarr"
     )
     assert (code, imported["labels_left_out"]) == (1, 1)

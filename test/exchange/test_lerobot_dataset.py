@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
 
-from salus_ros.cli import main
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
@@ -169,16 +168,14 @@ def test_a_store_of_several_rates_is_refused(tmp_path):
         export_lerobot(StoreReader(tmp_path / "a.zarr"), tmp_path / "a")
 
 
-def test_the_command_goes_both_ways(store, tmp_path, monkeypatch, capsys):
-    def salus(*arguments):
-        monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments), "--layout", "lerobot"])
-        with pytest.raises(SystemExit) as done:
-            main()
-        return done.value.code or 0, capsys.readouterr().out
+def test_the_command_goes_both_ways(store, tmp_path, salus):
+    def run(*arguments):
+        code, out, _ = salus(*arguments, "--layout", "lerobot")
+        return code, out
 
-    code, out = salus("export", store, "--out", tmp_path / "a")
+    code, out = run("export", store, "--out", tmp_path / "a")
     assert (code, "wrote 2 episodes" in out) == (0, True)
-    code, out = salus("import", tmp_path / "a", "--out", tmp_path / "b.zarr", "--json")
+    code, out = run("import", tmp_path / "a", "--out", tmp_path / "b.zarr", "--json")
     assert (code, json.loads(out)["episodes"]) == (0, 2)
     before, after = StoreReader(store).episode(1), StoreReader(tmp_path / "b.zarr").episode(1)
     np.testing.assert_array_equal(after.images["front"], before.images["front"])
