@@ -16,8 +16,13 @@ setup: ## Make .venv, build salus_msgs and salus_ros (done by the other targets 
 demo: setup ## Run the whole graph: collect, train, predict live, report
 	@$(ENV) python -m salus_ros.demo </dev/null
 
+# Two processes, but for the tests of running graphs, which need their moments and the cores.
+GRAPHS := test/nodes test/test_demo.py
 test: setup ## Run all tests
-	@$(ENV) python -m pytest
+	@$(ENV) status=0; \
+	  python -m pytest -n 2 --dist loadfile $(GRAPHS:%=--ignore %) || status=1; \
+	  python -m pytest $(GRAPHS) || status=1; \
+	  exit $$status
 
 lint: setup ## Check style and types
 	@$(ENV) ruff check $(SOURCES) && ruff format --check $(SOURCES) && mypy
