@@ -148,7 +148,7 @@ DETECTOR_HEAD = ("detector", "shortest", "quarter (95 %)", "pooled", "AP", "with
 
 
 def alarm_table(found: Values) -> str:
-    """The product's alarm at alpha = 0.05, and what each of its scores would do alone."""
+    """The alarm at alpha = 0.05."""
     rows = []
     for name in (OURS, CLOCK, f"{OURS.rsplit('_', 1)[0]}_gru", SIGNALS):
         steps = found[name]["steps"]
@@ -162,7 +162,7 @@ def alarm_table(found: Values) -> str:
 
 
 def promise_table(found: Values) -> str:
-    """Promised and realised false alarms of either score alone."""
+    """Promised and realised false alarms of either score."""
     rows = []
     for name, what in ((OURS, "fails at all"), (RISK, "risk within 0.5 s")):
         for alpha in ALPHAS:
@@ -251,13 +251,14 @@ def page(folder: Path) -> str:
         "All 16 outputs at the threshold that validation chose, after calibration.",
         step_table(found),
         "## Alarm",
-        "The alarm sounds when the risk (any failure within the longest horizon) or the "
-        "probability that the episode fails at all is above its threshold, each conformal at "
-        "half of alpha = 0.05 on the validation successes.",
+        "The alarm sounds when the probability that the episode fails at all, which is never "
+        "below the risk (any failure within the longest horizon), is above its threshold, "
+        "conformal at alpha = 0.05 on the validation successes.",
         alarm_table(found),
-        "Either score alone at the full alpha. With about 54 successes to calibrate on, alpha = "
-        "0.01 cannot be promised, and nothing alarms. The promise is for episodes like those of "
-        "the calibration; the shifted ones are not.",
+        "The same at other alphas, and what the risk would do in its place, both uncalibrated. "
+        "With about 54 successes to calibrate on, alpha = 0.01 cannot be promised, and nothing "
+        "alarms. The promise is for episodes like those of the calibration; the shifted ones are "
+        "not.",
         promise_table(found),
         "## Detectors",
         "AUROC within tasks of the largest score up to the shortest episode of the task and up "

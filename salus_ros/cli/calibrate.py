@@ -46,11 +46,12 @@ def calibrate(
         values = result.to_json() | {"unlabelled_episodes": samples.unlabelled}
         sys.stdout.write(json.dumps(values, indent=2, allow_nan=False) + "\n")
         return
-    table = Table("alpha", "threshold of the risk", "of failing at all", "what they promise")
+    score = "failing at all" if predictor.checkpoint.config.eventual else "the risk"
+    table = Table("alpha", f"threshold of {score}", "what it promises")
     for one, threshold in result.thresholds.items():
         chosen = "[bold]" if one == alpha else ""
-        limits = (f"{limit:.3f}" for limit in (threshold, result.episode_thresholds[one]))
-        table.add_row(f"{chosen}{one:g}", *limits, promise(result, one))
+        limit = min(threshold, result.episode_thresholds[one])
+        table.add_row(f"{chosen}{one:g}", f"{limit:.3f}", promise(result, one))
     console.print(table)
     console.print(
         f"{len(result.keys)} episodes that it was not trained on, {result.successes} successful"

@@ -42,13 +42,13 @@ class Calibration:
         intercept: H rows of K.
         eventual: Slope and intercept of the logit of the eventual failure.
         shared: Types with too few failures for a fit of their own; they share one per horizon.
-        alpha: Promised share of successful episodes with a false alarm. A model that tells the
-            eventual failure alarms by two scores, and each is promised half of it.
-        threshold: Alarm when the calibrated risk exceeds it; +inf where alpha is too small for
-            the number of successes, and then it never alarms.
+        alpha: Promised share of successful episodes with a false alarm.
+        threshold: Alarm when the calibrated risk exceeds it; +inf, and then it never alarms, for
+            a model that tells the eventual failure, and where alpha is too small for the number
+            of successes.
         thresholds: The same for each of `ALPHAS`.
-        episode_threshold: Alarm also when the probability of the eventual failure exceeds it;
-            +inf for a model without.
+        episode_threshold: Alarm when the probability of the eventual failure exceeds it; +inf
+            for a model without, and where alpha is too small.
         episode_thresholds: The same for each of `ALPHAS`.
         output_threshold: Of the single calibrated probabilities: that with the best micro F1.
         successes: Successful episodes that the thresholds come from.
@@ -151,10 +151,10 @@ def calibrate(predictor: "Predictor", samples: Samples, alpha: float = 0.05) -> 
     the evaluation; the validation part and all others are used.
 
     Each output gets a slope and an intercept on its logit (Platt 1999, with his targets). The
-    thresholds are split conformal on the maxima of the calibrated risk, and of the probability of
-    the eventual failure, over each successful episode; with both, each at half of alpha, so that
-    either one alarms in no more than alpha (Bonferroni). All use the same episodes: 2 H K fitted
-    numbers cost the promise little, which an evaluation on other episodes shows.
+    threshold is split conformal on the maxima over each successful episode of the calibrated
+    probability of the eventual failure, or of the risk for a model that does not tell it: one
+    score has the whole of alpha, and the first is never below the second. All use the same
+    episodes: 2 H K fitted numbers cost the promise little, which an evaluation on others shows.
 
     Args:
         predictor: The predictor; a calibration that it has is not used.
@@ -195,15 +195,11 @@ def calibrate(predictor: "Predictor", samples: Samples, alpha: float = 0.05) -> 
     )
     calibrated = type(predictor)(checkpoint, str(predictor.device), fitted)
     prediction = calibrated.predict_samples(used)
-    maxima = success_maxima(prediction.risk, used)
-    eventually = success_maxima(prediction.episode_failure, used)
-    alphas = sorted({*ALPHAS, alpha})
-    each = 0.5 if len(eventually) else 1.0
-    thresholds = {a: conformal_threshold(maxima, each * a) for a in alphas}
-    episode_thresholds = {
-        a: conformal_threshold(eventually, each * a) if len(eventually) else math.inf
-        for a in alphas
-    }
+    told = bool(np.isfinite(prediction.episode_failure).any())
+    maxima = success_maxima(prediction.episode_failure if told else prediction.risk, used)
+    limits = {a: conformal_threshold(maxima, a) for a in sorted({*ALPHAS, alpha})}
+    never = dict.fromkeys(limits, math.inf)
+    thresholds, episode_thresholds = (never, limits) if told else (limits, never)
     return replace(
         fitted,
         threshold=thresholds[alpha],
@@ -233,12 +229,10 @@ def success_maxima(score: NDArray[np.floating], samples: Samples) -> Array:
 
 
 def promise(calibration: Calibration, alpha: float) -> str:
-    """Say what the thresholds are worth."""
-    limits = (calibration.thresholds[alpha], calibration.episode_thresholds[alpha])
-    if any(map(math.isfinite, limits)):
+    """Say what the threshold is worth."""
+    if min(calibration.thresholds[alpha], calibration.episode_thresholds[alpha]) < math.inf:
         return f"at most {alpha:.0%} of successful episodes alarm"
-    both = any(map(math.isfinite, calibration.episode_thresholds.values()))
-    needed = least_count(alpha / 2 if both else alpha)
+    needed = least_count(alpha)
     return f"cannot be promised with {calibration.successes}: {needed} are needed"
 
 

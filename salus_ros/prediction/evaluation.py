@@ -109,7 +109,8 @@ def _evaluate(
         reason = "no threshold: validation held no failure to choose it by"
         result["undefined"]["at_threshold"] = reason
     else:
-        result["risk"] |= decisions(count(prediction.risk > predictor.threshold, soon))
+        if predictor.threshold < math.inf:
+            result["risk"] |= decisions(count(prediction.risk > predictor.threshold, soon))
         limit = predictor.output_threshold
         result["at_threshold"] = {
             "threshold": defined(limit),

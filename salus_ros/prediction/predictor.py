@@ -37,8 +37,8 @@ class Prediction:
             or when nothing was predicted.
         time_to_failure_s: Float32 (B,): where `any_failure` crosses 0.5, linear between the
             horizons and from 0 at 0 s to the first; NaN when it stays below.
-        episode_failure: Float32 (B,): probability that the episode will fail, at any distance;
-            NaN for a model without that output.
+        episode_failure: Float32 (B,): probability that the episode will fail, at any distance,
+            never below `risk`; NaN for a model without that output.
     """
 
     probability: NDArray[np.float32]
@@ -65,8 +65,8 @@ class Predictor:
         failure_types: The K failure types, in output order.
         threshold: Alarm when risk exceeds it: the calibrated one, else the one that training
             chose; NaN when there is none, and then nothing alarms.
-        episode_threshold: Alarm also when the probability that the episode fails at all exceeds
-            it; +inf when not calibrated.
+        episode_threshold: Alarm when the probability that the episode fails at all exceeds it;
+            +inf when not calibrated.
         output_threshold: That of a single probability; training chose it.
         calibrated: Whether probabilities and threshold were calibrated on held-out episodes.
     """
@@ -210,7 +210,7 @@ class Predictor:
             risk=risk,
             most_likely_type=most_likely,
             time_to_failure_s=_crossing(any_failure, self.horizons_s),
-            episode_failure=episode_failure,
+            episode_failure=np.maximum(episode_failure, risk),
         )
 
     def alarm_level(self, prediction: Prediction) -> NDArray[np.float32]:

@@ -165,25 +165,32 @@ def eventual(planted):
     return plain, Predictor(checkpoint, calibration=calibration)
 
 
-def test_two_scores_share_the_promise(eventual, planted):
+def test_the_eventual_failure_has_the_whole_promise(eventual, planted):
     predictor = eventual[1]
     calibration = predictor.calibration
     others = planted.subset(range(30, 80))
     prediction = predictor.predict_samples(others)
-    for name, limit in (("risk", predictor.threshold),
-                        ("episode_failure", predictor.episode_threshold)):  # fmt: skip
-        maxima = np.sort(success_maxima(getattr(prediction, name), others))
-        assert limit == maxima[math.ceil(26 * 0.9) - 1]  # 25 successes, half of 0.2 each
+    maxima = np.sort(success_maxima(prediction.episode_failure, others))
+    assert len(maxima) == calibration.successes == 25
+    assert predictor.episode_threshold == maxima[math.ceil(26 * 0.8) - 1]
+    assert predictor.threshold == math.inf
     level = predictor.alarm_level(prediction)
     known = ~np.isnan(level)
-    by_hand = (prediction.risk > predictor.threshold) | (
-        prediction.episode_failure > predictor.episode_threshold
-    )
+    by_hand = prediction.episode_failure > predictor.episode_threshold
     assert np.array_equal((level > 0)[known], by_hand[known])
-    alarmed = success_maxima(level, others) > 0
-    assert alarmed.mean() <= 0.2
-    assert "39 are needed" in promise(calibration, 0.05)
+    assert (success_maxima(level, others) > 0).mean() <= 0.2
+    assert "99 are needed" in promise(calibration, 0.01)
     assert promise(calibration, 0.2) == "at most 20% of successful episodes alarm"
+
+
+def test_an_episode_fails_no_less_likely_than_it_fails_soon(eventual):
+    plain = eventual[0]
+    logits = np.full((2, len(plain.horizons_s), len(plain.failure_types)), -9, np.float32)
+    logits[1] = 2
+    known = np.array([True, True])
+    prediction = plain.decide(logits, np.full(2, -1, np.float32), known)
+    assert prediction.episode_failure[0] == pytest.approx(1 / (1 + math.e))
+    assert prediction.episode_failure[1] == prediction.risk[1] > 0.9
 
 
 def test_the_eventual_failure_alarms_where_it_is_told(eventual, planted):
