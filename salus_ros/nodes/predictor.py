@@ -186,6 +186,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
             "model": "none" if model is None else model.model_id,
             "calibrated": model is not None and model.calibrated,
             "threshold": self._threshold(),
+            "episode_threshold": math.nan if model is None else model.episode_threshold,
             "alarm": self._alarm.active,
             "device": self._device,
         }
@@ -199,6 +200,12 @@ class PredictorNode(SalusNode[PredictorParameters]):
             return Report(STALE, f"no signals {heard}: is a vla node running?", values)
         if math.isnan(self._threshold()):
             text = "the model has no alarm threshold: set the parameter threshold"
+            return Report(WARN, text, values)
+        if min(self._threshold(), model.episode_threshold) == math.inf:
+            text = (
+                "no alarm is possible at the promised false-alarm rate: calibrate with more "
+                "episodes or a larger alpha, or set the parameter threshold"
+            )
             return Report(WARN, text, values)
         return Report(OK, "predicting" if model.calibrated else "predicting, uncalibrated", values)
 

@@ -154,6 +154,16 @@ def test_a_model_without_a_threshold_never_alarms(graph, tmp_path):
     listener.status(DiagnosticStatus.WARN, "no alarm threshold")
 
 
+def test_an_alarm_that_no_promise_allows_is_told(graph, tmp_path):
+    path = save_checkpoint(tmp_path, bias=8.0, threshold=math.inf)
+    listener = Listener(graph, model_path=path, stale_s=60.0)
+    assert not listener.ask()[1].alarm
+    listener.status(DiagnosticStatus.WARN, "no alarm is possible")
+    listener.set(threshold=0.5)
+    assert listener.ask()[1].alarm
+    listener.status(DiagnosticStatus.OK, "predicting")
+
+
 def test_another_model_while_it_runs(graph, tmp_path):
     low, high = save_checkpoint(tmp_path / "low", -4.0), save_checkpoint(tmp_path / "high", 4.0)
     listener = Listener(graph, model_path=low)

@@ -63,13 +63,14 @@ def test_rqt_shows_topics_and_fields_that_exist():
     assert [keys["topic"] for keys in given.values() if "topic" in keys] == IMAGES
     plotted = [topic for keys in given.values() for topic in keys.get("topics", [])]
     assert plotted[0] == "/risk/data"
-    assert "risk" in published("predictor")
+    assert {"risk", "failure_horizons"} <= published("predictor")
     assert "signals" in published("vla")
-    fields = (ROOT / "salus_msgs" / "msg" / "VlaSignals.msg").read_text()
+    kinds = {"signals": "VlaSignals", "failure_horizons": "FailureHorizons"}
     for topic in plotted[1:]:
         _, name, field = topic.split("/")
-        assert (name, field in SIGNAL_NAMES) == ("signals", True)
+        fields = (ROOT / "salus_msgs" / "msg" / f"{kinds[name]}.msg").read_text()
         assert re.search(rf"^float32 {field}\b", fields, re.MULTILINE)
+    assert {topic.split("/")[2] for topic in plotted[2:]} <= set(SIGNAL_NAMES)
 
 
 def test_the_launch_file_names_the_files_that_are_there():
