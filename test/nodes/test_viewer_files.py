@@ -19,7 +19,7 @@ def published(node):
     source = (ROOT / "salus_ros" / "nodes" / f"{node}.py").read_text()
     calls = [call for call in ast.walk(ast.parse(source)) if isinstance(call, ast.Call)]
     return {
-        ast.unparse(call.args[1]).strip("f'\"")
+        re.sub(r"^f?['\"]|['\"]$", "", ast.unparse(call.args[1]))
         for call in calls
         if ast.unparse(call.func) == "self.create_publisher"
     }
