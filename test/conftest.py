@@ -15,6 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ["COLUMNS"] = "120"  # where there is less room, tables cut long names
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite shares its cores with its own nodes
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -64,7 +65,6 @@ def salus(monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["salus", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "120")
         with pytest.raises(SystemExit) as done:
             main()
         return done.value.code or 0, *capsys.readouterr()

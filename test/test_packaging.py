@@ -134,7 +134,7 @@ def test_every_import_is_a_requirement():
 
 
 def test_every_requirement_is_imported():
-    tools = {"mypy", "ruff", "types-pyyaml", "uv"}
+    tools = {"mypy", "pytest-xdist", "ruff", "types-pyyaml", "uv"}
     tools |= {"moto", "flask", "flask-cors"}  # the server of S3's protocol
     used = set().union(*foreign_imports().values())
     assert requirements("run") | requirements("dev") <= used | tools
