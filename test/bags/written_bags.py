@@ -141,3 +141,13 @@ def recording(steps=10, start_ns=START_NS, first=0, delay_ns=10_000_000, size=(4
         made.add("/joints", JOINTS, receive_ns, joints(stamp_ns, step, step + 0.5))
         made.add("/act", ARRAY, receive_ns, array([step, 2 * step, 3 * step]))
     return made
+
+
+def check_steps(reader, index=0, steps=10, first=0):
+    """Whether an episode of a store holds the steps of `recording`."""
+    episode = reader.episode(index)
+    numbers = np.arange(first, first + steps)
+    np.testing.assert_array_equal(episode.images["front"][:, 0, 0, 0], numbers)
+    np.testing.assert_array_equal(episode.images["front"][:, 0, 0, 1:], [[100, 200]] * steps)
+    np.testing.assert_array_equal(episode.state, np.stack([numbers + 0.5, numbers], 1))
+    np.testing.assert_array_equal(episode.action, numbers[:, None] * [1, 2, 3])
