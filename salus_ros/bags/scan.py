@@ -95,11 +95,10 @@ def propose(topics: list[dict[str, Any]]) -> dict[str, Any]:
         "max_age_ms": MAX_AGE_MS,
     }
     streams = cameras | {STATE: state["topic"], ACTION: mapping["action"]["topic"]}
-    slow = {
-        name: round(PERIODS * 1e3 / rates[topic])
-        for name, topic in streams.items()
-        if topic in rates and PERIODS * 1e3 / rates[topic] > MAX_AGE_MS
+    ages = {
+        name: PERIODS * 1e3 / rates[topic] for name, topic in streams.items() if topic in rates
     }
+    slow = {name: round(age) for name, age in ages.items() if age > MAX_AGE_MS}
     return mapping | ({"max_age_of": slow} if slow else {})
 
 

@@ -232,8 +232,7 @@ def promise(calibration: Calibration, alpha: float) -> str:
     """Say what the threshold is worth."""
     if min(calibration.thresholds[alpha], calibration.episode_thresholds[alpha]) < math.inf:
         return f"at most {alpha:.0%} of successful episodes alarm"
-    needed = least_count(alpha)
-    return f"cannot be promised with {calibration.successes}: {needed} are needed"
+    return f"cannot be promised with {calibration.successes}: {least_count(alpha)} are needed"
 
 
 def _fit_all(logits: NDArray[np.float32], used: Samples) -> tuple[Array, Array, tuple[str, ...]]:

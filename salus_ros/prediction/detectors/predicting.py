@@ -58,7 +58,8 @@ class HorizonPredictor:
         if self.share < 1:
             order = np.random.default_rng(seed).permutation(np.asarray(train, dtype=np.int64))
             train = np.sort(order[: round(self.share * len(order))]).tolist()
-        self.predictor = _trained(samples, tuple(train), tuple(validation), config)
+        given = self.readings(samples)
+        self.predictor = _trained(given, tuple(train), tuple(validation), config)
 
     def score(self, samples: Samples) -> Score:
         """The output."""
@@ -80,12 +81,6 @@ class JointsAndAction(HorizonPredictor):
         """Ask for both."""
         there = samples.state is not None and samples.action is not None
         return "" if there else "the stores differ in the width of state or action"
-
-    def fit(
-        self, samples: Samples, train: Sequence[int], validation: Sequence[int], seed: int
-    ) -> None:
-        """Train on them."""
-        super().fit(self.readings(samples), train, validation, seed)
 
     def readings(self, samples: Samples) -> Samples:
         """The episodes with (N, Q + A) in the place of the embedding."""
