@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from salus_ros.core.images import image_to_array
 from salus_ros.episodes import StoreReader
 from salus_ros.episodes.files import PIPELINE, STRICT
+from salus_ros.messages.images import image_to_array
 
 READS = 300
 ROUNDS = 3

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from salus_ros.collection.collect import collect
 from salus_ros.collection.config import CollectionConfig
-from salus_ros.policy import SHIPPED
+from salus_ros.policies.tiny import SHIPPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ from salus_msgs.msg import FailureHorizons, VlaSignals
 from salus_ros.nodes import convert
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.config import PRESETS
-from salus_ros.prediction.dataset import Samples, load_samples
 from salus_ros.prediction.predictor import Predictor
-from salus_ros.prediction.training import fit_checkpoint
+from salus_ros.training.dataset import Samples, load_samples
+from salus_ros.training.training import fit_checkpoint
 
 ASKED_US = 200.0
 

@@ -23,11 +23,17 @@ import numpy as np
 import torch
 
 from salus_ros.core.schema import CAMERAS, IMAGE_SIZE, STATE_DIM
-from salus_ros.policy.tiny import SMOLVLA_450M, TINY, build_policy, count_parameters, save_policy
-from salus_ros.signals.computer import SignalComputer
-from salus_ros.signals.runner import Observation, SmolVLARunner, step_together
-from salus_ros.signals.smolvla import load_policy
-from salus_ros.signals.tap import SmolVLATap
+from salus_ros.policies.runner import Observation, SmolVLARunner, step_together
+from salus_ros.policies.smolvla.computer import SignalComputer
+from salus_ros.policies.smolvla.loading import load_policy
+from salus_ros.policies.smolvla.tap import SmolVLATap
+from salus_ros.policies.tiny.build import (
+    SMOLVLA_450M,
+    TINY,
+    build_policy,
+    count_parameters,
+    save_policy,
+)
 
 ARCHITECTURES = {"tiny": TINY, "450m": SMOLVLA_450M}
 SAMPLES = (1, 4, 8)

@@ -12,8 +12,8 @@ import time
 import numpy as np
 
 from salus_ros.core.schema import RATE_HZ
-from salus_ros.sim.expert import Expert
-from salus_ros.sim.world import PickPlaceEnv
+from salus_ros.worlds.expert import Expert
+from salus_ros.worlds.mujoco.world import PickPlaceEnv
 
 
 def steps_per_second(steps: int, *, render_images: bool) -> float:

@@ -27,10 +27,10 @@ from salus_ros.core.failures import FAILURE_TYPES, FailureType
 from salus_ros.core.labels import horizon_labels
 from salus_ros.core.schema import SIGNALS, horizon_steps
 from salus_ros.prediction.config import PRESETS, TrainingConfig
-from salus_ros.prediction.dataset import load_samples
-from salus_ros.prediction.fitting import Part, fit_model
 from salus_ros.prediction.models import FailureMLP
-from salus_ros.prediction.training import train_predictor
+from salus_ros.training.dataset import load_samples
+from salus_ros.training.fitting import Part, fit_model
+from salus_ros.training.training import train_predictor
 
 PUBLISHED_S = 180.0
 ASKED_SHIPPED_S = 300.0

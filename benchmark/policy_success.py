@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.failures import FAILURE_TYPES, Outcome
-from salus_ros.core.statistics import wilson_interval
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.evaluation.statistics import wilson_interval
 
 TRAINING = (
     "salus policy demonstrate --episodes 600 --workers 2 (seed 100000, 11 minutes); "

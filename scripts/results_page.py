@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from salus_ros.core.statistics import wilson_interval
-from salus_ros.prediction.detectors.catalogue import OURS, PUBLISHED, ablations
+from salus_ros.evaluation.detectors.catalogue import OURS, PUBLISHED, ablations
+from salus_ros.evaluation.statistics import wilson_interval
 
 Values = Mapping[str, Any]
 

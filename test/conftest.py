@@ -9,6 +9,8 @@ import tempfile
 
 import pytest
 
+pytest_plugins = ["predictor_fixtures"]
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background so, and a program that ignores it from the start
     # hands that on: the processes of the tests could not be stopped with Ctrl-C.

@@ -7,7 +7,7 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.labels import before_failure, horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes import Episode, EpisodeMeta, EpisodeStore, StoreSpec
-from salus_ros.prediction.dataset import EpisodeRecord, Samples
+from salus_ros.training.dataset import EpisodeRecord, Samples
 
 LOW_DIM = StoreSpec(cameras=(), streams=("state", "signals"))
 WITH_IMAGES = StoreSpec(

@@ -127,7 +127,7 @@ def test_train_shows_tables_and_passes_its_options_on(salus, store, tmp_path):
 def test_an_interrupted_training_exits_with_130_and_leaves_files(
     salus, store, tmp_path, monkeypatch
 ):
-    import salus_ros.prediction.fitting as training
+    import salus_ros.training.fitting as training
 
     train_epoch, passes = training._train_epoch, []
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FAILURE_TYPES, FailureType
-from salus_ros.core.messages import signals_array
+from salus_ros.messages.signals import signals_array
 
 EPISODE_STATUS = "salus_msgs/msg/EpisodeStatus"
 POLICY_ACTION = "salus_msgs/msg/PolicyAction"

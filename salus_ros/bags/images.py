@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from salus_ros.bags.mapping import Mapping
-from salus_ros.core.depth import DEPTH, depth_to_array
 from salus_ros.core.errors import ObservationError
-from salus_ros.core.images import compressed_image_to_array, image_to_array
+from salus_ros.messages.depth import DEPTH, depth_to_array
+from salus_ros.messages.images import compressed_image_to_array, image_to_array
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 IMAGES = (RAW, COMPRESSED)

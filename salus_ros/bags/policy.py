@@ -9,8 +9,8 @@ import numpy as np
 from salus_ros.bags.mapping import SIGNALS
 from salus_ros.core.errors import ConfigError
 from salus_ros.episodes import Episode, StoreSpec
-from salus_ros.signals.chunk_statistics import CHUNK_STATISTICS
-from salus_ros.signals.runner import PolicyStep, SmolVLARunner, match_cameras
+from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
+from salus_ros.policies.runner import PolicyStep, SmolVLARunner, match_cameras
 
 
 @dataclass(frozen=True, slots=True)

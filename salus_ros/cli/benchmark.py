@@ -61,11 +61,11 @@ def benchmark(
     command goes on where it was stopped, and adds detectors to those that are there.
     """
     from salus_ros.cli.progress import bar
-    from salus_ros.prediction.actprobe import is_actprobe, load_actprobe
-    from salus_ros.prediction.benchmark import Benchmark
-    from salus_ros.prediction.dataset import load_samples
-    from salus_ros.prediction.detectors.catalogue import ablations, catalogue
-    from salus_ros.prediction.folds import make_folds
+    from salus_ros.evaluation.detectors.benchmark import Benchmark
+    from salus_ros.evaluation.detectors.catalogue import ablations, catalogue
+    from salus_ros.evaluation.folds import make_folds
+    from salus_ros.evaluation.rollout_logs import is_actprobe, load_actprobe
+    from salus_ros.training.dataset import load_samples
 
     logs = len(stores) == 1 and is_actprobe(stores[0])
     samples = load_actprobe(stores[0]) if logs else load_samples(stores)
@@ -132,7 +132,7 @@ def benchmark_rows(results: Mapping[str, Any], part: str = "test") -> Iterator[l
 
 def benchmark_tables(results: Mapping[str, Any]) -> Iterator[Table | str]:
     """Tables of `Benchmark.results`."""
-    from salus_ros.cli.summary import unlabelled_line
+    from salus_ros.reports.summary import unlabelled_line
 
     titles = {"test": f"{results['episodes']} episodes, {results['failures']} failed"}
     if "held_out" in results:

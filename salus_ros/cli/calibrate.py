@@ -31,11 +31,11 @@ def calibrate(
     Of the stores it was trained on, the validation part is used: what it was trained on would
     flatter it, and the test part stays for `salus evaluate`. Of other stores, all episodes.
     """
-    from salus_ros.cli.summary import unlabelled_line
     from salus_ros.prediction.calibration import calibrate as fit
     from salus_ros.prediction.calibration import promise
-    from salus_ros.prediction.dataset import load_samples
     from salus_ros.prediction.predictor import Predictor
+    from salus_ros.reports.summary import unlabelled_line
+    from salus_ros.training.dataset import load_samples
 
     predictor = Predictor.load(model, device)
     samples = load_samples(stores, predictor.horizons_s, predictor.failure_types)

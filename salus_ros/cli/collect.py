@@ -60,7 +60,7 @@ def collect(
     from salus_ros.collection.collect import CollectionResult
     from salus_ros.collection.collect import collect as run
     from salus_ros.collection.config import CollectionConfig
-    from salus_ros.policy import SHIPPED
+    from salus_ros.policies.tiny import SHIPPED
 
     config = CollectionConfig(
         policy=policy or SHIPPED,

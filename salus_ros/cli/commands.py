@@ -120,8 +120,8 @@ def info(
         if not verify_store(store, as_json):
             raise typer.Exit(EXIT_CHECK_FAILED)
         return
-    from salus_ros.cli.summary import store_summary, store_tables
     from salus_ros.episodes.reader import StoreReader
+    from salus_ros.reports.summary import store_summary, store_tables
 
     summary = store_summary(StoreReader(store))
     _print(summary, as_json, store_tables)
@@ -154,8 +154,8 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Describe recorded episodes on one page: how they end, the signals, what is missing."""
-    from salus_ros.cli.report import write_report
-    from salus_ros.cli.report.page import NUMBERS_NAME
+    from salus_ros.reports import write_report
+    from salus_ros.reports.page import NUMBERS_NAME
 
     page = write_report(stores, out, episode, model)
     if as_json:

@@ -107,7 +107,7 @@ def convert(
     options = None
     if policy:
         from salus_ros.bags.policy import PolicyOptions
-        from salus_ros.policy import SHIPPED
+        from salus_ros.policies.tiny import SHIPPED
 
         folder = SHIPPED if policy == "tiny" else Path(policy)
         threads = 1 if workers > 1 else 0

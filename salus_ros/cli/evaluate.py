@@ -42,14 +42,14 @@ def evaluate(
     thresholds, are left out, and the output says how many; they are known by their content,
     wherever they lie. A clock (score = step) stands beside it in every ranking.
     """
-    from salus_ros.cli.summary import evaluation_tables
-    from salus_ros.prediction.evaluation import evaluate_stores
+    from salus_ros.evaluation.evaluation import evaluate_stores
     from salus_ros.prediction.predictor import Predictor
+    from salus_ros.reports.summary import evaluation_tables
 
     predictor = Predictor.load(model, device)
     results = evaluate_stores(predictor, stores, include_seen=include_trained)
     if out is not None:
-        from salus_ros.cli.evaluation_page import write_evaluation
+        from salus_ros.reports.evaluation_page import write_evaluation
 
         page = write_evaluation(predictor, stores, results, out, include_seen=include_trained)
     if as_json:

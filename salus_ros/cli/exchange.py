@@ -43,9 +43,9 @@ def export_store(
     as_json: AsJson = False,
 ) -> None:
     """Write the episodes of a store in a layout that other programs read."""
-    from salus_ros.episodes.padded import export_padded
+    from salus_ros.episodes.layouts.lerobot import export_lerobot
+    from salus_ros.episodes.layouts.padded import export_padded
     from salus_ros.episodes.reader import StoreReader
-    from salus_ros.exchange.lerobot_dataset import export_lerobot
 
     if videos and layout != Layout.LEROBOT:
         raise ConfigError(f"--videos goes with --layout lerobot, not with '{layout}'")
@@ -71,8 +71,8 @@ def import_store(
 
     Exits with 1 when labels were left out, since they do not tell how the episode ended.
     """
-    from salus_ros.episodes.padded_import import import_padded
-    from salus_ros.exchange.lerobot_dataset import import_lerobot
+    from salus_ros.episodes.layouts.lerobot import import_lerobot
+    from salus_ros.episodes.layouts.padded_import import import_padded
 
     read = import_lerobot if layout == Layout.LEROBOT else import_padded
     with nullcontext() if as_json else err_console.status("importing"):

@@ -50,7 +50,7 @@ def label(
     It goes through those that have no known outcome, or failed at an unknown moment. Each answer
     is written at once; the same command goes on with those that are left.
     """
-    from salus_ros.cli.labelling import Labelling, parse_ending
+    from salus_ros.labelling.work import Labelling, parse_ending
 
     single = episode is not None or index is not None
     if outcome is None and not (kind is None and step is None):
@@ -64,7 +64,7 @@ def label(
         if ending is not None:
             work.answer(*ending)
         elif len(work):
-            from salus_ros.cli.label_window import show
+            from salus_ros.labelling.window import show
 
             show(work)
         result = {

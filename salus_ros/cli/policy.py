@@ -34,8 +34,8 @@ def demonstrate(
     workers: Annotated[int, typer.Option(min=1, help="Parallel processes.")] = 2,
 ) -> None:
     """Record the scripted expert in the built-in world, with noise on its motion."""
-    from salus_ros.policy.demonstrations import record
-    from salus_ros.policy.tiny import TINY
+    from salus_ros.collection.demonstrate import record
+    from salus_ros.policies.tiny.build import TINY
 
     if out.suffix != ".npz":
         raise ConfigError(f"--out is '{out}'; give a file name that ends in .npz")
@@ -60,9 +60,9 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Train a tiny SmolVLA by flow matching on demonstrations."""
-    from salus_ros.policy.demonstrations import Demonstrations
-    from salus_ros.policy.training import PolicyTrainingConfig
-    from salus_ros.policy.training import train as run
+    from salus_ros.policies.tiny.demonstrations import Demonstrations
+    from salus_ros.policies.tiny.training import PolicyTrainingConfig
+    from salus_ros.policies.tiny.training import train as run
 
     config = PolicyTrainingConfig(
         iterations=iterations,
@@ -97,7 +97,7 @@ def evaluate(
 ) -> None:
     """Measure the success rate of a policy in the built-in world, by task."""
     from salus_ros.collection.config import CollectionConfig
-    from salus_ros.policy.evaluation import evaluate_policy
+    from salus_ros.collection.success import evaluate_policy
 
     config = CollectionConfig(
         policy=policy,
@@ -143,8 +143,8 @@ def reference(
 
     from salus_ros.core.failures import Outcome
     from salus_ros.episodes.reader import StoreReader
-    from salus_ros.signals.reference import LatentReference
-    from salus_ros.signals.smolvla import load_policy
+    from salus_ros.policies.reference import LatentReference
+    from salus_ros.policies.smolvla.loading import load_policy
 
     policy_id = load_policy(policy).policy_id
     rows = []

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from salus_ros.prediction.fitting import EpochRecord
+    from salus_ros.training.fitting import EpochRecord
 
 
 class Advance(Protocol):

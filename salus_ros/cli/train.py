@@ -35,12 +35,12 @@ def train(
     given = {name: _parsed(name, value) for name, value in settings.items() if value is not None}
     config = replace(PRESETS[model], **given)
 
-    from salus_ros.cli.figures import save_learning_curves
     from salus_ros.cli.progress import epoch_bar
-    from salus_ros.cli.summary import training_tables
-    from salus_ros.prediction.dataset import load_samples
-    from salus_ros.prediction.distributed import process_group, rank_and_size
-    from salus_ros.prediction.training import train_predictor
+    from salus_ros.reports.episode_figures import save_learning_curves
+    from salus_ros.reports.summary import training_tables
+    from salus_ros.training.dataset import load_samples
+    from salus_ros.training.distributed import process_group, rank_and_size
+    from salus_ros.training.training import train_predictor
 
     samples = load_samples(stores)
     without = samples.embedding is None and "embedding" in config.inputs

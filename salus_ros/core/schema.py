@@ -35,7 +35,7 @@ class SignalKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SignalSpec:
-    """Name and kind of one of the twelve signals; formulas are in `salus_ros.signals`."""
+    """Name and kind of one of the twelve signals; formulas are in `salus_ros.policies`."""
 
     name: str
     kind: SignalKind

@@ -14,11 +14,11 @@ from std_msgs.msg import Header
 
 from salus_msgs.msg import FailureHorizons, VlaSignals
 from salus_ros.core import schema
-from salus_ros.core.depth import DEPTH, depth_to_array
 from salus_ros.core.errors import ObservationError
-from salus_ros.core.images import compressed_image_to_array
-from salus_ros.core.images import image_to_array as image_to_array
-from salus_ros.core.messages import signals_array as signals_array
+from salus_ros.messages.depth import DEPTH, depth_to_array
+from salus_ros.messages.images import compressed_image_to_array
+from salus_ros.messages.images import image_to_array as image_to_array
+from salus_ros.messages.signals import signals_array as signals_array
 
 NANO = 1_000_000_000
 

@@ -16,6 +16,7 @@ from salus_msgs.msg import (
     FailureHorizons,
     PolicyAction,
     RecorderStatus,
+    StreamStatus,
     VlaSignals,
 )
 from salus_msgs.srv import LabelEpisode, StartEpisode
@@ -24,13 +25,13 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.location import resolve
 from salus_ros.nodes import convert
 from salus_ros.nodes.announcer import Announcer
-from salus_ros.nodes.assembly import Assembler, Dropped, Result
 from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
-from salus_ros.nodes.episode_arrays import PREDICTION, SIGNALS, STATE, Label
-from salus_ros.nodes.episode_writer import EpisodeWriter
 from salus_ros.nodes.parameters import RecorderParameters
-from salus_ros.nodes.stream_health import StreamHealth
+from salus_ros.recording.assembly import Assembler, Dropped, Result
+from salus_ros.recording.health import StreamHealth
+from salus_ros.recording.rows import PREDICTION, SIGNALS, STATE, Label
+from salus_ros.recording.writer import EpisodeWriter
 
 COLLECT_PERIOD_S = 0.05
 RATE_WINDOW_S = 2.0
@@ -325,7 +326,6 @@ class RecorderNode(SalusNode[RecorderParameters]):
 
     def _publish_status(self) -> None:
         writer, current = self._writer, self._assembler.current
-        streams = self._health.figures()
         message = RecorderStatus(
             state=self._state,
             store_path=str(writer.path),
@@ -341,10 +341,15 @@ class RecorderNode(SalusNode[RecorderParameters]):
             rate_hz=self._rate_hz(),
             bytes_waiting=self._assembler.held_bytes + writer.held_bytes,
             warning=self._warning(),
-            streams=[stream.name for stream in streams],
-            age_p50_ms=[stream.age_p50_ms for stream in streams],
-            age_p95_ms=[stream.age_p95_ms for stream in streams],
-            gap_share=[stream.gap_share for stream in streams],
+            streams=[
+                StreamStatus(
+                    name=stream.name,
+                    age_p50_ms=stream.age_p50_ms,
+                    age_p95_ms=stream.age_p95_ms,
+                    gap_share=stream.gap_share,
+                )
+                for stream in self._health.figures()
+            ],
         )
         message.header.stamp = self.get_clock().now().to_msg()
         self._known = (writer.committed, writer.error)

@@ -23,8 +23,8 @@ from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import SimulatorParameters
-from salus_ros.nodes.world import Observation, World
-from salus_ros.sim.faults import fault_of
+from salus_ros.worlds.adapter import Observation, World
+from salus_ros.worlds.faults import fault_of
 
 DDS_PROFILE = Path(__file__).parents[1] / "assets" / "fastdds.xml"
 DDS_SETTINGS = (

@@ -15,9 +15,9 @@ from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, resolve_device, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import VlaParameters
-from salus_ros.nodes.sync import ObservationSync
-from salus_ros.policy import SHIPPED
-from salus_ros.signals.runner import PolicyStep, SmolVLARunner, match_cameras
+from salus_ros.policies.runner import PolicyStep, SmolVLARunner, match_cameras
+from salus_ros.policies.tiny import SHIPPED
+from salus_ros.recording.sync import ObservationSync
 
 CLOSE_TIMEOUT_S = 10.0
 LISTENERS_TIMEOUT_S = 5.0

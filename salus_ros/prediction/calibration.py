@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from salus_ros.core.conformal import conformal_threshold, least_count
 from salus_ros.core.errors import CheckpointError, ConfigError
 from salus_ros.core.failures import Outcome
-from salus_ros.core.metrics import best_f1_threshold
-from salus_ros.prediction.dataset import Samples
+from salus_ros.evaluation.metrics import best_f1_threshold
+from salus_ros.training.conformal import conformal_threshold, least_count
+from salus_ros.training.dataset import Samples
 
 if TYPE_CHECKING:
     from salus_ros.prediction.predictor import Predictor

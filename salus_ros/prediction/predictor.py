@@ -14,8 +14,8 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.checkpoint import Checkpoint
-from salus_ros.prediction.dataset import Samples
 from salus_ros.prediction.models import run_sequences
+from salus_ros.training.dataset import Samples
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Raw outputs of B steps: of horizons and types (B, H, K), and of the eventual failure (B,), NaN

@@ -5,9 +5,9 @@ from synthetic_episodes import make_store
 
 from salus_ros.core.failures import FailureType
 from salus_ros.prediction.config import TrainingConfig
-from salus_ros.prediction.dataset import load_samples
 from salus_ros.prediction.predictor import Predictor
-from salus_ros.prediction.training import train_predictor
+from salus_ros.training.dataset import load_samples
+from salus_ros.training.training import train_predictor
 
 KINDS = (FailureType.NONE, FailureType.DROP)
 

@@ -10,10 +10,10 @@ from synthetic_episodes import LOW_DIM, make_episode, make_store
 from typer.testing import CliRunner
 
 from salus_ros.cli import app, main
-from salus_ros.cli.labelling import Labelling
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
+from salus_ros.labelling.work import Labelling
 
 UNKNOWN = {"outcome": Outcome.UNKNOWN, "failure_type": FailureType.NONE, "failure_step": -1}
 DROP = FailureType.DROP
@@ -132,7 +132,7 @@ def test_refuses_an_episode_that_is_not_there_or_not_the_only_one(
     said = refused(same, "--episode", "x", *success)
     assert "2 episodes are called 'x': 0 of" in said
     assert "index" in said
-    monkeypatch.setattr("salus_ros.cli.labelling.LISTED", 3)
+    monkeypatch.setattr("salus_ros.labelling.work.LISTED", 3)
     assert "there are s, u, v and 1 more" in refused(path, "--episode", "w", *success)
     assert "one store" in refused(path, same, "--index", 0, *success)
     assert endings(path)[1] == endings(same)[0] == ("unknown", -1)
@@ -216,7 +216,7 @@ def test_what_was_answered_outlives_a_killed_process(path):
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from salus_ros.cli.labelling import Labelling\n"
+        "from salus_ros.labelling.work import Labelling\n"
         "from salus_ros.core.failures import FailureType, Outcome\n"
         "work = Labelling([Path(sys.argv[1])])\n"
         "work.answer(Outcome.FAILURE, FailureType.COLLISION, 9)\n"

@@ -10,8 +10,8 @@ from synthetic_episodes import LOW_DIM, make_episode, make_store
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore
 from salus_ros.prediction.config import TrainingConfig
-from salus_ros.prediction.dataset import load_samples
-from salus_ros.prediction.training import train_predictor
+from salus_ros.training.dataset import load_samples
+from salus_ros.training.training import train_predictor
 
 KINDS = (FailureType.NONE, FailureType.DROP)
 LABELLED = 20

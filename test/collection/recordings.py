@@ -9,7 +9,7 @@ import torch
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.rollout import Rollout
 from salus_ros.episodes import Episode
-from salus_ros.policy import SHIPPED
+from salus_ros.policies.tiny import SHIPPED
 
 SEEDS = tuple(range(5))
 CONFIG = CollectionConfig(policy=SHIPPED, fault_rate=0.3, num_samples=2, envs=1)

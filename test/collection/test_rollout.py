@@ -13,9 +13,9 @@ from salus_ros.collection.rollout import Rollout
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.failures import Outcome
 from salus_ros.core.schema import CAMERAS
-from salus_ros.policy import SHIPPED
-from salus_ros.sim.tasks import TASKS
-from salus_ros.sim.world import PickPlaceEnv
+from salus_ros.policies.tiny import SHIPPED
+from salus_ros.worlds.mujoco.world import PickPlaceEnv
+from salus_ros.worlds.tasks import TASKS
 
 
 def test_an_episode_does_not_depend_on_those_beside_it(reference):

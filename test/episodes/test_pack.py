@@ -16,7 +16,7 @@ from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
 from salus_ros.episodes.pack import pack, select_episodes
-from salus_ros.prediction.dataset import load_samples
+from salus_ros.training.dataset import load_samples
 
 KINDS = (FailureType.DROP, FailureType.NONE, FailureType.TIMEOUT)
 

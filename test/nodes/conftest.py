@@ -93,7 +93,7 @@ def graph(ros: Any) -> Iterator[Graph]:
 @pytest.fixture(scope="session")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small SmolVLA with random weights."""
-    from salus_ros.policy.tiny import TINY, build_policy, save_policy
+    from salus_ros.policies.tiny.build import TINY, build_policy, save_policy
 
     folder = tmp_path_factory.mktemp("policy")
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.rollout import Rollout
 from salus_ros.core.schema import CAMERAS
 from salus_ros.episodes import StoreReader
-from salus_ros.policy import SHIPPED
+from salus_ros.policies.tiny import SHIPPED
 
 SEED = 3
 COUNT = 1

@@ -163,9 +163,9 @@ def test_a_stream_that_stops_is_reported_during_the_episode(graph, robot):
             if s.name == f"{graph.namespace[1:]}/recorder"
         )
     )
-    place = list(robot.heard[-1].streams).index("wrist")
-    graph.until(lambda: robot.heard[-1].gap_share[place] > 0.5)
-    assert robot.heard[-1].age_p50_ms[place] == 0.0
+    place = [one.name for one in robot.heard[-1].streams].index("wrist")
+    graph.until(lambda: robot.heard[-1].streams[place].gap_share > 0.5)
+    assert robot.heard[-1].streams[place].age_p50_ms == 0.0
 
 
 def test_a_stream_that_loses_now_and_then_is_reported_during_the_episode(graph, tmp_path):

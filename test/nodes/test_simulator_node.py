@@ -13,8 +13,8 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.nodes import convert
 from salus_ros.nodes.simulator import SimulatorNode
-from salus_ros.sim.faults import draw_fault
-from salus_ros.sim.tasks import TASKS
+from salus_ros.worlds.faults import draw_fault
+from salus_ros.worlds.tasks import TASKS
 
 FAST = "fast_world:salus_test/Fast-v0"
 BARE = "fast_world:salus_test/Bare-v0"

@@ -11,7 +11,7 @@ from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.nodes import convert
 from salus_ros.nodes.parameters import PANDA_JOINTS
 from salus_ros.nodes.vla import VlaNode, match_cameras
-from salus_ros.signals.runner import SmolVLARunner
+from salus_ros.policies.runner import SmolVLARunner
 
 CAMERAS = ("front", "side", "wrist")
 SIZE = 256

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from synthetic_episodes import make_store
 
-from salus_ros.core.episode_metrics import raise_alarms
 from salus_ros.core.errors import CheckpointError, ConfigError
 from salus_ros.core.failures import FailureType
+from salus_ros.evaluation.episode_evaluation import episodes_of
+from salus_ros.evaluation.episode_metrics import raise_alarms
 from salus_ros.prediction.calibration import (
     FILE_NAME,
     Calibration,
@@ -18,10 +19,9 @@ from salus_ros.prediction.calibration import (
     success_maxima,
 )
 from salus_ros.prediction.config import PRESETS
-from salus_ros.prediction.dataset import load_samples
-from salus_ros.prediction.episode_evaluation import episodes_of
 from salus_ros.prediction.predictor import Predictor
-from salus_ros.prediction.training import fit_checkpoint
+from salus_ros.training.dataset import load_samples
+from salus_ros.training.training import fit_checkpoint
 
 KINDS = (FailureType.NONE, FailureType.NONE, FailureType.DROP, FailureType.TIMEOUT)
 

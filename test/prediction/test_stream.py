@@ -8,7 +8,7 @@ import pytest
 from salus_ros.prediction.calibration import calibrate
 from salus_ros.prediction.config import PRESETS
 from salus_ros.prediction.predictor import Predictor
-from salus_ros.prediction.training import fit_checkpoint
+from salus_ros.training.training import fit_checkpoint
 
 SMALL = {
     "mlp": {"hidden": (16,)},

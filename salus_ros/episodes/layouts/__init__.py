@@ -1,0 +1,1 @@
+"""Other layouts of episodes: the padded arrays of the proof of concept, LeRobotDataset."""

@@ -1,0 +1,1 @@
+"""How well something predicts: figures, their intervals, published detectors."""

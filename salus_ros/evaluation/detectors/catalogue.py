@@ -1,0 +1,152 @@
+"""Every detector that is compared, by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from salus_ros.core.errors import ConfigError
+from salus_ros.core.schema import SignalKind
+from salus_ros.evaluation.detectors.baselines import (
+    ENTROPY_WINDOW,
+    Clock,
+    SingleSignal,
+    StatisticSum,
+    TaskPrior,
+)
+from salus_ros.evaluation.detectors.detector import Detector
+from salus_ros.evaluation.detectors.distances import Mahalanobis, NearestNeighbours
+from salus_ros.evaluation.detectors.novelty import LogpZO, RandomNetworkDistillation
+from salus_ros.evaluation.detectors.predicting import (
+    HorizonPredictor,
+    JointsAndAction,
+    ShuffledControl,
+)
+from salus_ros.evaluation.detectors.probes import SafeMLP, SequenceProbe
+from salus_ros.evaluation.detectors.readings import Reading
+from salus_ros.prediction.config import PRESETS, TrainingConfig
+
+OURS = "salus_tcn"
+"""What the others are compared with: the default model, its chance that an episode will fail."""
+
+_SIGNALS = ("signals", "validity")
+
+PUBLISHED: tuple[str, ...] = (
+    "stac_single",
+    "stac",
+    "ace",
+    "mahalanobis",
+    "knn",
+    "rnd",
+    "logpzo",
+    "safe_mlp",
+    "safe_lstm",
+    "actprobe",
+)
+
+
+def catalogue(signal_names: Sequence[str]) -> dict[str, Callable[[], Detector]]:
+    """What makes each detector, unfitted, by name, in the order of tables.
+
+    Args:
+        signal_names: Signals of the episodes; each is a detector of its own.
+    """
+    tcn = PRESETS["tcn"]
+    made: dict[str, Callable[[], Detector]] = {"clock": Clock, "task_prior": TaskPrior}
+    made |= {f"signal:{name}": _signal(name) for name in signal_names}
+    return made | {
+        "stac_single": lambda: StatisticSum("stac_single", "stac_single"),
+        "stac": lambda: StatisticSum("stac", "stac_mmd"),
+        "ace": lambda: StatisticSum("ace", "chunk_entropy", ENTROPY_WINDOW),
+        "mahalanobis": Mahalanobis,
+        "knn": NearestNeighbours,
+        "rnd": RandomNetworkDistillation,
+        "logpzo": LogpZO,
+        "safe_mlp": SafeMLP,
+        "safe_lstm": lambda: SequenceProbe(
+            "safe_lstm", Reading("embedding"), hidden=256, weight_decay=1e-3
+        ),
+        "actprobe": actprobe,
+        "salus_outcome": lambda: SequenceProbe(
+            "salus_outcome",
+            Reading("signals", "embedding", flags=True),
+            hidden=64,
+            dropout=0.5,
+            learning_rate=1e-3,
+            weight_decay=1e-3,
+        ),
+        "salus_mlp": lambda: HorizonPredictor("salus_mlp", PRESETS["mlp"]),
+        "salus_mlp_large": lambda: HorizonPredictor("salus_mlp_large", PRESETS["mlp-large"]),
+        "salus_gru": lambda: HorizonPredictor("salus_gru", PRESETS["gru"], "episode_failure"),
+        "salus_tcn_signals": lambda: HorizonPredictor(
+            "salus_tcn_signals", replace(tcn, inputs=_SIGNALS), "episode_failure"
+        ),
+        "salus_tcn_clock": lambda: HorizonPredictor(
+            "salus_tcn_clock", replace(tcn, inputs=(*tcn.inputs, "clock")), "episode_failure"
+        ),
+        "salus_tcn_shuffled": lambda: ShuffledControl(
+            "salus_tcn_shuffled", tcn, "episode_failure"
+        ),
+        "salus_tcn_horizons": lambda: HorizonPredictor("salus_tcn_horizons", tcn),
+        OURS: lambda: HorizonPredictor(OURS, tcn, "episode_failure"),
+    }
+
+
+def ablations() -> dict[str, Callable[[], Detector]]:
+    """What makes the default model with parts of what it learns from left out, by name.
+
+    Without the embedding: each kind of signals left out, and each kind alone; then the embedding
+    alone, the robot's state and action in its place, and half of the training episodes.
+    `salus_tcn_signals` and `salus_tcn` of the catalogue are what they compare with.
+    """
+    tcn = PRESETS["tcn"]
+    kinds = [kind.name.lower() for kind in SignalKind]
+    made: dict[str, TrainingConfig] = {}
+    for kind in kinds:
+        made[f"without_{kind}"] = replace(tcn, inputs=_SIGNALS, leave_out=(kind,))
+    for kind in kinds:
+        others = tuple(one for one in kinds if one != kind)
+        made[f"{kind}_alone"] = replace(tcn, inputs=_SIGNALS, leave_out=others)
+    made["embedding_alone"] = replace(tcn, inputs=("embedding",))
+    return {
+        **{name: _of_episodes(name, config) for name, config in made.items()},
+        "state_and_action": lambda: JointsAndAction(
+            "state_and_action", replace(tcn, inputs=("embedding",)), "episode_failure"
+        ),
+        "half_of_training": lambda: HorizonPredictor(
+            "half_of_training", tcn, "episode_failure", share=0.5
+        ),
+    }
+
+
+def _of_episodes(name: str, config: TrainingConfig) -> Callable[[], Detector]:
+    return lambda: HorizonPredictor(name, config, "episode_failure")
+
+
+def actprobe(error: str = "chunk_error", magnitude: str = "chunk_magnitude") -> SequenceProbe:
+    """ActProbe with about 24,000 parameters, given how its two figures are called."""
+    return SequenceProbe(
+        "actprobe",
+        Reading(error, magnitude, "clock"),
+        hidden=64,
+        head=(96,),
+        tasks=True,
+        learning_rate=1e-3,
+    )
+
+
+def choose(names: Sequence[str], signal_names: Sequence[str]) -> dict[str, Callable[[], Detector]]:
+    """Those of the catalogue and the ablations with these names; all of the catalogue if none.
+
+    Raises:
+        ConfigError: if a name is unknown.
+    """
+    known = catalogue(signal_names) | ablations()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"there is no detector {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+        )
+    return {name: known[name] for name in known if name in (names or catalogue(signal_names))}
+
+
+def _signal(name: str) -> Callable[[], Detector]:
+    return lambda: SingleSignal(name)

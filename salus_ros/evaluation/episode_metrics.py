@@ -1,0 +1,276 @@
+"""Figures of a score over whole episodes: what an operator feels.
+
+A score is one number per step, higher where a failure is nearer; NaN where there is none. All
+of an episode counts only up to a cut that does not depend on how it ended: episodes that fail
+at the time limit are longer, and a maximum over more steps is higher.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salus_ros.core.schema import MAX_EPISODE_STEPS
+from salus_ros.evaluation.statistics import CONFIDENCE, REPLICATES, count_wins, wilson_interval
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Episodes:
+    """How E episodes went; their steps follow each other in arrays of N rows.
+
+    length: int64 (E,), N in all; failed: bool (E,); failure_step: int64 (E,), -1 for none;
+    failure_type: int64 (E,), values of `FailureType`; task: int64 (E,), the same number for the
+    same task; rate_hz: float64 (E,); time_limit: steps after which an episode counts as failed.
+    """
+
+    length: NDArray[np.int64]
+    failed: NDArray[np.bool_]
+    failure_step: NDArray[np.int64]
+    failure_type: NDArray[np.int64]
+    task: NDArray[np.int64]
+    rate_hz: Array
+    time_limit: int = MAX_EPISODE_STEPS
+
+    def __len__(self) -> int:
+        """Number of episodes E."""
+        return len(self.length)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """First row of each episode, (E,)."""
+        return np.cumsum(self.length) - self.length
+
+    def before(self) -> NDArray[np.int64]:
+        """Steps of each episode that lie before its failure, (E,); all if it did not fail."""
+        return np.where(self.failed, np.minimum(self.failure_step, self.length), self.length)
+
+    def shortest(self) -> NDArray[np.int64]:
+        """Length (E,) of the shortest episode of the same task: an outcome-independent cut."""
+        cut = np.zeros(len(self), np.int64)
+        for task in np.unique(self.task):
+            cut[self.task == task] = self.before()[self.task == task].min()
+        return cut
+
+    def quarter(self) -> NDArray[np.int64]:
+        """A quarter of the time limit, (E,)."""
+        return np.full(len(self), math.ceil(self.time_limit / 4))
+
+
+def episode_scores(
+    score: NDArray[np.floating], episodes: Episodes, cut: NDArray[np.int64]
+) -> Array:
+    """Largest score (E,) of each episode before its cut and its failure; NaN without any.
+
+    Args:
+        score: (N,).
+        episodes: The episodes.
+        cut: (E,) number of steps that count.
+    """
+    if not len(episodes):
+        return np.zeros(0)
+    limit = np.repeat(np.minimum(cut, episodes.before()), episodes.length)
+    step = np.arange(len(score)) - np.repeat(episodes.starts, episodes.length)
+    counted = np.where(step < limit, score, np.nan)
+    return np.fmax.reduceat(counted, episodes.starts).astype(np.float64)
+
+
+def latest_scores(
+    score: NDArray[np.floating], episodes: Episodes, cut: NDArray[np.int64]
+) -> Array:
+    """Last score (E,) of each episode before its cut and its failure; NaN without any.
+
+    What is known at that moment. A maximum keeps what was feared earlier, also where it has long
+    been disproved.
+
+    Args:
+        score: (N,).
+        episodes: The episodes.
+        cut: (E,) number of steps that count.
+    """
+    if not len(episodes):
+        return np.zeros(0)
+    step = np.arange(len(score)) - np.repeat(episodes.starts, episodes.length)
+    counted = step < np.repeat(np.minimum(cut, episodes.before()), episodes.length)
+    place = np.where(counted & ~np.isnan(score), np.arange(len(score)), -1)
+    last = np.maximum.reduceat(place, episodes.starts)
+    return np.where(last >= 0, score[np.maximum(last, 0)], np.nan).astype(np.float64)
+
+
+class Ranking:
+    """AUROC of episode scores, pooled and within tasks, with paired bootstrap replicates.
+
+    Within tasks only pairs of a failure and a success of one task count, so that a task's own
+    failure rate gives nothing. Replicates resample successes and failures; with one seed they
+    draw the same episodes for every score, so that differences are paired.
+
+    Args:
+        scores: (E,); NaN counts as the lowest score.
+        episodes: The episodes.
+        within: Whether to compare within tasks only.
+    """
+
+    def __init__(self, scores: Array, episodes: Episodes, *, within: bool) -> None:
+        scores = np.where(np.isnan(scores), -np.inf, scores)
+        _, ranks = np.unique(scores, return_inverse=True)  # -inf has no place among the wins
+        failed, good = np.flatnonzero(episodes.failed), np.flatnonzero(~episodes.failed)
+        self._shape = (len(good), len(failed))
+        values = ranks.astype(np.float64)
+        wins = count_wins(
+            values[good], np.arange(len(good)), values[failed], np.arange(len(failed)), self._shape
+        )
+        same = np.ones(self._shape)
+        if within:
+            same = (episodes.task[good][:, None] == episodes.task[failed]).astype(np.float64)
+        self._wins, self._pairs = wins * same, same
+
+    @property
+    def auroc(self) -> float:
+        """The AUROC; NaN without a pair."""
+        pairs = self._pairs.sum()
+        return float(self._wins.sum() / pairs) if pairs else float("nan")
+
+    def replicates(self, seed: int = 0, number: int = REPLICATES) -> Array:
+        """AUROC (number,) of resampled episodes; NaN where a resample has no pair."""
+        if not all(self._shape):
+            return np.full(number, np.nan)
+        good, bad = _draws(self._shape, seed, number)
+        won = ((good @ self._wins) * bad).sum(axis=1)
+        pairs = ((good @ self._pairs) * bad).sum(axis=1)
+        replicates: Array = np.divide(won, pairs, out=np.full(number, np.nan), where=pairs > 0)
+        return replicates
+
+
+def average_precision_replicates(
+    scores: Array, episodes: Episodes, seed: int = 0, number: int = REPLICATES
+) -> Array:
+    """Average precision (number,) of resampled episodes, drawn as by `Ranking.replicates`.
+
+    Args:
+        scores: (E,); NaN counts as the lowest score.
+        episodes: The episodes.
+        seed: Seed of the resamples.
+        number: Number of resamples.
+    """
+    failed = episodes.failed
+    good, bad = np.flatnonzero(~failed), np.flatnonzero(failed)
+    if not bad.size:
+        return np.full(number, np.nan)
+    weights = np.zeros((number, len(episodes)))
+    weights[:, good], weights[:, bad] = _draws((good.size, bad.size), seed, number)
+    known = np.where(np.isnan(scores), -np.inf, scores)
+    order = np.argsort(-known, kind="stable")
+    ends = np.flatnonzero(np.append(known[order][1:] != known[order][:-1], True))  # of ties
+    found = np.cumsum(weights[:, order] * failed[order], axis=1)[:, ends]
+    predicted = np.cumsum(weights[:, order], axis=1)[:, ends]
+    precision = np.divide(found, predicted, out=np.zeros_like(found), where=predicted > 0)
+    replicates: Array = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1) / bad.size
+    return replicates
+
+
+def _draws(sizes: tuple[int, int], seed: int, number: int) -> list[Array]:
+    """How often each episode of two classes is drawn: (number, size) of each."""
+    rng = np.random.default_rng(seed)
+    return [
+        rng.multinomial(size, np.full(size, 1 / size), size=number).astype(np.float64)
+        if size
+        else np.zeros((number, 0))
+        for size in sizes
+    ]
+
+
+def percentile_interval(replicates: Array) -> tuple[float, float]:
+    """Ends of the percentile interval at `CONFIDENCE`; NaN without a replicate."""
+    if not np.isfinite(replicates).any():
+        return float("nan"), float("nan")
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(replicates, (tail, 100 - tail))
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alarms:
+    """What an alarm at one threshold does; counts are of episodes.
+
+    first: int64 (E,), step of the first alarm before a failure or the end, -1 for none; lead_s:
+    float64 (E,), time from it to the failure, NaN without one or without a failure; onsets:
+    int64 (E,), how often the alarm starts.
+    """
+
+    first: NDArray[np.int64]
+    lead_s: Array
+    onsets: NDArray[np.int64]
+    episodes: Episodes
+
+    def detection_rate(self, *kinds: int) -> float:
+        """Share of failures (of some types) that an alarm precedes; NaN without one."""
+        chosen = self._failures(*kinds)
+        return float((self.first[chosen] >= 0).mean()) if chosen.any() else float("nan")
+
+    def lead_quantiles(self, quantiles: list[float], *kinds: int) -> list[float]:
+        """Quantiles in s of the lead of those (of some types) detected; NaN without one."""
+        chosen = self._failures(*kinds) & ~np.isnan(self.lead_s)
+        if not chosen.any():
+            return [float("nan")] * len(quantiles)
+        return [float(q) for q in np.quantile(self.lead_s[chosen], quantiles)]
+
+    def missed(self, *kinds: int) -> int:
+        """Number of failures (of some types) without an alarm before."""
+        return int((self.first[self._failures(*kinds)] < 0).sum())
+
+    def false_alarms(self) -> tuple[float, tuple[float, float], float]:
+        """Share of successful episodes with an alarm, its interval, and alarms per hour."""
+        good = ~self.episodes.failed
+        number, hit = int(good.sum()), int((self.first[good] >= 0).sum())
+        if not number:
+            return float("nan"), (float("nan"), float("nan")), float("nan")
+        hours = float((self.episodes.length[good] / self.episodes.rate_hz[good]).sum()) / 3600
+        return hit / number, wilson_interval(hit, number), float(self.onsets[good].sum() / hours)
+
+    def _failures(self, *kinds: int) -> NDArray[np.bool_]:
+        failed = self.episodes.failed
+        return failed & np.isin(self.episodes.failure_type, kinds) if kinds else failed
+
+
+def raise_alarms(
+    score: NDArray[np.floating],
+    episodes: Episodes,
+    threshold: float | Array,
+    hysteresis: float = 0.0,
+) -> Alarms:
+    """Alarm wherever the score exceeds a threshold, as `salus_ros.core.alarm.Alarm` does live.
+
+    Args:
+        score: (N,); NaN starts and ends nothing.
+        episodes: The episodes.
+        threshold: One for all, or (E,) one for each; +inf never alarms.
+        hysteresis: How far below the threshold an alarm ends.
+    """
+    limits = np.repeat(np.broadcast_to(threshold, len(episodes)), episodes.length)
+    step = np.arange(len(score)) - np.repeat(episodes.starts, episodes.length)
+    before = step < np.repeat(episodes.before(), episodes.length)
+    rises = score > limits
+    decided = rises | (score <= limits - hysteresis) | (step == 0)
+    since = np.maximum.accumulate(np.where(decided, np.arange(len(score)), 0))
+    active = before & rises[since]
+    starts = active & ~np.concatenate(([False], active[:-1] & (step[1:] > 0)))
+    first = np.full(len(episodes), -1, np.int64)
+    owner = np.repeat(np.arange(len(episodes)), episodes.length)
+    places = np.flatnonzero(active)[::-1]
+    first[owner[places]] = step[places]  # the earliest is written last
+    onsets = np.bincount(owner[starts], minlength=len(episodes))
+    detected = (first >= 0) & episodes.failed
+    lead = np.where(detected, (episodes.failure_step - first) / episodes.rate_hz, np.nan)
+    return Alarms(first, lead, onsets, episodes)
+
+
+def matched_threshold(score: NDArray[np.floating], episodes: Episodes, false_alarms: int) -> float:
+    """Lowest threshold that at most so many successful episodes exceed.
+
+    With it another score is compared at the same false alarms, chosen on the same episodes.
+    """
+    peaks = episode_scores(score, episodes, episodes.length)[~episodes.failed]
+    peaks = -np.sort(-np.where(np.isnan(peaks), -np.inf, peaks))
+    return float(peaks[false_alarms]) if false_alarms < peaks.size else -np.inf

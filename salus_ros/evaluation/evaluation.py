@@ -1,0 +1,277 @@
+"""The figures of a predictor on labelled steps and on whole stores."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salus_ros.core.errors import ConfigError
+from salus_ros.evaluation.episode_evaluation import evaluate_episodes, rank_at_cuts
+from salus_ros.evaluation.metrics import Counts, auroc, average_precision, best_f1_threshold, count
+from salus_ros.evaluation.step_evaluation import (
+    DECISIONS,
+    decisions,
+    defined,
+    evaluate_steps,
+    figures,
+    undefined,
+)
+from salus_ros.prediction.predictor import Prediction, Predictor
+from salus_ros.training.dataset import Samples, load_samples
+
+DECISION_THRESHOLD = 0.5
+"""Probability above which an output counts as predicted, as in the proof of concept."""
+
+
+def evaluate(predictor: Predictor, samples: Samples, rows: NDArray[np.bool_]) -> dict[str, Any]:
+    """Compute the step-level figures of a predictor on some steps.
+
+    A figure that the steps cannot define (recall without a failure, say) is None, and
+    `undefined` says why.
+
+    Args:
+        predictor: The predictor.
+        samples: Labelled steps.
+        rows: Mask (N,) of usable steps.
+
+    Returns:
+        JSON values: `loss`; the figures of `evaluate_steps` at probability 0.5, and below
+        `at_threshold` those of its decisions at the predictor's output threshold; `auroc` over
+        all outputs; `any_failure`, of any type, by horizon; `risk` with the figures of the alarm
+        against "a failure within the longest horizon"; `steps`, `episodes`, `positives` and
+        `undefined`.
+
+    Raises:
+        ConfigError: if the samples have other signals, horizons or failure types.
+    """
+    return _evaluate(predictor, samples, rows, *_outputs(predictor, samples))
+
+
+def _outputs(predictor: Predictor, samples: Samples) -> tuple[NDArray[np.float32], Prediction]:
+    """Logits (N, H, K) and the prediction of all steps, from one run of the network."""
+    predictor.check_samples(samples)
+    given = (samples.horizons_s, samples.failure_types)
+    taken = (predictor.horizons_s, predictor.failure_types)
+    if given != taken:
+        raise ConfigError(
+            f"the labels are of horizons {list(given[0])} s and types "
+            f"{[kind.label for kind in given[1]]}, the predictor has {list(taken[0])} s and "
+            f"{[kind.label for kind in taken[1]]}; load the episodes with those of the predictor"
+        )
+    logits, eventual = predictor.outputs_of(samples)
+    return logits, predictor.decide(logits, eventual, np.any(samples.valid, axis=1))
+
+
+def _evaluate(
+    predictor: Predictor,
+    samples: Samples,
+    rows: NDArray[np.bool_],
+    logits: NDArray[np.float32],
+    prediction: Prediction,
+) -> dict[str, Any]:
+    labels, owner = samples.labels[rows], samples.episode[rows]  # (N, H, K), (N,)
+    result: dict[str, Any] = {
+        "steps": int(rows.sum()),
+        "episodes": len(np.unique(owner)),
+        "positives": int(labels.sum()),
+    }
+    if not len(labels):
+        reason = "no usable step: no episode, or none with a valid signal before its failure"
+        reasons = dict.fromkeys(("loss", *DECISIONS), reason)
+        return result | {"loss": None, **decisions(Counts(0, 0, 0, 0)), "undefined": reasons}
+    prediction = prediction.rows(rows)
+    probability = prediction.probability
+    about = (probability, labels, owner, predictor.horizons_s, predictor.failure_types)
+    any_label = np.asarray(labels.any(axis=2), np.bool_)  # (N, H)
+    result |= {
+        "loss": weighted_loss(logits[rows], labels, predictor.checkpoint.config.pos_weight),
+        **evaluate_steps(*about, DECISION_THRESHOLD),
+        "auroc": defined(auroc(probability, labels)),
+        "any_failure": {
+            f"{horizon:g} s": figures(
+                prediction.any_failure[:, h], any_label[:, h], DECISION_THRESHOLD
+            )
+            for h, horizon in enumerate(predictor.horizons_s)
+        },
+    }
+    result["undefined"] = undefined(result)
+    soon = any_label[:, -1]
+    result["risk"] = {
+        "threshold": defined(predictor.threshold) if predictor.threshold < math.inf else None,
+        "average_precision": defined(average_precision(prediction.risk, soon)),
+        "auroc": defined(auroc(prediction.risk, soon)),
+        "positives": int(soon.sum()),
+    }
+    if math.isnan(predictor.threshold):
+        reason = "no threshold: validation held no failure to choose it by"
+        result["undefined"]["at_threshold"] = reason
+    else:
+        if predictor.threshold < math.inf:
+            result["risk"] |= decisions(count(prediction.risk > predictor.threshold, soon))
+        limit = predictor.output_threshold
+        result["at_threshold"] = {
+            "threshold": defined(limit),
+            **evaluate_steps(*about, limit, ranked=False),
+        }
+    return result
+
+
+def evaluate_stores(
+    predictor: Predictor, stores: Sequence[str | Path], *, include_seen: bool = False
+) -> dict[str, Any]:
+    """Compute all figures of a predictor on some stores, without the episodes it has seen.
+
+    Args:
+        predictor: The predictor.
+        stores: Episode stores.
+        include_seen: Count the seen episodes too.
+
+    Returns:
+        As `evaluate_held_out`, and `left_out` as `held_out` returns it.
+
+    Raises:
+        StoreError: if a store cannot be read.
+        ConfigError: if one has other signals, or no episode is left.
+    """
+    samples, left_out = held_out(predictor, stores, include_seen=include_seen)
+    return evaluate_held_out(predictor, samples) | {"left_out": left_out}
+
+
+def evaluate_held_out(predictor: Predictor, samples: Samples) -> dict[str, Any]:
+    """Compute all figures of a predictor on some episodes.
+
+    Returns:
+        As `evaluate`, with `episode_level` (see `evaluate_episodes`) by the risk, `eventual` (see
+        `rank_at_cuts`) by the probability that the episode fails at all, None for a model without
+        it; `by_task` and `by_condition`, where there are several, with `episode_level` and the
+        figures of the `steps` at the chosen threshold; `model_id` and `calibrated`.
+    """
+    logits, prediction = _outputs(predictor, samples)
+    alpha = None if predictor.calibration is None else predictor.calibration.alpha
+    level = None if math.isnan(predictor.threshold) else predictor.alarm_level(prediction)
+    eventual = bool(np.isfinite(prediction.episode_failure).any())
+    result = _evaluate(predictor, samples, samples.usable, logits, prediction) | {
+        "episode_level": evaluate_episodes(prediction.risk, samples, level, alpha),
+        "eventual": rank_at_cuts(prediction.episode_failure, samples) if eventual else None,
+        "model_id": predictor.model_id,
+        "calibrated": predictor.calibrated,
+    }
+    for name in ("task", "condition"):
+        values = np.array([str(getattr(record.meta, name)) for record in samples.records])
+        groups: list[str] = np.unique(values).tolist()
+        if len(groups) > 1:
+            result[f"by_{name}"] = {
+                value: _evaluate_group(
+                    predictor, samples, prediction, values == value, level, alpha
+                )
+                for value in groups
+            }
+    return result
+
+
+def _evaluate_group(
+    predictor: Predictor,
+    samples: Samples,
+    prediction: Prediction,
+    chosen: NDArray[np.bool_],
+    level: NDArray[np.float32] | None,
+    alpha: float | None,
+) -> dict[str, Any]:
+    """Figures of some of the episodes, a mask over `samples.records`."""
+    rows = chosen[samples.episode]
+    usable = rows & samples.usable
+    part = samples.subset(np.flatnonzero(chosen).tolist())
+    limit = predictor.output_threshold
+    return {
+        "steps": figures(prediction.probability[usable], samples.labels[usable], limit),
+        "episode_level": evaluate_episodes(
+            prediction.risk[rows], part, None if level is None else level[rows], alpha
+        ),
+    }
+
+
+def held_out(
+    predictor: Predictor, stores: Sequence[str | Path], *, include_seen: bool = False
+) -> tuple[Samples, dict[str, Any]]:
+    """Read the episodes of some stores that a predictor has not seen.
+
+    Seen are the episodes it was trained on, those that chose its epoch and thresholds, and those
+    it was calibrated on; they are known by their content.
+
+    Args:
+        predictor: The predictor.
+        stores: Episode stores.
+        include_seen: Keep the seen episodes too.
+
+    Returns:
+        The episodes, and what was left out: `seen_in_training`, `used_in_calibration`,
+        `unlabelled` and a `note`.
+
+    Raises:
+        StoreError: if a store cannot be read.
+        ConfigError: if one has other signals, or no episode is left.
+    """
+    samples = load_samples(stores, predictor.horizons_s, predictor.failure_types)
+    predictor.check_samples(samples)
+    split = predictor.checkpoint.split
+    trained = {*split.get("train", ()), *split.get("validation", ())}
+    calibrated = set() if predictor.calibration is None else set(predictor.calibration.keys)
+    keys = [record.key for record in samples.records]
+    seen = [n for n, key in enumerate(keys) if key in trained]
+    used = [n for n, key in enumerate(keys) if key in calibrated - trained]
+    gone = set() if include_seen else {*seen, *used}
+    kept = [n for n in range(len(keys)) if n not in gone]
+    if not kept:
+        raise ConfigError(
+            f"all {len(keys)} labelled episodes of {[str(path) for path in stores]} were used in "
+            "training or calibration, so figures on them would mean little; give another store, "
+            "or include them explicitly"
+        )
+    handled = "counted nevertheless" if include_seen else "left out"
+    note = (
+        f"{len(seen)} of {len(keys)} episodes were used in training and {len(used)} more in "
+        f"calibration; they are {handled}; {samples.unlabelled} more have no known outcome, or "
+        "failed at an unknown moment, and are left out"
+    )
+    return samples.subset(kept), {
+        "seen_in_training": 0 if include_seen else len(seen),
+        "used_in_calibration": 0 if include_seen else len(used),
+        "unlabelled": samples.unlabelled,
+        "note": note,
+    }
+
+
+def choose_thresholds(
+    predictor: Predictor, samples: Samples, rows: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Thresholds of the risk and of the single outputs with the best F1 on these steps.
+
+    Returns:
+        Threshold of the risk against "a failure within the longest horizon", and of the
+        probabilities against their labels; both NaN without a failure among the steps.
+    """
+    if not samples.labels[rows].any():
+        return math.nan, math.nan
+    prediction = predictor.predict_samples(samples).rows(rows)
+    labels = samples.labels[rows]
+    return (
+        best_f1_threshold(prediction.risk, _any_label(labels)),
+        best_f1_threshold(prediction.probability, labels),
+    )
+
+
+def weighted_loss(
+    logits: NDArray[np.float32], labels: NDArray[np.bool_], pos_weight: float
+) -> float:
+    """Mean binary cross-entropy, positives weighted: w y softplus(-x) + (1 - y) softplus(x)."""
+    positive = np.logaddexp(0.0, -logits.astype(np.float64))
+    negative = np.logaddexp(0.0, logits.astype(np.float64))
+    return float(np.where(labels, pos_weight * positive, negative).mean())
+
+
+def _any_label(labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a failure of any type lies within the longest horizon: (N, H, K) -> (N,)."""
+    return np.asarray(np.any(labels, axis=(1, 2)), dtype=np.bool_)

@@ -1,0 +1,159 @@
+"""The figures of probabilities on single steps, over horizons and types."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salus_ros.core.failures import FailureType
+from salus_ros.evaluation.episode_metrics import percentile_interval
+from salus_ros.evaluation.metrics import (
+    Counts,
+    average_precision,
+    brier_score,
+    count,
+    expected_calibration_error,
+)
+from salus_ros.evaluation.statistics import REPLICATES
+
+DECISIONS = ("accuracy", "precision", "recall", "f1")
+SCORES = ("average_precision", "brier_score", "calibration_error")
+MACRO = ("precision", "recall", "f1", *SCORES)
+
+
+def evaluate_steps(
+    probability: NDArray[np.float32],
+    labels: NDArray[np.bool_],
+    episode: NDArray[np.int64],
+    horizons_s: Sequence[float],
+    types: Sequence[FailureType],
+    threshold: float,
+    *,
+    ranked: bool = True,
+) -> dict[str, Any]:
+    """Compute the figures of some steps, at one threshold for all outputs.
+
+    Args:
+        probability: Float32 (N, H, K), N at least 1.
+        labels: Bool, same shape.
+        episode: Which episode each step belongs to, (N,).
+        horizons_s: The H horizons in s.
+        types: The K failure types.
+        threshold: Above which an output counts as predicted.
+        ranked: Add the figures that depend on no threshold: `SCORES`.
+
+    Returns:
+        JSON values: the figures over all outputs, with `f1_interval`; `by_type`, `by_horizon`
+        and `by_horizon_and_type` with the same figures; `macro`, their mean over the types that
+        define them; `without_timeout`, all of it without that type (of single types nothing
+        changes, so they are not repeated). A figure that nothing defines is None.
+    """
+    kept = [k for k, kind in enumerate(types) if kind != FailureType.TIMEOUT]
+    by_type = {
+        kind.label: figures(probability[:, :, k], labels[:, :, k], threshold, ranked=ranked)
+        for k, kind in enumerate(types)
+    }
+    horizons = {f"{horizon:g} s": h for h, horizon in enumerate(horizons_s)}
+
+    def over(columns: list[int]) -> dict[str, Any]:
+        p, y = probability[:, :, columns], labels[:, :, columns]
+        return {
+            **figures(p, y, threshold, ranked=ranked),
+            "f1_interval": f1_interval(p > threshold, y, episode),
+            "macro": {
+                name: _mean(by_type[types[k].label].get(name) for k in columns) for name in MACRO
+            },
+            "by_horizon": {
+                name: figures(p[:, h], y[:, h], threshold, ranked=ranked)
+                for name, h in horizons.items()
+            },
+        }
+
+    return {
+        **over(list(range(len(types)))),
+        "by_type": by_type,
+        "by_horizon_and_type": {
+            name: {
+                kind.label: figures(
+                    probability[:, h, k], labels[:, h, k], threshold, ranked=ranked
+                )
+                for k, kind in enumerate(types)
+            }
+            for name, h in horizons.items()
+        },
+        "without_timeout": over(kept),
+    }
+
+
+def figures(
+    probability: NDArray[np.float32],
+    labels: NDArray[np.bool_],
+    threshold: float,
+    *,
+    ranked: bool = True,
+) -> dict[str, Any]:
+    """Figures of some outputs: `DECISIONS`, `positives`, `predicted` and, if ranked, `SCORES`."""
+    found = decisions(count(probability > threshold, labels))
+    if ranked:
+        values = (
+            average_precision(probability, labels),
+            brier_score(probability, labels),
+            expected_calibration_error(probability, labels),
+        )
+        found |= dict(zip(SCORES, map(defined, values), strict=True))
+    return found
+
+
+def decisions(counts: Counts) -> dict[str, Any]:
+    """Figures of confusion counts."""
+    found: dict[str, Any] = {name: defined(getattr(counts, name)) for name in DECISIONS}
+    return found | {"positives": counts.positives, "predicted": counts.predicted}
+
+
+def undefined(found: dict[str, Any]) -> dict[str, str]:
+    """Why the figures that are None are so."""
+    reasons = {}
+    if not found["predicted"]:
+        reasons["precision"] = "nothing was predicted positive"
+    if not found["positives"]:
+        reason = "no positive label: no failure among these steps"
+        reasons |= {"recall": reason, "average_precision": reason}
+        if not found["predicted"]:
+            reasons["f1"] = reason
+    return reasons
+
+
+def f1_interval(
+    predicted: NDArray[np.bool_], labels: NDArray[np.bool_], episode: NDArray[np.int64]
+) -> list[float | None]:
+    """Bootstrap interval of the micro F1 that resamples whole episodes.
+
+    Args:
+        predicted: Bool (N, ...).
+        labels: Bool, same shape.
+        episode: Which episode each of the N steps belongs to.
+    """
+    _, owner = np.unique(episode, return_inverse=True)
+    axes = tuple(range(1, labels.ndim))
+    hits, wrong = (
+        np.bincount(owner, part.sum(axis=axes))
+        for part in (predicted & labels, predicted ^ labels)
+    )
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(len(hits), np.full(len(hits), 1 / len(hits)), size=REPLICATES)
+    both = 2.0 * (drawn @ hits)
+    counted = both + drawn @ wrong
+    replicates = np.divide(both, counted, out=np.full(len(both), np.nan), where=counted > 0)
+    return [defined(end) for end in percentile_interval(replicates)]
+
+
+def defined(value: float) -> float | None:
+    """The value, or None for NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None

@@ -1,1 +1,0 @@
-"""Episodes to and from the formats of other libraries, through those libraries."""

@@ -1,0 +1,1 @@
+"""Labelling recorded episodes: the work, and its window."""

@@ -1,0 +1,1 @@
+"""Messages of any library as arrays, checked where they enter."""

@@ -1,0 +1,307 @@
+"""A SmolVLA that is run step by step, with its signals: the same code live and offline.
+
+Several episodes may be run side by side on one network: `step_together` plans those that are due
+in one batch. On the CPU an episode's actions and signals do not depend, to the last bit, on the
+episodes beside it (a test).
+"""
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from salus_ros.core.errors import ConfigError, ObservationError, PolicyError
+from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS, ChunkStatistics
+from salus_ros.policies.reference import LatentReference
+from salus_ros.policies.smolvla.computer import SignalComputer
+from salus_ros.policies.smolvla.loading import IMAGE_PREFIX, load_policy
+from salus_ros.policies.smolvla.tap import SmolVLATap, TappedSample
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a policy is given at one step.
+
+    Attributes:
+        images: For each camera a uint8 RGB image (H, W, 3); may be empty where the runner is
+            not due.
+        state: (state_dim,) in the units of the training data, finite.
+        task: The instruction.
+        step: Step of the episode, increasing; gaps are allowed.
+    """
+
+    images: Mapping[str, npt.NDArray[np.uint8]]
+    state: npt.NDArray[np.floating]
+    task: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStep:
+    """What the policy says at one step.
+
+    Attributes:
+        action: float32 (A,), in the robot's units.
+        signals: float32 (12,); NaN where not valid. Held from the last replan if not `fresh`.
+        valid: bool (12,).
+        fresh: Whether the network ran at this step.
+        embedding: float16 (H,) pooled hidden state of the last replan.
+        chunk_statistics: float32 (5,) of the last replan, see `CHUNK_STATISTICS`; NaN where one
+            does not exist.
+        inference_ms: Duration of the network run, of the whole batch; NaN if it did not run.
+    """
+
+    action: npt.NDArray[np.float32]
+    signals: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.bool_]
+    fresh: bool
+    embedding: npt.NDArray[np.float16]
+    chunk_statistics: npt.NDArray[np.float32]
+    inference_ms: float
+
+
+class SmolVLARunner:
+    """Runs a SmolVLA checkpoint: replans every `replan_every` steps, acts at each.
+
+    The executed chunk is the first of the K samples. Noise is seeded from (seed, step), so an
+    episode repeats exactly and a runner restarted in its middle goes on alike.
+
+    Args:
+        policy_path: Checkpoint folder, see `load_policy`.
+        device: Torch device.
+        num_samples: K, at least 1; signals over samples need 2.
+        replan_every: Steps between runs of the network, 1 to the policy's `n_action_steps`.
+
+    Raises:
+        PolicyError: if the folder is not a SmolVLA checkpoint.
+        ConfigError: if `num_samples` or `replan_every` is not allowed.
+    """
+
+    def __init__(
+        self,
+        policy_path: str | Path,
+        device: str = "cpu",
+        num_samples: int = 4,
+        replan_every: int = 3,
+    ) -> None:
+        loaded = load_policy(policy_path, device)
+        config = loaded.config
+        if not 1 <= replan_every <= config.n_action_steps:
+            raise ConfigError(
+                f"replan_every is {replan_every}; this policy executes at most "
+                f"{config.n_action_steps} steps of a chunk (n_action_steps)"
+            )
+        if num_samples < 1:
+            raise ConfigError(f"num_samples is {num_samples}; at least 1 chunk is needed")
+        self._loaded = loaded
+        self._device, self._samples, self._replan_every = device, num_samples, replan_every
+        self._tap = SmolVLATap(loaded.policy, config.n_action_steps)
+        self._noise_shape = (num_samples, config.chunk_size, config.max_action_dim)
+        self.cameras = tuple(key.removeprefix(IMAGE_PREFIX) for key in loaded.image_keys)
+        self.state_dim = int(config.robot_state_feature.shape[0])
+        self.action_dim = int(config.action_feature.shape[0])
+        self.embedding_dim = int(loaded.policy.model.vlm_with_expert.expert_hidden_size)
+        self.policy_id = loaded.policy_id
+        self._reference = LatentReference.load(Path(policy_path), self.embedding_dim)
+        self._computer = SignalComputer(config.n_action_steps, self._reference)
+        self._chunk_computer = ChunkStatistics()
+        self.reset(0)
+
+    def sibling(self) -> "SmolVLARunner":
+        """Another runner with its own episode, on the same network with the same settings."""
+        other = copy.copy(self)
+        other._computer = SignalComputer(self._loaded.config.n_action_steps, self._reference)
+        other._chunk_computer = ChunkStatistics()
+        other.reset(0)
+        return other
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode; nothing of the last one remains."""
+        self._seed = seed
+        self._planned_at: int | None = None
+        self._chunk: npt.NDArray[np.float32] = np.empty((0, self.action_dim), np.float32)
+        self._signals: npt.NDArray[np.float32] = np.full(12, np.nan, np.float32)
+        self._embedding: npt.NDArray[np.float16] = np.full(self.embedding_dim, np.nan, np.float16)
+        self._computer.reset()
+        self._chunk_computer.reset()
+        self._statistics: npt.NDArray[np.float32] = np.full(
+            len(CHUNK_STATISTICS), np.nan, np.float32
+        )
+
+    def due(self, step: int) -> bool:
+        """Whether the network runs at `step`, which then needs images."""
+        return (
+            self._planned_at is None
+            or step < self._planned_at
+            or step - self._planned_at >= self._replan_every
+        )
+
+    def step(
+        self,
+        images: Mapping[str, npt.NDArray[np.uint8]],
+        state: npt.NDArray[np.floating],
+        task: str,
+        step: int,
+    ) -> PolicyStep:
+        """Act on one observation, whose fields `Observation` describes.
+
+        Raises:
+            ObservationError: if an image or the state is not of that form.
+        """
+        return step_together([self], [Observation(images, state, task, step)])[0]
+
+    def _noise(self, step: int) -> npt.NDArray[np.float32]:
+        rng = np.random.default_rng([self._seed, step])
+        return rng.standard_normal(self._noise_shape, dtype=np.float32)
+
+    def _accept(self, sample: TappedSample, chunk: npt.NDArray[np.float32], step: int) -> None:
+        self._signals = self._computer(sample, step)
+        self._statistics = self._chunk_computer(sample.chunks.double().cpu().numpy(), step)
+        self._embedding = sample.hidden.mean(dim=0).cpu().numpy().astype(np.float16)
+        self._chunk = chunk
+        self._planned_at = step
+
+    def _answer(self, step: int, *, fresh: bool, inference_ms: float) -> PolicyStep:
+        assert self._planned_at is not None
+        return PolicyStep(
+            action=self._chunk[step - self._planned_at].copy(),
+            signals=self._signals.copy(),
+            valid=np.isfinite(self._signals),
+            fresh=fresh,
+            embedding=self._embedding.copy(),
+            chunk_statistics=self._statistics.copy(),
+            inference_ms=inference_ms,
+        )
+
+    def _check(self, given: Observation) -> None:
+        images, state = given.images, given.state
+        if images or self.due(given.step):
+            self._check_images(images)
+        shape = np.shape(state)
+        if shape != (self.state_dim,) or not np.isfinite(state).all():
+            raise ObservationError(
+                f"the state is {np.asarray(state)}: the policy takes {self.state_dim} finite "
+                "values"
+            )
+
+    def _check_images(self, images: Mapping[str, npt.NDArray[np.uint8]]) -> None:
+        missing = [name for name in self.cameras if name not in images]
+        if missing:
+            raise ObservationError(
+                f"no image of {', '.join(missing)}: the policy needs {', '.join(self.cameras)}, "
+                f"given were {', '.join(images) or 'none'}"
+            )
+        for name in self.cameras:
+            image = images[name]
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise ObservationError(
+                    f"the image of '{name}' is {image.dtype} {image.shape}; "
+                    "it must be uint8 (height, width, 3) RGB"
+                )
+
+
+def step_together(
+    runners: Sequence[SmolVLARunner], observations: Sequence[Observation]
+) -> list[PolicyStep]:
+    """Act on one observation of each of several episodes; those due are planned in one batch.
+
+    Args:
+        runners: A runner of each episode: one runner and its siblings, each at most once.
+        observations: Of each runner, in the same order.
+
+    Returns:
+        The answer of each runner, as `SmolVLARunner.step` gives it.
+
+    Raises:
+        ConfigError: if the runners do not share one network or do not match the observations.
+        ObservationError: if an image or a state is not of the form needed; nothing was stepped.
+    """
+    if len(runners) != len(observations):
+        raise ConfigError(
+            f"{len(runners)} runners and {len(observations)} observations; give one observation "
+            "for each runner"
+        )
+    _check_runners(runners)
+    pairs = list(zip(runners, observations, strict=True))
+    for runner, given in pairs:
+        runner._check(given)
+    due = [runner.due(given.step) for runner, given in pairs]
+    started = time.perf_counter()
+    _replan([pair for pair, is_due in zip(pairs, due, strict=True) if is_due])
+    elapsed_ms = (time.perf_counter() - started) * 1e3
+    return [
+        runner._answer(given.step, fresh=fresh, inference_ms=elapsed_ms if fresh else float("nan"))
+        for (runner, given), fresh in zip(pairs, due, strict=True)
+    ]
+
+
+def match_cameras(policy: Sequence[str], robot: Sequence[str]) -> dict[str, str]:
+    """Say which of the robot's cameras each of the policy's cameras is.
+
+    Cameras of the same names are the same; where the names differ the order decides.
+
+    Raises:
+        PolicyError: if the names differ and there are not as many.
+    """
+    if set(policy) <= set(robot):
+        return {name: name for name in policy}
+    if len(policy) != len(robot):
+        raise PolicyError(
+            f"the policy takes {len(policy)} cameras ({', '.join(policy)}), the parameter cameras "
+            f"names {len(robot)} ({', '.join(robot)}); set cameras to as many, in that order"
+        )
+    return dict(zip(policy, robot, strict=True))
+
+
+def _check_runners(runners: Sequence[SmolVLARunner]) -> None:
+    if len({id(runner) for runner in runners}) != len(runners):
+        raise ConfigError(
+            "a runner is given twice; each episode needs its own, see SmolVLARunner.sibling"
+        )
+    if len({id(runner._tap) for runner in runners}) > 1:
+        policies = sorted({runner.policy_id for runner in runners})
+        raise ConfigError(
+            f"the runners of {', '.join(policies)} do not share one network; load the policy "
+            "once and make the other runners with SmolVLARunner.sibling"
+        )
+
+
+def _replan(pairs: Sequence[tuple[SmolVLARunner, Observation]]) -> None:
+    """Plan all given episodes in one batch."""
+    if not pairs:
+        return
+    first = pairs[0][0]
+    loaded = first._loaded
+    for name in first.cameras:
+        shapes = sorted({given.images[name].shape for _, given in pairs})
+        if len(shapes) > 1:
+            raise ObservationError(
+                f"the images of '{name}' are {' and '.join(map(str, shapes))}; those that are "
+                "planned together must be of one size"
+            )
+    batch = loaded.preprocess(
+        {
+            "observation.state": torch.from_numpy(
+                np.stack([np.asarray(given.state, dtype=np.float32) for _, given in pairs])
+            ),
+            "task": [given.task for _, given in pairs],
+            **{
+                key: torch.from_numpy(np.stack([given.images[name] for _, given in pairs]))
+                .permute(0, 3, 1, 2)
+                .float()
+                .div_(255.0)
+                for key, name in zip(loaded.image_keys, first.cameras, strict=True)
+            },
+        }
+    )
+    noise = np.stack([runner._noise(given.step) for runner, given in pairs])
+    samples = first._tap.sample(batch, torch.from_numpy(noise).to(first._device))
+    actions = loaded.postprocess(torch.stack([sample.chunks[0] for sample in samples]))
+    chunks = actions.float().cpu().numpy()  # (B, C, A)
+    for (runner, given), sample, chunk in zip(pairs, samples, chunks, strict=True):
+        runner._accept(sample, chunk, given.step)

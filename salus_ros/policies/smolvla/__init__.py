@@ -1,0 +1,1 @@
+"""SmolVLA of LeRobot's own classes, tapped."""

@@ -1,0 +1,1 @@
+"""From stamped samples to whole episodes: one core for live topics, bags and collections."""

@@ -1,0 +1,1 @@
+"""Training a predictor: data set, split, fitting, calibration."""

@@ -1,0 +1,215 @@
+"""Training the failure predictor, as the proof of concept did, but split by episode."""
+
+import dataclasses
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salus_ros import __version__
+from salus_ros.core.errors import ConfigError
+from salus_ros.core.failures import Outcome
+from salus_ros.core.schema import SIGNALS
+from salus_ros.evaluation.evaluation import choose_thresholds, evaluate
+from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
+from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.features import Features
+from salus_ros.prediction.models import parameter_count
+from salus_ros.prediction.predictor import Predictor, check_device
+from salus_ros.training.dataset import Samples
+from salus_ros.training.distributed import rank_and_size
+from salus_ros.training.fitting import STATE_NAME, EpochRecord, FitResult, Part, fit_model
+from salus_ros.training.split import Split, split_episodes
+
+RESULTS_NAME = "training_results.json"
+
+
+def train_predictor(
+    samples: Samples,
+    out: str | Path,
+    config: TrainingConfig | None = None,
+    device: str = "cpu",
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> dict[str, Any]:
+    """Train a predictor and write `best_predictor.pt` and `training_results.json`.
+
+    The same samples, settings and machine give the same weights. Ctrl-C ends the training after
+    the step at hand, and the best epoch so far is written as if it had been the last. After a
+    kill or Ctrl-C the same call goes on with the next epoch. In several processes (see
+    `distributed`) the first one writes, and the weights differ in their last digits.
+
+    Args:
+        samples: Labelled steps.
+        out: Folder to write to; made if it is not there.
+        config: Settings; those of the proof of concept by default.
+        device: Where to train.
+        on_epoch: Called after every epoch.
+
+    Returns:
+        The content of `training_results.json`.
+
+    Raises:
+        ConfigError: if there is nothing to train on, or no such device.
+    """
+    config = config or TrainingConfig()
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    split = split_episodes(
+        [record.key for record in samples.records],
+        [record.stratum for record in samples.records],
+        config.train_fraction,
+        config.validation_fraction,
+        config.seed,
+    )
+    checkpoint, fit = fit_checkpoint(samples, split, config, device, on_epoch, out)
+    validation = samples.rows(split["validation"])
+    threshold, output_threshold = choose_thresholds(Predictor(checkpoint), samples, validation)
+    checkpoint = dataclasses.replace(
+        checkpoint, threshold=threshold, output_threshold=output_threshold
+    )
+    writes = rank_and_size()[0] == 0
+    model_id = checkpoint.save(out / FILE_NAME) if writes else ""
+    results = {
+        "model_id": model_id,
+        "salus_version": __version__,
+        "data_hash": checkpoint.data_hash,
+        "config": config.to_dict(),
+        "parameters": parameter_count(checkpoint.build_model()),
+        "signals": list(samples.signal_names),
+        "horizons_s": list(samples.horizons_s),
+        "failure_types": [kind.label for kind in samples.failure_types],
+        "epochs_run": len(fit.history),
+        "interrupted": fit.interrupted,
+        "best_epoch": fit.epoch,
+        "selected_by": fit.selected_by,
+        "threshold": None if math.isnan(threshold) else threshold,
+        "output_threshold": None if math.isnan(output_threshold) else output_threshold,
+        "calibrated": False,
+        "seconds": round(time.perf_counter() - started, 3),
+        "test": evaluate(Predictor(checkpoint), samples, samples.rows(split["test"])),
+        "validation": evaluate(Predictor(checkpoint), samples, validation),
+        "splits": _describe_splits(samples, split),
+        "unlabelled_episodes": samples.unlabelled,
+        "history": [asdict(record) for record in fit.history],
+    }
+    if not writes:
+        return results
+    partial = out / (RESULTS_NAME + ".part")
+    partial.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+    partial.replace(out / RESULTS_NAME)
+    if not fit.interrupted:
+        (out / STATE_NAME).unlink(missing_ok=True)
+    return results
+
+
+def fit_checkpoint(
+    samples: Samples,
+    split: Split,
+    config: TrainingConfig,
+    device: str = "cpu",
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+    state_folder: Path | None = None,
+) -> tuple[Checkpoint, FitResult]:
+    """Fit a model to the training part of a split; without thresholds, and nothing is written.
+
+    Args:
+        samples: Labelled steps.
+        split: Places of the episodes of each part; "test" is only noted down.
+        config: Settings; those of the split do not count.
+        device: Where to train.
+        on_epoch: Called after every epoch.
+        state_folder: Where a training that is stopped can go on.
+
+    Raises:
+        ConfigError: if there is nothing to train on, or no such device.
+    """
+    train = samples.rows(split["train"])
+    if not train.any():
+        raise ConfigError(
+            f"nothing to train on: {len(split['train'])} training episodes, none with a step "
+            "before its failure that has a valid signal; record more episodes"
+        )
+    if "embedding" in config.inputs and samples.embedding is None:
+        raise ConfigError(
+            "inputs has 'embedding', but the episodes have none, or not all of one width; leave "
+            "it out of the inputs, or train on stores that have it"
+        )
+    features = Features.fit(
+        config.inputs,
+        samples.signals[train],
+        samples.valid[train],
+        None if samples.embedding is None else samples.embedding[train],
+        _left_out(config, samples.signal_names),
+    )
+    place = check_device(device)
+    fit = fit_model(
+        _part(samples.subset(split["train"]), features),
+        _part(samples.subset(split["validation"]), features),
+        config,
+        place,
+        on_epoch,
+        state_folder,
+        samples.data_hash(),
+    )
+    checkpoint = Checkpoint(
+        state_dict=fit.state_dict,
+        config=config,
+        features=features,
+        signal_names=samples.signal_names,
+        horizons_s=samples.horizons_s,
+        failure_types=samples.failure_types,
+        split={
+            name: tuple(samples.records[place].key for place in places)
+            for name, places in split.items()
+        },
+        data_hash=samples.data_hash(),
+        epoch=fit.epoch,
+    )
+    return checkpoint, fit
+
+
+def _part(samples: Samples, features: Features) -> Part:
+    return Part(
+        features.apply(samples.signals, samples.valid, samples.embedding, samples.step),
+        samples.labels,
+        samples.usable,
+        tuple(record.length for record in samples.records),
+        np.array([r.meta.outcome == Outcome.FAILURE for r in samples.records], np.bool_),
+    )
+
+
+def _left_out(config: TrainingConfig, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which signals (S,) are not to be read, given by name or kind."""
+    kinds = {spec.name: spec.kind.name.lower() for spec in SIGNALS}
+    gone = set(config.leave_out)
+    return np.array([name in gone or kinds.get(name) in gone for name in names])
+
+
+def _describe_splits(samples: Samples, split: Split) -> dict[str, Any]:
+    """Per part: its episodes, how they ended, its steps and positive labels, and what it lacks."""
+    described: dict[str, Any] = {}
+    for name, places in split.items():
+        rows = samples.rows(places)
+        labels = samples.labels[rows]
+        endings = Counter(samples.records[place].stratum for place in places)
+        positives = {
+            kind.label: int(labels[:, :, k].sum()) for k, kind in enumerate(samples.failure_types)
+        }
+        missing = [kind for kind, number in positives.items() if not number]
+        described[name] = {
+            "episodes": len(places),
+            "endings": dict(sorted(endings.items())),
+            "steps": int(rows.sum()),
+            "positive_labels": positives,
+            "without_positive_labels": missing,
+            "episode_keys": [samples.records[place].key for place in places],
+        }
+    return described

@@ -1,0 +1,229 @@
+"""Any Gymnasium environment of the observation form, as the simulator node sees it.
+
+The form is LeRobot's: observations {"pixels": {camera: uint8 (H, W, 3)}, "agent_pos": (D,)}
+and actions in a Box (A,).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from salus_ros.core.errors import ConfigError, SalusError
+from salus_ros.core.failures import FailureType, Outcome
+
+STANDARD = "standard"
+"""The condition of a world that is asked for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the world shows at one step, and how the episode ended if it has.
+
+    Attributes:
+        images: Uint8 (H, W, 3) per camera.
+        joint_names: Names of the J joints.
+        joint_positions: Float64 (J,) in rad (fingers in m).
+        task: Instruction in words.
+        fault: Injected fault, "none" without one.
+        fault_step: Step at which it starts; -1 without one, or if the world does not say.
+        fault_strength: Its strength in its own unit; NaN likewise.
+        condition: Condition the episode was drawn under; empty if the world does not say.
+        ended: Whether the episode is over.
+        outcome: How it ended; `UNKNOWN` before.
+        failure_type: Kind of failure, `NONE` without one.
+        failure_step: Step of the failure, -1 without one.
+    """
+
+    images: Mapping[str, NDArray[np.uint8]]
+    joint_names: tuple[str, ...]
+    joint_positions: NDArray[np.float64]
+    task: str
+    fault: str
+    fault_step: int = -1
+    fault_strength: float = math.nan
+    condition: str = ""
+    ended: bool = False
+    outcome: Outcome = Outcome.UNKNOWN
+    failure_type: FailureType = FailureType.NONE
+    failure_step: int = -1
+
+
+class World:
+    """A Gymnasium environment with its conventions resolved."""
+
+    def __init__(self, env_id: str, joint_names: tuple[str, ...]) -> None:
+        """Make the environment.
+
+        Args:
+            env_id: Its Gymnasium id.
+            joint_names: Names of `agent_pos`, for an environment that gives none.
+
+        Raises:
+            ConfigError: if there is no such environment or it has another form.
+            SimulatorError: if it cannot be built here.
+        """
+        import salus_ros.worlds  # noqa: F401 - registers the built-in world
+
+        try:
+            self._env = gymnasium.make(env_id, disable_env_checker=True)
+        except (gymnasium.error.Error, ModuleNotFoundError) as error:
+            raise ConfigError(
+                f"env_id '{env_id}' cannot be made ({error}); give a registered Gymnasium id, "
+                "or 'module:Id-v0' for one that a module registers"
+            ) from error
+        self._joint_names = joint_names
+        self._steps = 0
+        sizes, actions = _form(env_id, self._env.observation_space, self._env.action_space)
+        self.image_sizes: dict[str, tuple[int, int]] = sizes
+        """Height and width per camera."""
+        self.action_low: NDArray[np.float32] = actions.low.astype(np.float32)
+        self.action_high: NDArray[np.float32] = actions.high.astype(np.float32)
+        spec = self._env.spec
+        own = getattr(self._env.unwrapped, "max_episode_steps", None)
+        self.max_steps = int((spec.max_episode_steps if spec else None) or own or 0)
+        """Time limit in steps; 0 for none."""
+        self.native_rate_hz = float(self._env.metadata.get("render_fps", math.nan))
+        """Steps per second the environment was made for; NaN when it does not say."""
+
+    @property
+    def action_dim(self) -> int:
+        """Number of values of an action."""
+        return int(self.action_low.shape[0])
+
+    def reset(
+        self, seed: int, task: str = "", fault: str = "", condition: str = ""
+    ) -> Observation:
+        """Start an episode.
+
+        Args:
+            seed: Seed of everything random in it.
+            task: Instruction; empty for the environment's own, which it may draw by the seed.
+            fault: Fault to inject; empty or "none" for none.
+            condition: Condition to draw it under; empty or "standard" for the environment's own.
+
+        Raises:
+            SalusError: if the environment refuses one of them, or has no conditions and is asked
+                for another one.
+        """
+        options = {"task": task} if task else {}
+        if fault not in ("", "none"):
+            options["fault"] = fault
+        if condition not in ("", STANDARD):
+            options["condition"] = condition
+        try:
+            observation, info = self._env.reset(seed=seed, options=options or None)
+        except SalusError:
+            raise
+        except (ValueError, KeyError) as error:
+            raise ConfigError(f"the world refuses seed {seed}, {options}: {error}") from error
+        if "condition" in options and "condition" not in info:
+            raise ConfigError(
+                f"condition '{condition}' is asked of a world that has no conditions; leave it at "
+                f"'{STANDARD}'"
+            )
+        self._steps = 0
+        return self._observation(observation, info)
+
+    def step(self, action: NDArray[np.float32]) -> Observation:
+        """Do one action (A,), clipped to what the environment takes."""
+        action = np.clip(action, self.action_low, self.action_high)
+        observation, _, terminated, truncated, info = self._env.step(action)
+        self._steps += 1
+        ended = bool(terminated or truncated)
+        return self._observation(observation, info, ended=ended, truncated=bool(truncated))
+
+    def hold(self, last: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Action (A,) for a step in which the policy gave none.
+
+        No motion, and the gripper (the last value) as it was last told; before the first
+        action at its upper limit, which is open.
+        """
+        action = np.zeros_like(self.action_low)
+        action[-1] = self.action_high[-1] if last is None else last[-1]
+        return action
+
+    def camera_matrix(self, camera: str) -> NDArray[np.float64] | None:
+        """Pinhole matrix (3, 3) of a camera in pixels; None when the environment has none."""
+        of_env = getattr(self._env.unwrapped, "camera_matrix", None)
+        return None if of_env is None else np.asarray(of_env(camera), dtype=np.float64)
+
+    def close(self) -> None:
+        """Release the environment."""
+        self._env.close()
+
+    def _observation(
+        self,
+        observation: Mapping[str, Any],
+        info: Mapping[str, Any],
+        *,
+        ended: bool = False,
+        truncated: bool = False,
+    ) -> Observation:
+        names = tuple(info.get("joint_names", self._joint_names))
+        positions = np.asarray(info.get("joint_positions", observation["agent_pos"]), np.float64)
+        if len(names) != len(positions):
+            raise ConfigError(
+                f"the world has {len(positions)} joint positions and {len(names)} joint names; "
+                "set the parameter joint_names to as many names as `agent_pos` has values"
+            )
+        outcome, kind, failure_step = _outcome(info, self._steps, ended, truncated)
+        return Observation(
+            images=observation["pixels"],
+            joint_names=names,
+            joint_positions=positions,
+            task=str(info.get("task", "")),
+            fault=str(info.get("fault", "none")) or "none",
+            fault_step=int(info.get("fault_step", -1)),
+            fault_strength=float(info.get("fault_strength", math.nan)),
+            condition=str(info.get("condition", "")),
+            ended=ended,
+            outcome=outcome,
+            failure_type=kind,
+            failure_step=failure_step,
+        )
+
+
+def _form(
+    env_id: str, observations: spaces.Space[Any], actions: spaces.Space[Any]
+) -> tuple[dict[str, tuple[int, int]], spaces.Box]:
+    """Image sizes per camera and the action space, of an environment of the right form."""
+    parts = observations.spaces if isinstance(observations, spaces.Dict) else {}
+    pixels = parts.get("pixels")
+    sizes = {
+        name: (space.shape[0], space.shape[1])
+        for name, space in (pixels.spaces if isinstance(pixels, spaces.Dict) else {}).items()
+        if isinstance(space, spaces.Box) and space.dtype == np.uint8 and space.shape[2:] == (3,)
+    }
+    position = parts.get("agent_pos")
+    if (
+        not sizes
+        or len(sizes) != len(pixels.spaces)  # type: ignore[union-attr]
+        or not (isinstance(position, spaces.Box) and len(position.shape) == 1)
+        or not (isinstance(actions, spaces.Box) and len(actions.shape) == 1)
+    ):
+        raise ConfigError(
+            f"'{env_id}' has observations {observations} and actions {actions}; allowed are "
+            "observations {'pixels': {camera: uint8 (H, W, 3)}, 'agent_pos': Box (D,)} and "
+            "actions Box (A,); wrap the environment"
+        )
+    return sizes, actions
+
+
+def _outcome(
+    info: Mapping[str, Any], steps: int, ended: bool, truncated: bool
+) -> tuple[Outcome, FailureType, int]:
+    """How the episode ended; from Gymnasium's own words when the world gives no more."""
+    if "outcome" in info:
+        kind = FailureType(info.get("failure_type", FailureType.NONE))
+        return Outcome(info["outcome"]), kind, int(info.get("failure_step", -1))
+    if not ended:
+        return Outcome.UNKNOWN, FailureType.NONE, -1
+    if info.get("is_success"):
+        return Outcome.SUCCESS, FailureType.NONE, -1
+    return Outcome.FAILURE, FailureType.TIMEOUT if truncated else FailureType.OTHER, steps

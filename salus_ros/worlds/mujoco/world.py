@@ -1,0 +1,233 @@
+"""Pick-and-place with ground truth: what happened, when, and of which kind.
+
+The observation follows LeRobot's Gymnasium convention (`pixels`, `agent_pos`); what a policy
+must not see (outcome, failure type and step) is in `info`.
+"""
+
+from importlib.resources import as_file, files
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from salus_ros.core.errors import ConfigError, ObservationError, SimulatorError
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.schema import (
+    ACTION_DIM,
+    CAMERAS,
+    IMAGE_SIZE,
+    MAX_EPISODE_STEPS,
+    RATE_HZ,
+    STATE_DIM,
+)
+from salus_ros.worlds.conditions import CONDITIONS, Arrangement
+from salus_ros.worlds.faults import FAULTS, Fault
+from salus_ros.worlds.mujoco.arm import HOME, JOINT_NAMES, Arm
+from salus_ros.worlds.referee import Referee
+from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
+
+Observation = dict[str, Any]
+Info = dict[str, Any]
+
+
+class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
+    """A Panda that puts a 44 mm cube into a bin, onto a plate or onto another cube.
+
+    Observation: `pixels` = {front, side, wrist: uint8 (256, 256, 3) RGB}, `agent_pos` =
+    float32 (7,) measured arm joint positions in rad. Action: float32 (7,) in [-1, 1], see
+    `Arm.command`. One step is 1/30 s of simulated time; an episode has at most 200.
+
+    An episode ends with `terminated` on success or on a drop, collision or other failure, and
+    with `truncated` when the time is up; `info` says which (see `Referee`). The same seed and
+    the same actions give the same episode.
+
+    Args:
+        render_mode: None or "rgb_array" (the front camera).
+        render_images: False leaves the images black; only for work that does not look at them.
+        render_every: Steps between renderings, from step 0 on; `pixels` is empty in between.
+
+    Raises:
+        SimulatorError: if no headless OpenGL context can be made; says what to install.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": round(RATE_HZ)}  # noqa: RUF012
+    max_episode_steps = MAX_EPISODE_STEPS
+
+    def __init__(
+        self,
+        render_mode: str | None = None,
+        *,
+        render_images: bool = True,
+        render_every: int = 1,
+    ) -> None:
+        if render_every < 1:
+            raise ConfigError(f"render_every is {render_every}; at least 1 step is needed")
+        self.render_mode, self._render_every = render_mode, render_every
+        with as_file(files("salus_ros") / "assets/scene/panda_table.xml") as path:
+            self.model = mujoco.MjModel.from_xml_path(str(path))
+        self.data = mujoco.MjData(self.model)
+        self.arm = Arm(self.model, self.data)
+        self.referee = Referee(self.model, self.data, self.arm)
+        self._arrangement = Arrangement(self.model, self.data)
+        self._task: Task = ALL_TASKS[0]
+        self.condition = next(iter(CONDITIONS))
+        self.fault = Fault(self.model, self.data)
+        self._substeps = round(1.0 / RATE_HZ / self.model.opt.timestep)
+        self._steps = 0
+        self._renderer = make_renderer(self.model) if render_images else None
+        image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+        self.observation_space = spaces.Dict(
+            {
+                "pixels": spaces.Dict({name: image for name in CAMERAS}),
+                "agent_pos": spaces.Box(-4.0, 4.0, (STATE_DIM,), np.float32),
+            }
+        )
+        self.action_space = spaces.Box(-1.0, 1.0, (ACTION_DIM,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, Info]:
+        """Start an episode.
+
+        Args:
+            seed: Decides all that is drawn.
+            options: `task`: one of `TASKS`, by default drawn; `fault`: one of `FAULTS`, by
+                default "none"; `condition`: one of `CONDITIONS`, by default "standard".
+
+        Raises:
+            ConfigError: if the task, the fault or the condition is not known.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        task = _known(options.get("task"), TASKS, "task")
+        fault = _known(options.get("fault"), FAULTS, "fault") or FAULTS[0]
+        conditions = tuple(CONDITIONS)
+        self.condition = _known(options.get("condition"), conditions, "condition") or conditions[0]
+        condition = CONDITIONS[self.condition]
+        rng = self.np_random
+        drawn = TASKS[int(rng.integers(len(TASKS)))]
+        self._task = ALL_TASKS[TASKS.index(task or drawn)]
+        mujoco.mj_resetData(self.model, self.data)
+        self._arrangement.draw(condition, self._task.target, rng)
+        self.arm.reset(np.array(HOME) + rng.normal(0.0, condition.home_rad, len(HOME)))
+        self.referee.reset(self._task)
+        self.fault.reset(fault, self._task.target, condition.fault_scale, rng)
+        self._steps = 0
+        return self._observe(), self._info()
+
+    def step(
+        self, action: npt.NDArray[np.floating[Any]]
+    ) -> tuple[Observation, float, bool, bool, Info]:
+        """Advance 1/30 s; the reward is 1.0 on success and 0.0 otherwise.
+
+        Raises:
+            ObservationError: if the action has another shape or is not finite.
+        """
+        action = np.asarray(action, dtype=np.float64)
+        if action.shape != (ACTION_DIM,) or not np.isfinite(action).all():
+            raise ObservationError(
+                f"action of shape {action.shape} with values {action}: "
+                f"the world takes ({ACTION_DIM},) finite numbers in [-1, 1]"
+            )
+        self.arm.command(action)
+        self._steps += 1
+        self.fault.apply(self._steps)
+        for _ in range(self._substeps):
+            mujoco.mj_step(self.model, self.data)
+            self.referee.watch(self._steps)
+        truncated = self._steps >= MAX_EPISODE_STEPS
+        self.referee.judge(self._steps, time_is_up=truncated)
+        outcome, kind = self.referee.outcome, self.referee.failure_type
+        terminated = outcome is not Outcome.UNKNOWN and kind is not FailureType.TIMEOUT
+        reward = float(outcome is Outcome.SUCCESS)
+        return self._observe(), reward, terminated, truncated and not terminated, self._info()
+
+    def render(self) -> npt.NDArray[np.uint8] | None:
+        """The front camera's image (256, 256, 3), or None without a render mode."""
+        return self._image("front") if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    @property
+    def object_position(self) -> npt.NDArray[np.float64]:
+        """Centre of the cube to move, (3,) in m; for the scripted expert, not for a policy."""
+        return np.asarray(self.data.body(self._task.target).xpos, dtype=np.float64).copy()
+
+    @property
+    def goal_position(self) -> npt.NDArray[np.float64]:
+        """Position of the body where the cube shall rest, (3,) in m; see `object_position`."""
+        return np.asarray(self.data.body(self._task.goal).xpos, dtype=np.float64).copy()
+
+    @property
+    def task_goal(self) -> str:
+        """The body where the cube shall rest, see `Task.goal`."""
+        return self._task.goal
+
+    def camera_matrix(self, camera: str) -> npt.NDArray[np.float64]:
+        """Pinhole matrix (3, 3) of a camera in pixels, pixel centres at whole numbers."""
+        fovy_rad = np.deg2rad(self.model.camera(camera).fovy[0])
+        focal_px = IMAGE_SIZE / 2 / np.tan(fovy_rad / 2)
+        centre_px = (IMAGE_SIZE - 1) / 2
+        return np.array([[focal_px, 0, centre_px], [0, focal_px, centre_px], [0, 0, 1]])
+
+    def _image(self, camera: str) -> npt.NDArray[np.uint8]:
+        if self._renderer is None:
+            return np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+        self._renderer.update_scene(self.data, camera=camera)
+        return np.asarray(self._renderer.render(), dtype=np.uint8).copy()
+
+    def _observe(self) -> Observation:
+        step = self._steps
+        pixels = {}
+        if step % self._render_every == 0:
+            for i, name in enumerate(CAMERAS):
+                pixels[name] = self.fault.noisy_image(self._image(name), i, step)
+        return {"pixels": pixels, "agent_pos": self._joints()[:STATE_DIM].astype(np.float32)}
+
+    def _joints(self) -> npt.NDArray[np.float64]:
+        return self.fault.noisy_joints(self.arm.joint_positions, self._steps)
+
+    def _info(self) -> Info:
+        info: Info = {
+            "task": self._task.instruction,
+            "condition": self.condition,
+            "fault": self.fault.name,
+            "fault_step": self.fault.start_step,
+            "joint_names": JOINT_NAMES,
+            "joint_positions": self._joints(),
+            "outcome": self.referee.outcome,
+            "failure_type": self.referee.failure_type,
+            "failure_step": self.referee.failure_step,
+            "is_success": self.referee.outcome is Outcome.SUCCESS,
+        }
+        if self.fault.start_step >= 0:
+            info["fault_strength"] = self.fault.strength
+        return info
+
+
+def make_renderer(model: mujoco.MjModel) -> mujoco.Renderer:
+    """A 256 x 256 renderer.
+
+    Raises:
+        SimulatorError: if this machine offers no headless OpenGL.
+    """
+    try:
+        return mujoco.Renderer(model, IMAGE_SIZE, IMAGE_SIZE)
+    except Exception as error:  # the GL backends raise a dozen unrelated types
+        raise SimulatorError(
+            f"cannot render: {type(error).__name__}: {error}. MUJOCO_GL must be 'egl' (Debian: "
+            "apt-get install libegl1 libgl1-mesa-dri) or 'osmesa' (libosmesa6), set before start"
+        ) from error
+
+
+def _known(given: str | None, known: tuple[str, ...], what: str) -> str:
+    if given and given not in known:
+        raise ConfigError(f"unknown {what} {given!r}; known: {', '.join(map(repr, known))}")
+    return given or ""

@@ -1,0 +1,71 @@
+"""Episodes and one small training, for the tests of prediction, training and evaluation."""
+
+import numpy as np
+import pytest
+from synthetic_episodes import make_episode, make_samples, make_store
+
+from salus_ros.core.failures import FailureType
+from salus_ros.episodes import StoreSpec
+from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
+
+KINDS = (FailureType.NONE, FailureType.DROP, FailureType.COLLISION, FailureType.TIMEOUT)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store") / "a.zarr", KINDS * 8)
+
+
+@pytest.fixture(scope="session")
+def samples(store):
+    from salus_ros.training.dataset import load_samples
+
+    return load_samples([store])
+
+
+@pytest.fixture(scope="session")
+def trained(samples, tmp_path_factory):
+    """Folder and results of a training on four kinds of endings."""
+    from salus_ros.prediction.config import TrainingConfig
+    from salus_ros.training.training import train_predictor
+
+    out = tmp_path_factory.mktemp("trained")
+    return out, train_predictor(samples, out, TrainingConfig(epochs=30))
+
+
+PLANTED = StoreSpec(
+    cameras=(),
+    embedding_dim=6,
+    chunk_statistics=CHUNK_STATISTICS,
+    streams=("state", "signals"),
+)
+
+
+def planted_episode(number: int):
+    """Every second episode fails; its signals, embedding and chunk statistics say so."""
+    kind = (FailureType.NONE, FailureType.DROP)[number % 2]
+    rng = np.random.default_rng(number)
+    episode = make_episode(
+        str(number),
+        int(rng.integers(40, 70)),
+        kind,
+        PLANTED,
+        number,
+        task=f"task {number // 2 % 2}",
+    )
+    hold = np.arange(len(episode.action)) // 3 * 3  # as the policy does between its replans
+    shift = 1.0 if kind else 0.0
+    episode.embedding[:] = (episode.embedding + shift)[hold]
+    statistics = (0.3 * episode.chunk_statistics + 2 + shift)[hold]
+    statistics[:3, :2] = np.nan  # no previous replan
+    episode.chunk_statistics[:] = statistics
+    episode.signals[:, 5] -= 2 * shift
+    episode.signals[:] = episode.signals[hold]
+    episode.signals_valid[:] = episode.signals_valid[hold]
+    return episode
+
+
+@pytest.fixture(scope="session")
+def planted():
+    """80 episodes of two tasks."""
+    return make_samples([planted_episode(number) for number in range(80)], PLANTED)

@@ -1,0 +1,338 @@
+import math
+
+import numpy as np
+import pytest
+
+from salus_msgs.msg import EpisodeStatus
+from salus_ros.recording.assembly import Assembler, Dropped, Finished
+
+STREAMS = ("front", "state", "prediction")
+MS = 1_000_000
+PERIOD_MS = 33
+
+
+class World:
+    """Feeds an assembler as a lockstep graph would, at times given by hand."""
+
+    def __init__(self, **change) -> None:
+        max_bytes = change.pop("max_bytes", 10_000)
+        max_age_ms = dict.fromkeys(STREAMS, change.pop("max_age_ms", 50.0))
+        max_age_ms |= change.pop("max_age_of", {})
+        options = {"settle_s": 0.5, "max_missing_share": 0.0, "room": lambda: max_bytes}
+        required = ("front", "state")
+        self.assembler = Assembler(max_age_ms, required, **(options | change))
+        self.tick = 0
+        self.now_s = 0.0
+        self.results = []
+
+    @property
+    def stamp_ns(self) -> int:
+        return self.tick * PERIOD_MS * MS
+
+    def status(self, episode, step, phase=EpisodeStatus.PHASE_RUNNING, **fields):
+        message = EpisodeStatus(episode_id=episode, step=step, phase=phase, **fields)
+        self.assembler.status(message, self.stamp_ns, self.now_s)
+
+    def sample(self, *streams):
+        for stream in streams:
+            size = 100 if stream == "front" else 0
+            sample = bytes(100) if size else f"{stream}@{self.tick}"
+            self.assembler.sample(stream, self.stamp_ns, sample, size)
+
+    def act(self, episode, step):
+        action = np.float32([self.tick])
+        self.assembler.action(episode, step, self.stamp_ns, action, "policy", self.now_s)
+
+    def step(self, episode, step, streams=STREAMS, *, act=True):
+        """One whole step of an episode."""
+        self.tick += 1
+        self.now_s += 0.01
+        self.status(episode, step)
+        self.sample(*streams)
+        if act:
+            self.act(episode, step)
+        self.collect()
+
+    def end(self, episode, steps, **fields):
+        self.tick += 1
+        self.status(episode, steps, EpisodeStatus.PHASE_ENDED, outcome=1, **fields)
+        self.collect()
+
+    def collect(self, after_s=0.0):
+        self.now_s += after_s
+        self.results += self.assembler.collect(self.now_s)
+
+    def run(self, episode, steps):
+        for step in range(steps):
+            self.step(episode, step)
+        self.end(episode, steps)
+
+
+def test_a_whole_episode_comes_out_at_once():
+    world = World()
+    world.run("a", 3)
+    (finished,) = world.results
+    assert isinstance(finished, Finished)
+    assert [row.step for row in finished.rows] == [0, 1, 2]
+    assert [row.stamp_ns for row in finished.rows] == [33 * MS, 66 * MS, 99 * MS]
+    assert [float(row.action[0]) for row in finished.rows] == [1, 2, 3]
+    assert [row.samples["state"] for row in finished.rows] == ["state@1", "state@2", "state@3"]
+    assert all(set(row.age_ms.values()) == {0.0} for row in finished.rows)
+    assert (finished.policy_id, finished.status.outcome) == ("policy", 1)
+    assert finished.messages == 3 * (len(STREAMS) + 1)
+    assert world.assembler.current == ""
+
+
+def test_episodes_follow_each_other():
+    world = World()
+    world.run("a", 2)
+    world.run("b", 3)
+    assert [len(result.rows) for result in world.results] == [2, 3]
+
+
+def test_a_late_prediction_is_waited_for():
+    world = World()
+    world.step("a", 0, ("front", "state"))
+    world.end("a", 1)
+    assert world.results == []
+    world.assembler.sample("prediction", 33 * MS, "late")
+    world.collect(0.1)
+    assert world.results[0].rows[0].samples["prediction"] == "late"
+
+
+def test_a_prediction_that_never_comes_is_a_gap_and_no_reason_to_drop():
+    world = World()
+    world.step("a", 0, ("front", "state"))
+    world.end("a", 1)
+    world.collect(0.4)
+    assert world.results == []
+    world.collect(0.2)
+    row = world.results[0].rows[0]
+    assert row.samples["prediction"] is None
+    assert math.isnan(row.age_ms["prediction"])
+    assert row.age_ms["front"] == 0.0
+
+
+def test_a_sample_is_held_as_long_as_it_may_be_old():
+    world = World(max_missing_share=1.0)
+    world.step("a", 0)
+    world.step("a", 1, ("front", "prediction"))  # state is 33 ms old, 50 are allowed
+    world.step("a", 2, ("front", "prediction"))  # 66 ms: too old
+    world.end("a", 3)
+    world.collect(1.0)
+    (finished,) = world.results
+    assert [row.samples["state"] for row in finished.rows] == ["state@1", "state@1", None]
+    assert finished.rows[1].age_ms["state"] == 33.0
+    assert math.isnan(finished.rows[2].age_ms["state"])
+
+
+def test_the_future_is_never_taken():
+    world = World(max_missing_share=1.0, max_age_ms=1000.0)
+    world.step("a", 0, ("state", "prediction"))
+    world.step("a", 1)
+    world.end("a", 2)
+    world.collect(1.0)
+    assert [row.samples["front"] is None for row in world.results[0].rows] == [True, False]
+
+
+def test_nothing_is_taken_from_the_episode_before():
+    world = World(max_missing_share=1.0, max_age_ms=1000.0)
+    world.run("a", 2)
+    world.step("b", 0, ("front", "prediction"))
+    world.step("b", 1)
+    world.end("b", 2)
+    world.collect(1.0)
+    assert [row.samples["state"] for row in world.results[1].rows] == [None, "state@5"]
+
+
+@pytest.mark.parametrize("lost", ["front", "state"])
+def test_an_episode_that_lacks_an_image_or_a_state_is_dropped(lost):
+    world = World(max_age_ms=10.0)
+    world.step("a", 0)
+    world.step("a", 1, [stream for stream in STREAMS if stream != lost])
+    world.step("a", 2)
+    world.end("a", 3)
+    world.collect(1.0)
+    (dropped,) = world.results
+    assert isinstance(dropped, Dropped)
+    assert "1 of its 3 steps lack an action or one of front, state" in dropped.reason
+    assert dropped.messages == 3 * 4 - 1
+
+
+def test_a_share_of_gaps_may_be_allowed():
+    world = World(max_age_ms=10.0, max_missing_share=0.4)
+    world.step("a", 0)
+    world.step("a", 1, act=False)
+    world.step("a", 2)
+    world.end("a", 3)
+    world.collect(1.0)
+    assert [row.action is None for row in world.results[0].rows] == [False, True, False]
+
+
+def test_a_step_without_an_action_is_missing():
+    world = World()
+    world.step("a", 0)
+    world.step("a", 1, act=False)
+    world.step("a", 2)
+    world.end("a", 3)
+    world.collect(1.0)
+    assert "1 of its 3 steps lack an action" in world.results[0].reason
+
+
+def test_a_policy_that_never_acted_makes_no_episode():
+    world = World(max_missing_share=1.0)
+    world.step("a", 0, act=False)
+    world.end("a", 1)
+    world.collect(1.0)
+    assert world.results[0].reason == "the policy never acted"
+
+
+def test_lockstep_waits_for_its_action_without_end():
+    world = World()
+    world.step("a", 0, act=False)
+    world.collect(100.0)
+    world.status("a", 0)  # repeated, since nobody answered
+    world.sample("front", "state")
+    world.act("a", 0)
+    world.sample("prediction")
+    world.end("a", 1)
+    assert len(world.results[0].rows) == 1
+
+
+def test_steps_that_were_never_seen_drop_the_episode():
+    world = World()
+    world.step("a", 2)
+    world.step("a", 3)
+    world.end("a", 4)
+    world.collect(1.0)
+    (dropped,) = world.results
+    assert "2 of its 4 steps were never seen, the first one seen was 2" in dropped.reason
+
+
+def test_an_episode_that_was_over_before_is_nothing_to_speak_of():
+    world = World()
+    world.end("a", 200)
+    world.collect(1.0)
+    assert world.results == []
+
+
+def test_an_episode_that_never_ended_is_dropped_when_the_next_one_starts():
+    world = World()
+    world.step("a", 0)
+    world.step("b", 0)
+    (dropped,) = world.results
+    assert (dropped.episode_id, dropped.reason) == ("a", "it never ended")
+    world.step("b", 1)
+    world.end("b", 2)
+    assert len(world.results[1].rows) == 2
+
+
+def test_an_action_may_come_before_the_status_of_its_episode():
+    world = World()
+    world.run("a", 1)
+    world.tick += 1
+    world.sample(*STREAMS)
+    world.act("b", 0)
+    world.status("b", 0)
+    world.collect()
+    world.end("b", 1)
+    assert [type(result) for result in world.results] == [Finished, Finished]
+
+
+def test_repeated_messages_change_nothing():
+    world = World()
+    for step in range(3):
+        world.step("a", step)
+        world.status("a", step)
+        world.sample(*STREAMS)
+        world.act("a", step)
+        world.collect()
+    world.end("a", 3)
+    world.end("a", 3)
+    world.act("a", 2)
+    (finished,) = world.results
+    assert [row.step for row in finished.rows] == [0, 1, 2]
+    assert world.assembler.late == 1  # the one after the end
+
+
+def test_the_end_may_come_before_the_last_messages():
+    world = World()
+    world.step("a", 0)
+    world.tick += 1
+    world.status("a", 1)
+    world.end("a", 2)
+    world.tick -= 1
+    world.act("a", 1)
+    world.sample(*STREAMS)
+    world.collect(0.1)
+    assert len(world.results[0].rows) == 2
+
+
+def test_a_jump_back_in_time_drops_what_is_in_flight_and_starts_over():
+    world = World()
+    world.step("a", 0)
+    world.step("a", 1)
+    world.tick = 0
+    world.run("a", 2)
+    dropped, finished = world.results
+    assert dropped.reason == "time jumped back"
+    assert [row.stamp_ns for row in finished.rows] == [33 * MS, 66 * MS]
+
+
+def test_the_same_episode_may_run_again_later():
+    world = World()
+    world.run("a", 2)
+    world.run("a", 2)
+    assert [len(result.rows) for result in world.results] == [2, 2]
+
+
+def test_what_does_not_fit_in_memory_is_dropped_and_the_next_one_is_not():
+    world = World(max_bytes=550)
+    world.run("a", 8)
+    assert "do not fit the parameter buffer_mb" in world.results[0].reason
+    world.run("b", 3)
+    assert isinstance(world.results[-1], Finished)
+
+
+def test_images_without_an_episode_do_not_pile_up():
+    world = World(max_bytes=500)
+    for _ in range(50):
+        world.tick += 1
+        world.sample("front")
+        world.collect()
+    assert world.assembler.held_bytes <= 300
+
+
+def test_finish_keeps_what_has_ended_and_drops_the_rest():
+    world = World()
+    world.step("a", 0, ("front", "state"))
+    world.end("a", 1)
+    world.tick += 1
+    world.status("b", 0)
+    world.act("b", 0)
+    results = world.assembler.finish()
+    assert [type(result) for result in results] == [Finished, Dropped]
+    assert "stopped before it ended" in results[1].reason
+
+
+def test_abandon_drops_only_what_has_not_ended():
+    world = World()
+    world.step("a", 0)
+    (dropped,) = world.assembler.abandon("stopped")
+    assert dropped.messages == 4
+    assert world.assembler.abandon("stopped") == []
+
+
+def test_a_robot_that_does_not_count_its_steps():
+    world = World()
+    world.tick = 1
+    world.status("a", 0)
+    for step in range(3):
+        world.tick += 1
+        world.sample(*STREAMS)
+        world.act("a", step)
+        world.collect()
+    world.end("a", 0)
+    (finished,) = world.results
+    assert [row.step for row in finished.rows] == [0, 1, 2]
+    assert finished.rows[0].stamp_ns == 66 * MS

@@ -1,0 +1,185 @@
+"""The built-in world: Gymnasium's contract, determinism, and errors that name what is wrong."""
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from salus_ros.core.errors import ConfigError, ObservationError
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.schema import CAMERAS, MAX_EPISODE_STEPS
+from salus_ros.worlds import ENV_ID
+from salus_ros.worlds.conditions import (
+    CONDITIONS,
+    CUBE_DISTANCE_M,
+    CUBES,
+    HAND_CLEARANCE_M,
+    STANDARD_HIGH,
+    STANDARD_LOW,
+)
+from salus_ros.worlds.faults import FAULTS
+from salus_ros.worlds.mujoco.arm import JOINT_NAMES
+from salus_ros.worlds.mujoco.world import TASKS, PickPlaceEnv
+
+
+@pytest.fixture(scope="module")
+def world():
+    env = PickPlaceEnv()
+    yield env
+    env.close()
+
+
+@pytest.fixture(scope="module")
+def blind():
+    return PickPlaceEnv(render_images=False)
+
+
+def episode(env, seed, steps=25):
+    """States, images and endings of an episode under random actions."""
+    rng = np.random.default_rng(seed)
+    observations = [env.reset(seed=seed)[0]]
+    for _ in range(steps):
+        action = rng.uniform(-1, 1, 7).astype(np.float32)
+        observation, _, terminated, truncated, _ = env.step(action)
+        observations.append(observation)
+        if terminated or truncated:
+            break
+    return observations
+
+
+@pytest.mark.filterwarnings("ignore:.*WARN.*")
+def test_it_passes_gymnasiums_own_check():
+    env = gym.make(ENV_ID, render_mode="rgb_array")
+    check_env(env.unwrapped, skip_render_check=True)
+    env.close()
+
+
+def test_the_same_seed_and_actions_give_the_same_episode(world):
+    first, second = episode(world, 3), episode(world, 3)
+    assert len(first) == len(second) > 5
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a["agent_pos"], b["agent_pos"])
+        for name in CAMERAS:
+            np.testing.assert_array_equal(a["pixels"][name], b["pixels"][name])
+
+
+def test_another_seed_gives_another_episode(world):
+    a, b = world.reset(seed=1)[0], world.reset(seed=2)[0]
+    assert not np.array_equal(a["agent_pos"], b["agent_pos"])
+    assert not np.array_equal(a["pixels"]["front"], b["pixels"]["front"])
+
+
+@pytest.mark.parametrize("cube", CUBES)
+def test_every_camera_sees_the_cubes(world, cube):
+    world.reset(seed=0)
+    q = int(world.model.joint(cube).qposadr[0])
+    world.data.qpos[q : q + 3] = [0.5, -0.05, 0.022]
+    mujoco.mj_forward(world.model, world.data)
+    with_cube = {name: world._image(name).astype(int) for name in CAMERAS}
+    world.data.qpos[q + 2] = -0.4
+    mujoco.mj_forward(world.model, world.data)
+    for name in CAMERAS:
+        difference = np.abs(with_cube[name] - world._image(name).astype(int)).sum(axis=2)
+        assert (difference > 60).sum() > 30, name
+
+
+def test_images_between_two_renderings_are_left_out_and_the_others_are_the_same(world):
+    sparse = PickPlaceEnv(render_every=3)
+    every, some = episode(world, 4, steps=8), episode(sparse, 4, steps=8)
+    sparse.close()
+    assert len(every) == len(some) == 9
+    for step, (a, b) in enumerate(zip(every, some, strict=True)):
+        np.testing.assert_array_equal(a["agent_pos"], b["agent_pos"])
+        assert list(b["pixels"]) == (list(CAMERAS) if step % 3 == 0 else [])
+        for name, image in b["pixels"].items():
+            np.testing.assert_array_equal(image, a["pixels"][name])
+
+
+def test_the_scene_does_not_tell_the_task():
+    scenes = {}
+    env = PickPlaceEnv()
+    for task in (TASKS[0], TASKS[2]):  # both move the red cube
+        observation, _ = env.reset(seed=5, options={"task": task})
+        scenes[task] = observation["pixels"]["front"]
+    env.close()
+    np.testing.assert_array_equal(*scenes.values())
+
+
+def test_the_seed_draws_every_task(blind):
+    drawn = [blind.reset(seed=seed)[1]["task"] for seed in range(60)]
+    for task in TASKS:
+        assert drawn.count(task) > 8
+
+
+def test_shifted_episodes_start_where_standard_ones_never_do(blind):
+    for seed in range(40):
+        blind.reset(seed=seed)
+        assert np.all(blind.object_position[:2] >= STANDARD_LOW)
+        assert np.all(blind.object_position[:2] <= STANDARD_HIGH)
+        blind.reset(seed=seed, options={"condition": "shifted"})
+        place = blind.object_position[:2]
+        assert np.any(place < STANDARD_LOW) or np.any(place > STANDARD_HIGH)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_there_is_room_for_the_hand(blind, condition):
+    for seed in range(40):
+        blind.reset(seed=seed, options={"condition": condition})
+        red, blue, obstacle = (
+            np.array(blind.data.body(name).xpos[:2]) for name in (*CUBES, "obstacle")
+        )
+        assert np.linalg.norm(red - blue) >= CUBE_DISTANCE_M - 1e-6
+        for cube in (red, blue):
+            assert np.any(np.abs(obstacle - cube) > HAND_CLEARANCE_M - 1e-6)
+
+
+def test_info_tells_what_a_policy_must_not_see(blind):
+    _, info = blind.reset(seed=0, options={"task": TASKS[1]})
+    assert info["task"] == TASKS[1]
+    assert info["condition"] == "standard"
+    assert info["fault"] == FAULTS[0] == "none"
+    assert info["fault_step"] == -1
+    assert "fault_strength" not in info
+    assert info["joint_names"] == JOINT_NAMES
+    assert info["joint_positions"].shape == (9,)
+    assert info["outcome"] is Outcome.UNKNOWN
+    assert info["failure_type"] is FailureType.NONE
+    assert info["failure_step"] == -1
+
+
+def test_the_time_limit_truncates(blind):
+    blind.reset(seed=0)
+    still = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
+    for step in range(1, MAX_EPISODE_STEPS + 1):
+        _, _, terminated, truncated, info = blind.step(still)
+        assert not terminated
+        assert truncated == (step == MAX_EPISODE_STEPS)
+    assert info["failure_type"] is FailureType.TIMEOUT
+    assert info["failure_step"] == MAX_EPISODE_STEPS
+
+
+@pytest.mark.parametrize("option", ["task", "fault", "condition"])
+def test_an_unknown_option_is_refused_with_what_is_known(blind, option):
+    with pytest.raises(ConfigError, match=rf"unknown {option} 'juggle'; known: '"):
+        blind.reset(seed=0, options={option: "juggle"})
+
+
+@pytest.mark.parametrize("action", [np.zeros(6), np.full(7, np.nan), np.full(7, np.inf)])
+def test_an_action_that_is_none_is_refused(blind, action):
+    blind.reset(seed=0)
+    with pytest.raises(ObservationError, match=r"the world takes \(7,\) finite numbers"):
+        blind.step(action)
+
+
+def test_actions_move_the_tool_as_they_say(blind):
+    blind.reset(seed=0)
+    for _ in range(5):  # let the arm come to rest
+        blind.step(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
+    before = blind.arm.tool_position
+    for _ in range(5):
+        blind.step(np.array([0.5, 0, 0, 0, 0, 0, 1], np.float32))
+    for _ in range(10):
+        blind.step(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
+    moved = blind.arm.tool_position - before
+    np.testing.assert_allclose(moved, [0.05, 0.0, 0.0], atol=0.005)  # 5 * 0.5 * 0.02 m
