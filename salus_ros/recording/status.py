@@ -1,0 +1,52 @@
+"""What an EpisodeStatus, of whichever library, tells the assembler."""
+
+from functools import partial
+from typing import Any
+
+from salus_ros.core.errors import ObservationError, StoreError
+from salus_ros.core.phases import Phase
+from salus_ros.recording.arrays import meta_of
+from salus_ros.recording.assembly import Assembler
+
+LONGEST_ID = 200
+"""Characters of an id; a longer one is a mistake, or meant to fill disks and logs."""
+
+
+def take_status(assembler: Assembler, status: Any, stamp_ns: int, now_s: float) -> None:
+    """Take in where an episode stands.
+
+    Args:
+        assembler: Takes it in.
+        status: The message.
+        stamp_ns: Its stamp.
+        now_s: The time, of the assembler's clock.
+
+    Raises:
+        ObservationError: if it contradicts itself, or its id cannot be one.
+    """
+    check_id(status.episode_id)
+    if status.phase == Phase.RUNNING:
+        about = partial(meta_of, status)
+        assembler.step(status.episode_id, status.step, stamp_ns, now_s, about)
+    elif status.phase == Phase.ENDED:
+        try:
+            meta = meta_of(status)
+        except (StoreError, ValueError) as error:
+            raise ObservationError(f"an episode's end is refused: {error}") from error
+        assembler.end(meta, stamp_ns, now_s, status.step)
+    elif status.phase == Phase.DISCARDED:
+        assembler.discard(status.episode_id, "it was discarded")
+
+
+def check_id(episode_id: str) -> None:
+    """Refuse what cannot be the id of an episode.
+
+    Raises:
+        ObservationError: if it is too long, or cannot be printed.
+    """
+    if len(episode_id) > LONGEST_ID or not episode_id.isprintable():
+        shown = episode_id[:20].encode("unicode_escape").decode()
+        raise ObservationError(
+            f"an episode id of {len(episode_id)} characters, '{shown}…', is refused; allowed are "
+            f"{LONGEST_ID} that can be printed"
+        )
