@@ -20,11 +20,11 @@ from salus_ros.episodes.layout import (
     META_ARRAYS,
     SCHEMA_VERSION,
     ArrayLayout,
-    StoreSpec,
     data_arrays,
     register_image_codec,
 )
 from salus_ros.episodes.location import is_remote, zarr_place
+from salus_ros.episodes.spec import StoreSpec
 
 ZarrArray = zarr.Array[Any]
 

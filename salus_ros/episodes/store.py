@@ -30,7 +30,6 @@ from salus_ros.episodes.layout import (
     EPISODE_ENDS,
     META_ARRAYS,
     ArrayLayout,
-    StoreSpec,
     data_arrays,
     image_array,
     store_attributes,
@@ -38,6 +37,7 @@ from salus_ros.episodes.layout import (
 from salus_ros.episodes.location import holds_something, is_remote, put_whole, resolve
 from salus_ros.episodes.lock import Lock, lock_store
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.episodes.spec import NAMED, StoreSpec
 
 logger = logging.getLogger(__name__)
 
@@ -105,11 +105,12 @@ class EpisodeStore:
 
         Args:
             path: Folder of the store.
-            spec: If given, the sizes the store must have.
+            spec: If given, the sizes the store must have. Names of columns that the store does
+                not know are kept in it from now on.
 
         Raises:
-            StoreError: if it is no store, is damaged, packed, has other sizes, or has a writer
-                already.
+            StoreError: if it is no store, is damaged, packed, has other sizes or names, or has a
+                writer already.
         """
         path = resolve(path)
         refuse_packed(path)
@@ -125,6 +126,8 @@ class EpisodeStore:
                 store._ends = committed_ends(group)
                 check_arrays(group, stored, store.steps, len(store))
                 store._trim()
+                if spec is not None:
+                    store._take_names(spec)
             return store
         except BaseException:
             lock.release()
@@ -314,6 +317,24 @@ class EpisodeStore:
                         f"'{self.path}' was created without; create one with its size"
                     )
         return rows
+
+    def _take_names(self, spec: StoreSpec) -> None:
+        """Keep the names of columns that the store did not know."""
+        named = self.spec.with_names_of(spec)
+        if named == self.spec:
+            return
+        if len(self):
+            logger.warning(
+                "'%s' did not know the names of its columns; its %d episodes count as those of "
+                "the next: state %s, action %s",
+                self.path,
+                len(self),
+                list(named.state_names),
+                list(named.action_names),
+            )
+        attributes = named.to_attributes()
+        self._group.attrs.update({f"{what}_names": attributes[f"{what}_names"] for what in NAMED})
+        self.spec = named
 
     def _trim(self) -> None:
         """Drop rows and unfinished files that a killed writer left behind its last commit."""

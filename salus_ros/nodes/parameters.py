@@ -12,7 +12,7 @@ from typing import ClassVar
 from salus_ros.core import schema
 from salus_ros.core.alarm import HYSTERESIS
 from salus_ros.core.errors import ConfigError
-from salus_ros.episodes.layout import IMAGE_CODECS
+from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.nodes.declaration import NodeParameters, Value, parameter
 
 PANDA_JOINTS: tuple[str, ...] = tuple(f"panda_joint{i}" for i in range(1, 8))

@@ -18,8 +18,9 @@ from salus_ros.core.labels import horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import get_array, is_packed, store_errors
-from salus_ros.episodes.layout import META_ARRAYS, StoreSpec, data_arrays
+from salus_ros.episodes.layout import META_ARRAYS, data_arrays
 from salus_ros.episodes.layouts.padded import FORMAT, PLURAL, OnEpisode, check_new
+from salus_ros.episodes.spec import StoreSpec
 from salus_ros.episodes.store import EpisodeStore
 
 PLAIN_TYPES = ("none", "drop", "timeout", "other")
