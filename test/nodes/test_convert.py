@@ -3,10 +3,9 @@ import math
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import Image
 
-from salus_msgs.msg import FailureHorizons, VlaSignals
-from salus_ros.core import schema
+from salus_msgs.msg import VlaSignals
 from salus_ros.core.errors import ObservationError
 from salus_ros.nodes import convert
 from salus_ros.nodes.convert import raw_stamp_ns
@@ -99,37 +98,6 @@ def test_stamps_are_exact(stamp_ns):
     assert raw_stamp_ns(raw) == stamp_ns
 
 
-def test_a_big_endian_raw_stamp():
-    raw = bytes([0, 0, 0, 0]) + (3).to_bytes(4, "big") + (7).to_bytes(4, "big")
-    assert raw_stamp_ns(raw) == 3_000_000_007
-
-
-def test_joints_are_read_by_name():
-    given = JointState(name=["c", "a", "b"], position=[3.0, 1.0, 2.0])
-    np.testing.assert_array_equal(convert.joint_positions(given, ["a", "b", "c"]), [1, 2, 3])
-    np.testing.assert_array_equal(convert.joint_positions(given, ["b"]), [2])
-
-
-@pytest.mark.parametrize(
-    ("names", "positions", "said"),
-    [
-        (["a", "b"], [1.0, 2.0], "has no c; it has a, b; set the parameter state_joints"),
-        ([], [], "has no a, b, c; it has no joint"),
-        (["a", "b", "c"], [1.0, math.nan, 3.0], "has b = nan; positions must be finite"),
-        (["a", "b", "c"], [1.0, 2.0, -math.inf], "has c = -inf"),
-        (["a", "b", "c"], [1.0, 2.0], "3 names and 2 positions"),
-    ],
-)
-def test_bad_joints_are_refused(names, positions, said):
-    with pytest.raises(ObservationError, match=said):
-        convert.joint_positions(JointState(name=names, position=positions), ["a", "b", "c"])
-
-
-def test_a_joint_that_is_not_asked_for_may_be_anything():
-    given = JointState(name=["a", "gripper"], position=[1.0, math.nan])
-    np.testing.assert_array_equal(convert.joint_positions(given, ["a"]), [1])
-
-
 def test_an_action_of_the_right_form():
     np.testing.assert_array_equal(convert.action_array([0.5, -1.0], 2), np.float32([0.5, -1]))
 
@@ -166,35 +134,6 @@ def test_a_signal_that_is_not_finite_is_not_valid():
     values, valid = convert.signals_array(sent)
     assert not valid.any()
     assert np.isnan(values).all()
-
-
-def horizons(**change) -> FailureHorizons:
-    values = {
-        "horizons": np.float32(schema.HORIZONS_S),
-        "failure_types": [1, 2, 3, 4],
-        "probability": np.arange(16, dtype=np.float32) / 16,
-    }
-    return FailureHorizons(**(values | change))
-
-
-def test_a_prediction_is_read_row_by_row():
-    array = convert.prediction_array(horizons(), schema.HORIZONS_S, [1, 2, 3, 4])
-    assert array.shape == (4, 4)
-    assert array[1, 2] == 6 / 16
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"horizons": [0.1, 0.2, 0.3, 0.4]}, "has horizons"),
-        ({"horizons": [0.2]}, "has horizons"),
-        ({"failure_types": [1, 2, 3]}, "types"),
-        ({"probability": [0.5]}, "1 probabilities; 4 horizons x 4 types need 16"),
-    ],
-)
-def test_a_prediction_of_another_form_is_refused(change, said):
-    with pytest.raises(ObservationError, match=said):
-        convert.prediction_array(horizons(**change), schema.HORIZONS_S, [1, 2, 3, 4])
 
 
 def test_a_camera_without_calibration_says_so():
