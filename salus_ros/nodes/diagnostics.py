@@ -62,18 +62,24 @@ class Problem:
         self._node = node
         self.text = ""
         self.count = 0
+        self._cause = ""
 
-    def set(self, text: str) -> bool:
-        """Take note of an error; true when it is another one than the one that stood."""
-        new = text != self.text
-        self.text = text
+    def set(self, text: str, cause: str = "") -> bool:
+        """Take note of an error; true when it is another one than the one that stood.
+
+        Args:
+            text: What a person should read.
+            cause: The same without the numbers of one message, by which it is known again.
+        """
+        new = (cause or text) != self._cause
+        self.text, self._cause = text, cause or text
         self.count += 1
         if new:
             self._node.get_logger().error(text)
         return new
 
-    def clear(self) -> None:
-        """The input is good again."""
-        if self.text:
+    def clear(self, of: str = "") -> None:
+        """The input is good again: that whose errors begin with `of`."""
+        if self.text and self._cause.startswith(of):
             self._node.get_logger().info("the input is good again")
-        self.text = ""
+            self.text = self._cause = ""

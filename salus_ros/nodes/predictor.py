@@ -13,6 +13,7 @@ from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.alarm import Alarm
 from salus_ros.core.errors import CheckpointError, SalusError
+from salus_ros.messages.stamps import NANO
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, resolve_device, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import OK, STALE, WARN, Diagnostics, Report
@@ -173,7 +174,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         now = time.monotonic()
         (count, since), self._reported = self._reported, (self._count, now)
         model = self._model
-        age_s = (self.get_clock().now().nanoseconds - self._stamp_ns) / convert.NANO
+        age_s = (self.get_clock().now().nanoseconds - self._stamp_ns) / NANO
         silent_s = now - self._heard_at
         values: dict[str, object] = {
             "rate_hz": (self._count - count) / max(now - since, 1e-3),

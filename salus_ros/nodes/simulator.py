@@ -19,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from salus_msgs.msg import EpisodeStatus, PolicyAction
 from salus_msgs.srv import ResetEpisode
 from salus_ros.core.errors import ObservationError, SalusError
+from salus_ros.messages.stamps import NANO
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
@@ -219,7 +220,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         self._ticks += 1
         self._shown_at = time.monotonic()
         if self._lockstep:
-            self._stamp_ns = round(self._ticks * convert.NANO / self.parameters.rate_hz)
+            self._stamp_ns = round(self._ticks * NANO / self.parameters.rate_hz)
         else:
             self._stamp_ns = max(self._stamp_ns + 1, self.get_clock().now().nanoseconds)
 

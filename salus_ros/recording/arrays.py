@@ -11,7 +11,7 @@ from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
-from salus_ros.messages.signals import PredictionRow, SignalsRow
+from salus_ros.messages.signals import PredictionRow, SignalsRow, check_form
 from salus_ros.recording.rows import ACTION, PREDICTION, SIGNALS, STATE, Row
 
 type ReadImage = Callable[[Any, str], NDArray[np.uint8]]
@@ -129,9 +129,9 @@ def stack_images(
     rows: Sequence[Row],
     camera: str,
     read_image: ReadImage,
-    size: tuple[int, int] | None,
+    size: tuple[int, int],
     refused: Refused,
-) -> NDArray[np.uint8] | None:
+) -> NDArray[np.uint8]:
     """Images of a camera, uint8 (T, H, W, 3); black where the row has none (its age is NaN).
 
     One that cannot be read, or has another size, becomes a gap. The samples are released as they
@@ -141,26 +141,22 @@ def stack_images(
         rows: The rows.
         camera: The camera.
         read_image: Reads one.
-        size: Height and width, if they are known; else the first image settles them.
+        size: Height and width of the store's images.
         refused: Told what cannot be read.
-
-    Returns:
-        The images; None where no size is known, since no row has an image that can be read.
     """
-    frames = None if size is None else np.zeros((len(rows), *size, 3), np.uint8)
+    frames = np.zeros((len(rows), *size, 3), np.uint8)
     for t, row in enumerate(rows):
         sample = row.samples[camera]
         if sample is None:
             continue
         try:
             image = read_image(sample, camera)
-            if frames is None:
-                frames = np.zeros((len(rows), *image.shape), np.uint8)
             if image.shape != frames.shape[1:]:
                 raise ObservationError(
-                    f"the image is {image.shape[1]}x{image.shape[0]}, before or in the store it "
-                    f"is {frames.shape[2]}x{frames.shape[1]}; a store has one size: scale the "
-                    "images, or record into another store"
+                    f"the image is {image.shape[1]}x{image.shape[0]}, the store takes "
+                    f"{size[1]}x{size[0]}; a store has one size: scale the images, or record into "
+                    "another store",
+                    "an image of another size than the store's",
                 )
         except ObservationError as error:
             row.take_out(camera)
@@ -173,7 +169,7 @@ def stack_images(
 
 def store_spec(
     rows: Sequence[Row],
-    images: dict[str, NDArray[np.uint8]],
+    sizes: dict[str, tuple[int, int]],
     *,
     streams: Sequence[str],
     image_codec: str = "lossless",
@@ -185,7 +181,7 @@ def store_spec(
 
     Args:
         rows: The first rows; at least one has an action and one a state.
-        images: Uint8 (T, H, W, 3) per camera; none for a store without.
+        sizes: Height and width of the images of each camera; none for a store without.
         streams: Names of the columns of the ages.
         image_codec: How images are compressed.
         state_names: Names of the state's columns; empty where they are not known.
@@ -195,9 +191,10 @@ def store_spec(
     Raises:
         ObservationError: if the cameras have different sizes, or a size is not known.
     """
-    sizes = {camera: (frames.shape[1], frames.shape[2]) for camera, frames in images.items()}
     if len(set(sizes.values())) > 1:
-        shown = ", ".join(f"{camera} {width}x{height}" for camera, (height, width) in sizes.items())
+        shown = ", ".join(
+            f"{camera} {width}x{height}" for camera, (height, width) in sizes.items()
+        )
         raise ObservationError(
             f"the cameras have different sizes ({shown}); a store takes one size for all: scale "
             "them to one (image_size), or leave one out"
@@ -210,7 +207,7 @@ def store_spec(
     said = [s for row in rows if (s := row.samples.get(SIGNALS)) is not None]
     foreseen = next((s for row in rows if (s := row.samples.get(PREDICTION)) is not None), None)
     return StoreSpec(
-        cameras=tuple(images),
+        cameras=tuple(sizes),
         image_size=next(iter(sizes.values()), (0, 0)),
         state_dim=len(state),
         action_dim=len(action),
@@ -227,9 +224,7 @@ def store_spec(
 
 def _ages(row: Row, streams: Sequence[str]) -> list[float]:
     answered = math.nan if row.action is None else 0.0
-    return [
-        row.age_ms.get(name, answered if name == ACTION else math.nan) for name in streams
-    ]
+    return [row.age_ms.get(name, answered if name == ACTION else math.nan) for name in streams]
 
 
 def _check(sample: Any, name: str, spec: StoreSpec) -> None:
@@ -240,13 +235,7 @@ def _check(sample: Any, name: str, spec: StoreSpec) -> None:
     if name == SIGNALS and sample.embedding.size not in (0, spec.embedding_dim):
         raise _misfit("the embedding", sample.embedding.size, spec.embedding_dim)
     if name == PREDICTION:
-        given = (sample.horizons_s, sample.failure_types)
-        if given != (spec.horizons_s, spec.failure_types):
-            raise ObservationError(
-                f"the prediction has horizons {list(given[0])} s and types "
-                f"{[kind.label for kind in given[1]]}; the store takes {list(spec.horizons_s)} s "
-                f"and {[kind.label for kind in spec.failure_types]}; record into another store"
-            )
+        check_form(sample, spec.horizons_s, spec.failure_types)
 
 
 def _misfit(name: str, given: int, size: int) -> ObservationError:

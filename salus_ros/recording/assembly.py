@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.episodes import EpisodeMeta
+from salus_ros.recording.flight import Flight, Rules
 from salus_ros.recording.rows import (
     ACTION,
     Block,
@@ -18,77 +19,12 @@ from salus_ros.recording.rows import (
     Finished,
     Result,
     Row,
-    count_messages,
-    too_many_gaps,
     unjudged,
 )
 from salus_ros.recording.streams import Source
 from salus_ros.recording.time import Order, TimeRule, jump_words
 
 EPISODES_REMEMBERED = 8
-LEAST_STEPS = 2
-BLOCK_STEPS = 30
-BLOCK_BYTES = 4_000_000
-"""Steps that are handed on together while an episode grows, fewer where images are large."""
-
-SLOP_NS = 200_000_000
-"""Samples this much older than a row are still there for the next: its policy may have used them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What makes an episode good.
-
-    Attributes:
-        max_age_ms: Oldest sample of each stream that a step may use.
-        required: Streams that a step is not whole without, beside the action.
-        settle_s: How long a step waits for late messages.
-        max_missing_share: Share of the steps that may lack an action or a required sample.
-        whole: Whether an episode whose end, or of which a step, was never seen is dropped, as a
-            recorder does, or kept with an unknown outcome, as it is from a bag.
-        acted: Whether a step is answered by an action of its own; else the action is one more
-            stream, `action`.
-        block_steps: Rows of an episode in flight that are handed on together.
-        block_bytes: Size from which fewer are.
-    """
-
-    max_age_ms: Mapping[str, float]
-    required: Sequence[str]
-    settle_s: float = 0.5
-    max_missing_share: float = 0.0
-    whole: bool = True
-    acted: bool = True
-    block_steps: int = BLOCK_STEPS
-    block_bytes: int = BLOCK_BYTES
-
-
-@dataclass(slots=True)
-class _Episode:
-    """An episode in flight; `rows` are those that were not handed on in a block."""
-
-    waiting: dict[int, Row] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    made: int = 0  # rows
-    next_step: int = 0  # no row is made of one before
-    lacking: int = 0  # rows without an action or a required sample
-    messages: int = 0
-    ended: EpisodeMeta | None = None
-    ended_at: float = math.nan
-    total: int = 0  # steps, as its end says; 0: it does not
-    started_at: float = math.nan
-    told_at: float = math.nan
-    newest_step: int = -1  # with an action, or any where actions are a stream
-    policy_id: str = ""
-    size: int = 0
-    note: str = ""
-    about: Callable[[], EpisodeMeta] | None = None
-    steps: list[int] = field(default_factory=list)  # of the rows
-    seen: set[str] = field(default_factory=set)  # streams that gave any of them a sample
-
-    @property
-    def missing(self) -> int:
-        """Steps that no row was made of."""
-        return max(0, (self.total or self.newest_step + 1) - self.made)
 
 
 class Assembler:
@@ -130,7 +66,7 @@ class Assembler:
         self._max_age_ns = {name: round(rules.max_age_ms[name] * 1e6) for name in streams}
         self._room = room
         self._on_row = on_row
-        self._episodes: dict[str, _Episode] = {}
+        self._episodes: dict[str, Flight] = {}
         self._closed: deque[str] = deque(maxlen=EPISODES_REMEMBERED)
         self._last_ns: dict[str, int] = {}  # newest stamp known of each recent episode
         self._time = TimeRule()  # of the steps
@@ -207,6 +143,14 @@ class Assembler:
             return
         episode = self._open(episode_id, now_s)
         episode.about = about or episode.about
+        if episode.told.setdefault(step, stamp_ns) != stamp_ns:
+            if step:
+                self.late += 1
+                return
+            # The world was started anew, less than DISORDER_NS after its first start.
+            self._jump("it began again", -1)
+            episode = self._open(episode_id, now_s)
+            episode.about, episode.told[step] = about, stamp_ns
         if step >= episode.next_step:
             row = episode.waiting.setdefault(step, Row(step, stamp_ns))
             if not self._rules.acted:
@@ -312,16 +256,14 @@ class Assembler:
 
     def _make_rows(self, now_s: float) -> None:
         for episode_id, episode in list(self._episodes.items()):
-            over = episode.ended is not None and (
-                now_s - episode.ended_at >= self._rules.settle_s
-            )
+            over = episode.ended is not None and (now_s - episode.ended_at >= self._rules.settle_s)
             for step in sorted(episode.waiting):
                 row = episode.waiting[step]
                 if not (over or self._is_due(episode, row, now_s)):
                     break
                 del episode.waiting[step]
                 self._fill(episode_id, row)
-                self._count(episode, row)
+                episode.add(row, self._rules.required)
                 self._on_row(row)
             self._hand_on(episode_id, episode)
             if episode.ended is not None and not episode.waiting and (over or not episode.missing):
@@ -329,11 +271,11 @@ class Assembler:
             if episode_id in self._episodes:
                 break  # a later episode's rows would use up what this one still needs
 
-    def _open(self, episode_id: str, now_s: float) -> _Episode:
+    def _open(self, episode_id: str, now_s: float) -> Flight:
         if episode_id not in self._episodes:
             if episode_id in self._closed:
                 self._closed.remove(episode_id)  # run again under the same name
-            self._episodes[episode_id] = _Episode(started_at=now_s)
+            self._episodes[episode_id] = Flight(started_at=now_s)
         episode = self._episodes[episode_id]
         episode.told_at = now_s
         return episode
@@ -377,7 +319,7 @@ class Assembler:
             if name != but:
                 stream.forget_after(stamp_ns)
 
-    def _is_due(self, episode: _Episode, row: Row, now_s: float) -> bool:
+    def _is_due(self, episode: Flight, row: Row, now_s: float) -> bool:
         if row.settled_at is None:
             if row.step >= episode.newest_step:
                 return False  # its action may still come
@@ -402,35 +344,25 @@ class Assembler:
                 found = stream.as_of(row.stamp_ns, after_ns)
             row.samples[name] = None if found is None else found[1]
             row.age_ms[name] = math.nan if found is None else (row.stamp_ns - found[0]) / 1e6
-            stream.forget_before(row.stamp_ns - SLOP_NS)
+            # The next row's samples are not older than this one's.
+            stream.forget_before(row.stamp_ns if found is None else min(row.stamp_ns, found[0]))
         if not self._rules.acted:
             row.action = row.samples.pop(ACTION)
 
-    def _count(self, episode: _Episode, row: Row) -> None:
-        episode.rows.append(row)
-        episode.steps.append(row.step)
-        episode.made, episode.next_step = episode.made + 1, row.step + 1
-        episode.size += row.size
-        episode.messages += count_messages([row])
-        episode.lacking += row.lacks(self._rules.required)
-        episode.seen |= {name for name, sample in row.samples.items() if sample is not None}
-        if row.action is not None:
-            episode.seen.add(ACTION)
-
-    def _hand_on(self, episode_id: str, episode: _Episode) -> None:
+    def _hand_on(self, episode_id: str, episode: Flight) -> None:
         """Hand on the rows that are made, if they are many."""
         rules = self._rules
         if len(episode.rows) >= rules.block_steps or episode.size >= rules.block_bytes:
             self._results.append(Block(episode_id, episode.rows))
             episode.rows, episode.size = [], 0
 
-    def _judge(self, episode_id: str, episode: _Episode, meta: EpisodeMeta) -> None:
-        if reason := self._refusal(episode):
+    def _judge(self, episode_id: str, episode: Flight, meta: EpisodeMeta) -> None:
+        if reason := episode.refusal(self._rules):
             self._drop(episode_id, reason)
             return
         meta = replace(
             meta,
-            failure_step=_moment(meta.failure_step, episode),
+            failure_step=episode.place_of(meta.failure_step),
             policy_id=meta.policy_id or episode.policy_id,
             wall_time_s=episode.ended_at - episode.started_at,
         )
@@ -441,21 +373,6 @@ class Assembler:
         note = "; ".join(note for note in notes if note)
         self._results.append(Finished(episode.rows, meta, *figures, note))
         self._close(episode_id)
-
-    def _refusal(self, episode: _Episode) -> str:
-        """Why an episode that is over is not kept; empty where it is."""
-        rules, made = self._rules, episode.made
-        if rules.whole and (episode.missing or not made):
-            first = f", the first one seen was {episode.steps[0]}" if made else ""
-            return f"{episode.missing} of its {episode.missing + made} steps were never seen{first}"
-        if rules.whole and episode.newest_step < 0:
-            return "the policy never acted"
-        if not rules.whole:
-            if made < LEAST_STEPS:
-                return f"it has {made} steps; it needs two"
-            if absent := [n for n in (*rules.required, ACTION) if n not in episode.seen]:
-                return f"no step has a sample of {', '.join(absent)}"
-        return too_many_gaps(episode.lacking, made, rules.required, rules.max_missing_share)
 
     def _give_up(self, episode_id: str, reason: str) -> None:
         """End an episode whose end never came: dropped, or kept with an unknown outcome."""
@@ -489,12 +406,3 @@ class Assembler:
             self._drop(episode_id, "its images do not fit the parameter buffer_mb")
         for stream in self.streams.values():
             stream.forget_before(stream.newest_ns)
-
-
-def _moment(failure_step: int, episode: _Episode) -> int:
-    """Place among the rows of the step of a failure; -1 where that step was never seen."""
-    if failure_step < 0 or not episode.missing:
-        return failure_step
-    if failure_step > episode.steps[-1]:
-        return episode.made
-    return episode.steps.index(failure_step) if failure_step in episode.steps else -1

@@ -1,6 +1,6 @@
 """Rows of episodes as blocks that fit the store, and what becomes of each episode."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,11 +9,20 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ObservationError, SalusError
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
-from salus_ros.recording.arrays import ReadImage, make_block, stack_images, store_spec
+from salus_ros.episodes.columns import columns
+from salus_ros.episodes.spec import NAMED
+from salus_ros.recording.arrays import (
+    ReadImage,
+    Refused,
+    make_block,
+    stack_images,
+    store_spec,
+)
 from salus_ros.recording.rows import (
     ACTION,
     NUMBERS,
     PREDICTION,
+    STATE,
     Dropped,
     Finished,
     Result,
@@ -21,8 +30,8 @@ from salus_ros.recording.rows import (
     too_many_gaps,
 )
 
-HELD_STEPS = 200
-"""Steps that wait for the first image of a camera, which tells its size."""
+HELD_STEPS, HELD_BYTES = 200, 256 << 20
+"""Steps, and bytes of images, that wait for what a new store needs to know of its streams."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +40,11 @@ class Written:
 
     block: Episode
     spec: StoreSpec
+
+    @property
+    def episode_id(self) -> str:
+        """Id of the episode."""
+        return self.block.meta.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +55,37 @@ class Kept:
         meta: What is known of it.
         steps: Number of its steps.
         gaps: How many of them lack a sample of some stream.
+        messages: Messages used for them.
         note: What a person should read about it; empty for nothing.
     """
 
     meta: EpisodeMeta
     steps: int
     gaps: int
+    messages: int
     note: str = ""
+
+    @property
+    def episode_id(self) -> str:
+        """Id of the episode."""
+        return self.meta.id
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An episode is not kept: its blocks are to be forgotten."""
+    """An episode is not kept: its blocks are to be forgotten.
+
+    Attributes:
+        episode_id: Its id.
+        reason: Why.
+        messages: Messages lost with it.
+        told: Whether it was the assembler that dropped it, and said so.
+    """
 
     episode_id: str
     reason: str
     messages: int
+    told: bool = False
 
 
 type Piece = Written | Kept | Lost
@@ -67,7 +96,8 @@ class _InFlight:
     """The episode that is being made into blocks."""
 
     episode_id: str
-    rows: list[Row] = field(default_factory=list)  # that wait for the size of an image
+    rows: list[Row] = field(default_factory=list)  # that wait for what a new store must know
+    whole: list[bool] = field(default_factory=list)  # whether each came with all it needs
     lacking: int = 0  # rows that lack a required sample since it could not be used
     gaps: int = 0
     model_id: str = ""
@@ -91,7 +121,7 @@ class BlockMaker:
         required: Sequence[str] = (),
         max_missing_share: float = 0.0,
         streams: Sequence[str] = NUMBERS,
-        refused: Callable[[str, ObservationError], object] = lambda *_: None,
+        refused: Refused = lambda *_: None,
         **sizes: Any,
     ) -> None:
         """Make blocks of nothing yet.
@@ -114,14 +144,16 @@ class BlockMaker:
         self._streams = (*cameras, *streams)
         self._refused = refused
         self._sizes = sizes
+        self._image_sizes: dict[str, tuple[int, int]] = {}
+        self._columns: dict[str, NDArray[np.intp] | slice] | None = None
         self._in_flight: _InFlight | None = None
-        self._order: Mapping[str, NDArray[np.int64] | None] | None = None
 
     def take(self, result: Result) -> Iterator[Piece]:
         """Take in what an assembler gives; what follows from it is to be done in that order."""
         if isinstance(result, Dropped):
-            self._forget(result.episode_id)
-            yield Lost(result.episode_id, result.reason, result.messages)
+            if self._in_flight is not None and self._in_flight.episode_id == result.episode_id:
+                self._in_flight = None
+            yield Lost(result.episode_id, result.reason, result.messages, told=True)
             return
         episode = self._in_flight
         if episode is None or episode.episode_id != result.episode_id:
@@ -129,6 +161,7 @@ class BlockMaker:
         over = isinstance(result, Finished)
         if not episode.failed:
             episode.rows += result.rows
+            episode.whole += [not row.lacks(self._required) for row in result.rows]
             try:
                 if piece := self._make(episode, over=over):
                     yield piece
@@ -141,44 +174,93 @@ class BlockMaker:
     def fail(self, episode_id: str, reason: str) -> None:
         """Take note that a block could not be written: its episode is lost."""
         if self._in_flight is not None and self._in_flight.episode_id == episode_id:
-            self._in_flight.failed, self._in_flight.rows = reason, []
-
-    def _forget(self, episode_id: str) -> None:
-        if self._in_flight is not None and self._in_flight.episode_id == episode_id:
-            self._in_flight = None
+            self._in_flight.failed = reason
+            self._in_flight.rows, self._in_flight.whole = [], []
 
     def _make(self, episode: _InFlight, *, over: bool) -> Written | None:
         rows = episode.rows
         if not rows:
             return None
-        whole = [not row.lacks(self._required) for row in rows]
 
         def refused(stream: str, error: ObservationError) -> None:
             episode.refusal = episode.refusal or f"{stream}: {error}"
             self._refused(stream, error)
 
-        size = None if self.spec is None else self.spec.image_size
-        stacked = {
+        if self.spec is None:
+            if not over and not self._is_known(rows, refused):
+                return None
+            self.spec = self._new_spec(rows, refused)
+        self._order(rows)
+        size = self.spec.image_size
+        images = {
             camera: stack_images(rows, camera, self._read_image, size, refused)
             for camera in self._cameras
         }
-        images = {camera: frames for camera, frames in stacked.items() if frames is not None}
-        if len(images) < len(self._cameras):
-            return self._wait(episode, [c for c in self._cameras if c not in images], over=over)
-        if self.spec is None:
-            if not over and not _settled(rows):
-                return None
-            self.spec = store_spec(rows, images, streams=self._streams, **self._sizes)
         block = make_block(rows, images, self.spec, episode.episode_id, refused)
         lacks = [row.lacks(self._required) for row in rows]
-        episode.lacking += sum(a and b for a, b in zip(whole, lacks, strict=True))
+        episode.lacking += sum(a and b for a, b in zip(episode.whole, lacks, strict=True))
         assert block.age_ms is not None
         episode.gaps += int(np.isnan(block.age_ms).any(axis=1).sum())
         said = (row.samples.get(PREDICTION) for row in reversed(rows))
         newest = next((one.model_id for one in said if one is not None), "")
         episode.model_id = newest or episode.model_id
-        episode.rows = []
+        episode.rows, episode.whole = [], []
         return Written(block, self.spec)
+
+    def _is_known(self, rows: Sequence[Row], refused: Refused) -> bool:
+        """Whether the rows tell all that a new store needs to know, or need not be waited for."""
+        for camera in self._cameras:
+            if camera not in self._image_sizes:
+                self._find_size(rows, camera, refused)
+        if len(rows) >= HELD_STEPS or sum(row.size for row in rows) >= HELD_BYTES:
+            return True
+        there = {
+            name for row in rows for name in self._streams if row.samples.get(name) is not None
+        }
+        there |= {ACTION} if any(row.action is not None for row in rows) else set()
+        return there.issuperset(self._streams) and len(self._image_sizes) == len(self._cameras)
+
+    def _find_size(self, rows: Sequence[Row], camera: str, refused: Refused) -> None:
+        for row in rows:
+            if row.samples[camera] is not None:
+                try:
+                    height, width, _ = self._read_image(row.samples[camera], camera).shape
+                except ObservationError as error:
+                    row.take_out(camera)
+                    refused(camera, error)
+                else:
+                    self._image_sizes[camera] = (height, width)
+                    return
+
+    def _new_spec(self, rows: Sequence[Row], refused: Refused) -> StoreSpec:
+        for camera in self._cameras:
+            if camera not in self._image_sizes:
+                self._find_size(rows, camera, refused)
+            if camera not in self._image_sizes:
+                raise ObservationError(
+                    f"no step has a sample of {camera}: the first {len(rows)} steps have no image "
+                    "of it that can be read, so its size is not known; start its driver, or leave "
+                    "it out of the cameras"
+                )
+        sizes = {camera: self._image_sizes[camera] for camera in self._cameras}
+        return store_spec(rows, sizes, streams=self._streams, **self._sizes)
+
+    def _order(self, rows: Sequence[Row]) -> None:
+        """Bring the columns of state and action into the order of the store, by their names."""
+        assert self.spec is not None
+        if self._columns is None:
+            given = {what: tuple(self._sizes.get(f"{what}_names", ())) for what in NAMED}
+            self._columns = {
+                what: columns(self.spec.names(what), given[what], what) for what in NAMED
+            }
+        of_state, of_action = self._columns[STATE], self._columns[ACTION]
+        if isinstance(of_state, slice) and isinstance(of_action, slice):
+            return
+        for row in rows:
+            if row.action is not None:
+                row.action = row.action[of_action]
+            if row.samples.get(STATE) is not None:
+                row.samples[STATE] = row.samples[STATE][of_state]
 
     def _judge(self, episode: _InFlight, finished: Finished) -> Kept | Lost:
         reason = episode.failed or too_many_gaps(
@@ -188,7 +270,7 @@ class BlockMaker:
             self._max_missing_share,
         )
         if reason:
-            because = f" ({episode.refusal})" if episode.refusal and not episode.failed else ""
+            because = f" ({episode.refusal})" if episode.refusal else ""
             return Lost(episode.episode_id, reason + because, finished.messages)
         meta = replace(finished.meta, model_id=episode.model_id)
-        return Kept(meta, finished.steps, episode.gaps, finished.note)
+        return Kept(meta, finished.steps, episode.gaps, finished.messages, finished.note)

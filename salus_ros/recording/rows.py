@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,9 +84,45 @@ def too_many_gaps(
 
 def unjudged(meta: EpisodeMeta) -> EpisodeMeta:
     """The same of an episode of which nobody has said how it ended."""
-    return replace(
-        meta, outcome=Outcome.UNKNOWN, failure_type=FailureType.NONE, failure_step=-1
-    )
+    return replace(meta, outcome=Outcome.UNKNOWN, failure_type=FailureType.NONE, failure_step=-1)
+
+
+class Label(NamedTuple):
+    """How a person judges an episode; the failure's moment as a step, or as a time in s."""
+
+    outcome: Outcome
+    failure_type: FailureType = FailureType.NONE
+    failure_step: int = -1
+    failure_time_s: float = 0.0
+
+    def step(self, rate_hz: float) -> int:
+        """The step of the failure; -1 where it is not known."""
+        if self.failure_step < 0 and self.failure_time_s > 0:
+            return round(self.failure_time_s * rate_hz)
+        return self.failure_step
+
+    def on(self, meta: EpisodeMeta) -> EpisodeMeta:
+        """The episode, judged so.
+
+        Raises:
+            StoreError: if the label contradicts itself.
+        """
+        return replace(
+            meta,
+            outcome=self.outcome,
+            failure_type=self.failure_type,
+            failure_step=self.step(meta.rate_hz),
+        )
+
+    def words(self, rate_hz: float = 0.0) -> str:
+        """Say it."""
+        text = self.outcome.name.lower()
+        if self.failure_type:
+            text += f" by {self.failure_type.label}"
+        step = self.step(rate_hz) if rate_hz else self.failure_step
+        if step >= 0:
+            return f"{text} at step {step}"
+        return f"{text} after {self.failure_time_s:.2f} s" if self.failure_time_s > 0 else text
 
 
 @dataclass(slots=True)

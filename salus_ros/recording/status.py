@@ -4,9 +4,11 @@ from functools import partial
 from typing import Any
 
 from salus_ros.core.errors import ObservationError, StoreError
+from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.phases import Phase
 from salus_ros.recording.arrays import meta_of
-from salus_ros.recording.assembly import Assembler
+from salus_ros.recording.assembly import EPISODES_REMEMBERED, Assembler
+from salus_ros.recording.rows import Label
 
 LONGEST_ID = 200
 """Characters of an id; a longer one is a mistake, or meant to fill disks and logs."""
@@ -50,3 +52,30 @@ def check_id(episode_id: str) -> None:
             f"an episode id of {len(episode_id)} characters, '{shown}…', is refused; allowed are "
             f"{LONGEST_ID} that can be printed"
         )
+
+
+class Judgements:
+    """How episodes are said to have ended, and that somebody says otherwise later."""
+
+    def __init__(self) -> None:
+        """Nothing has ended yet."""
+        self._said: dict[str, Label] = {}
+
+    def changed(self, status: Any) -> Label | None:
+        """Take in a status; returns a judgement that replaces an earlier one of the episode.
+
+        Raises:
+            ObservationError: if it names an outcome or failure type that does not exist.
+        """
+        if status.phase != Phase.ENDED:
+            return None
+        try:
+            outcome, kind = Outcome(status.outcome), FailureType(status.failure_type)
+        except ValueError as error:
+            raise ObservationError(f"an episode's end is refused: {error}") from error
+        label = Label(outcome, kind, status.failure_step)
+        before = self._said.pop(status.episode_id, None)
+        self._said[status.episode_id] = label
+        while len(self._said) > EPISODES_REMEMBERED:
+            del self._said[next(iter(self._said))]
+        return label if before not in (None, label) and outcome != Outcome.UNKNOWN else None

@@ -215,9 +215,7 @@ class JointStream:
 
     def as_of(self, stamp_ns: int, after_ns: int) -> Found | None:
         """State float32 (S,) of the newest values with after_ns < stamp <= stamp_ns."""
-        found = {
-            id(part): part.as_of(stamp_ns, after_ns) for part in self._parts.values()
-        }
+        found = {id(part): part.as_of(stamp_ns, after_ns) for part in self._parts.values()}
         return self._merged(found)
 
     def at(self, stamps_ns: Collection[int]) -> Found | None:
