@@ -157,7 +157,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
             max_missing_share=given.max_missing_share,
             refused=self._refuse,
             image_codec=given.image_codec,
-            state_names=given.state_joints,
+            names=lambda what: given.state_joints if what == STATE else (),
         )
 
     # Input

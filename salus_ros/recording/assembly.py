@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from salus_ros.core.failures import Outcome
 from salus_ros.episodes import EpisodeMeta
 from salus_ros.recording.flight import Flight, Rules
 from salus_ros.recording.rows import (
@@ -142,7 +143,7 @@ class Assembler:
         if episode_id in self._closed and not again:
             return
         episode = self._open(episode_id, now_s)
-        episode.about = about or episode.about
+        episode.about = episode.about or about
         if episode.told.setdefault(step, stamp_ns) != stamp_ns:
             if step:
                 self.late += 1
@@ -214,9 +215,13 @@ class Assembler:
         if not self._goes_on(stamp_ns, partial(self.end, meta, stamp_ns, now_s, total, note)):
             return
         episode = self._episodes.get(meta.id)
-        if episode is not None and episode.ended is None:
+        if episode is None:
+            pass
+        elif episode.ended is None:
             episode.ended, episode.ended_at, episode.total = meta, now_s, total
             episode.note = note
+        elif meta.outcome != Outcome.UNKNOWN:
+            episode.ended = meta  # somebody has judged it since
         self._see(meta.id, stamp_ns)
 
     def discard(self, episode_id: str, reason: str) -> None:
@@ -353,7 +358,8 @@ class Assembler:
         """Hand on the rows that are made, if they are many."""
         rules = self._rules
         if len(episode.rows) >= rules.block_steps or episode.size >= rules.block_bytes:
-            self._results.append(Block(episode_id, episode.rows))
+            meta = None if episode.about is None else episode.about()
+            self._results.append(Block(episode_id, episode.rows, meta))
             episode.rows, episode.size = [], 0
 
     def _judge(self, episode_id: str, episode: Flight, meta: EpisodeMeta) -> None:

@@ -1,11 +1,10 @@
 """Rows of episodes as blocks that fit the store, and what becomes of each episode."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from salus_ros.core.errors import ObservationError, SalusError
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
@@ -36,7 +35,12 @@ HELD_STEPS, HELD_BYTES = 200, 256 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Written:
-    """The next steps of an episode, and the sizes of a store for them."""
+    """The next steps of an episode, and the sizes of a store for them.
+
+    Attributes:
+        block: The steps, their columns in the order of the spec's names.
+        spec: The sizes.
+    """
 
     block: Episode
     spec: StoreSpec
@@ -45,6 +49,18 @@ class Written:
     def episode_id(self) -> str:
         """Id of the episode."""
         return self.block.meta.id
+
+    def for_store(self, stored: StoreSpec) -> Episode:
+        """The block with its columns in the order of a store, by their names.
+
+        Raises:
+            StoreError: if they are not those of the store.
+        """
+        order = {what: columns(stored.names(what), self.spec.names(what), what) for what in NAMED}
+        if all(isinstance(one, slice) for one in order.values()):
+            return self.block
+        state = self.block.state[:, order[STATE]]
+        return replace(self.block, state=state, action=self.block.action[:, order[ACTION]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +138,7 @@ class BlockMaker:
         max_missing_share: float = 0.0,
         streams: Sequence[str] = NUMBERS,
         refused: Refused = lambda *_: None,
+        names: Callable[[str], Sequence[str]] = lambda _: (),
         **sizes: Any,
     ) -> None:
         """Make blocks of nothing yet.
@@ -134,6 +151,7 @@ class BlockMaker:
             max_missing_share: Share of the steps that may lack one of them, or an action.
             streams: Streams beside the cameras.
             refused: Told the stream and the reason of a sample that cannot be used.
+            names: Gives the names of the columns of "state" and "action", where they are known.
             **sizes: What else a new store has, see `store_spec`.
         """
         self.spec = spec
@@ -143,9 +161,9 @@ class BlockMaker:
         self._max_missing_share = max_missing_share
         self._streams = (*cameras, *streams)
         self._refused = refused
+        self._names = names
         self._sizes = sizes
         self._image_sizes: dict[str, tuple[int, int]] = {}
-        self._columns: dict[str, NDArray[np.intp] | slice] | None = None
         self._in_flight: _InFlight | None = None
 
     def take(self, result: Result) -> Iterator[Piece]:
@@ -190,7 +208,6 @@ class BlockMaker:
             if not over and not self._is_known(rows, refused):
                 return None
             self.spec = self._new_spec(rows, refused)
-        self._order(rows)
         size = self.spec.image_size
         images = {
             camera: stack_images(rows, camera, self._read_image, size, refused)
@@ -205,7 +222,9 @@ class BlockMaker:
         newest = next((one.model_id for one in said if one is not None), "")
         episode.model_id = newest or episode.model_id
         episode.rows, episode.whole = [], []
-        return Written(block, self.spec)
+        state_names, action_names = (tuple(self._names(what)) for what in NAMED)
+        named = replace(self.spec, state_names=state_names, action_names=action_names)
+        return Written(block, named)
 
     def _is_known(self, rows: Sequence[Row], refused: Refused) -> bool:
         """Whether the rows tell all that a new store needs to know, or need not be waited for."""
@@ -243,24 +262,14 @@ class BlockMaker:
                     "it out of the cameras"
                 )
         sizes = {camera: self._image_sizes[camera] for camera in self._cameras}
-        return store_spec(rows, sizes, streams=self._streams, **self._sizes)
-
-    def _order(self, rows: Sequence[Row]) -> None:
-        """Bring the columns of state and action into the order of the store, by their names."""
-        assert self.spec is not None
-        if self._columns is None:
-            given = {what: tuple(self._sizes.get(f"{what}_names", ())) for what in NAMED}
-            self._columns = {
-                what: columns(self.spec.names(what), given[what], what) for what in NAMED
-            }
-        of_state, of_action = self._columns[STATE], self._columns[ACTION]
-        if isinstance(of_state, slice) and isinstance(of_action, slice):
-            return
-        for row in rows:
-            if row.action is not None:
-                row.action = row.action[of_action]
-            if row.samples.get(STATE) is not None:
-                row.samples[STATE] = row.samples[STATE][of_state]
+        return store_spec(
+            rows,
+            sizes,
+            streams=self._streams,
+            state_names=self._names(STATE),
+            action_names=self._names(ACTION),
+            **self._sizes,
+        )
 
     def _judge(self, episode: _InFlight, finished: Finished) -> Kept | Lost:
         reason = episode.failed or too_many_gaps(

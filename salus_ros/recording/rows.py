@@ -127,10 +127,11 @@ class Label(NamedTuple):
 
 @dataclass(slots=True)
 class Block:
-    """The next rows of an episode that still grows."""
+    """The next rows of an episode that still grows, and what is known of it so far."""
 
     episode_id: str
     rows: list[Row]
+    meta: EpisodeMeta | None = None
 
 
 @dataclass(slots=True)

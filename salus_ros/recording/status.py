@@ -6,6 +6,7 @@ from typing import Any
 from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.phases import Phase
+from salus_ros.episodes import EpisodeMeta
 from salus_ros.recording.arrays import meta_of
 from salus_ros.recording.assembly import EPISODES_REMEMBERED, Assembler
 from salus_ros.recording.rows import Label
@@ -28,16 +29,21 @@ def take_status(assembler: Assembler, status: Any, stamp_ns: int, now_s: float) 
     """
     check_id(status.episode_id)
     if status.phase == Phase.RUNNING:
+        if not assembler.holds(status.episode_id):
+            _read(status)
         about = partial(meta_of, status)
         assembler.step(status.episode_id, status.step, stamp_ns, now_s, about)
     elif status.phase == Phase.ENDED:
-        try:
-            meta = meta_of(status)
-        except (StoreError, ValueError) as error:
-            raise ObservationError(f"an episode's end is refused: {error}") from error
-        assembler.end(meta, stamp_ns, now_s, status.step)
+        assembler.end(_read(status), stamp_ns, now_s, status.step)
     elif status.phase == Phase.DISCARDED:
         assembler.discard(status.episode_id, "it was discarded")
+
+
+def _read(status: Any) -> EpisodeMeta:
+    try:
+        return meta_of(status)
+    except (StoreError, ValueError) as error:
+        raise ObservationError(f"the status of an episode is refused: {error}") from error
 
 
 def check_id(episode_id: str) -> None:

@@ -160,7 +160,8 @@ class JointStream:
         """Without a sample yet.
 
         Args:
-            joints: Names of the S joints of the state, in its order.
+            joints: Names of the S joints of the state, in its order; empty for those of the
+                first sample.
         """
         self.joints = tuple(joints)
         self._parts: dict[frozenset[str], Stream] = {}
@@ -178,7 +179,7 @@ class JointStream:
     @property
     def newest_ns(self) -> int:
         """Stamp up to which every joint is known in ns; -1 before."""
-        if not self._parts or self.missing:
+        if self.missing or not self._parts:
             return -1
         return min(part.newest_ns for part in self._parts.values())
 
@@ -199,6 +200,9 @@ class JointStream:
 
     def add(self, stamp_ns: int, sample: Mapping[str, float], size: int = 0) -> Order:
         """Take in the values of some joints; those that nobody asked for are left out."""
+        if not self.joints:
+            self.joints = tuple(sample)
+            self._sources = [[] for _ in self.joints]
         given = frozenset(sample)
         names = given.intersection(self.joints)
         if len(names) < len(given):

@@ -261,7 +261,7 @@ class EpisodeWriter:
         if self._store is None:
             self._take_store(EpisodeStore.open_or_create(self.path, piece.spec))
         assert self._store is not None
-        self._store.write(piece.block)
+        self._store.write(piece.for_store(self._store.spec))
 
     def _commit(self, piece: Kept) -> None:
         if self._store is None:
