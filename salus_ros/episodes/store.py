@@ -15,6 +15,7 @@ from zarr.storage import MemoryStore
 
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes.buffer import RowBuffer
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import (
     STRICT,
@@ -60,8 +61,9 @@ class EpisodeStore:
         self._group = group
         self._lock = lock
         self._ends: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._pending = 0  # steps written and not committed
+        self._pending = 0  # steps taken and not committed
         self._last_ns = -1  # stamp of the last of them
+        self._buffers: dict[str, RowBuffer] = {}  # of the arrays under data/
 
     @classmethod
     def create(cls, path: str | Path, spec: StoreSpec) -> Self:
@@ -169,20 +171,23 @@ class EpisodeStore:
 
     @property
     def pending(self) -> int:
-        """Number of steps that are written and not committed."""
+        """Number of steps that were taken and are not committed."""
         return self._pending
 
     def write(self, block: Episode) -> None:
-        """Write the next steps of the episode in flight, which no reader sees before `commit`.
+        """Take the next steps of the episode in flight, which no reader sees before `commit`.
 
-        Blocks that end where an image file does (`steps_to_shard_end`) write each file once.
+        Blocks may have any size: each file is written when it is full, what fills none waits in
+        memory, at most one shard of each camera. Blocks that end where a shard does
+        (`steps_to_shard_end`) are not even copied.
 
         Args:
             block: The steps; its metadata is not looked at.
 
         Raises:
-            StoreError: if the block does not have the store's sizes, does not come after what is
-                written, or cannot be written; what was written before it is still there.
+            StoreError: if the block does not have the store's sizes or does not come after what
+                is there, which leaves the episode as it was; or if the disk does not take it,
+                which drops the episode in flight.
         """
         if self._lock.released:
             raise StoreError(f"'{self.path}' has been closed; open it again to append")
@@ -192,14 +197,22 @@ class EpisodeStore:
                 f"{self._last_ns} to {block.stamp_ns[0]} after step {self._pending - 1}"
             )
         rows = self._rows(block)
-        start = self.steps + self._pending
-        end = start + len(block)
-        with store_errors(self.path, "append to"):
-            for name, values in rows.items():
-                array = get_array(self._group, f"data/{name}")
-                array.resize((end, *array.shape[1:]))
-                array[start:end] = values
-        self._pending, self._last_ns = end - self.steps, int(block.stamp_ns[-1])
+        try:
+            with store_errors(self.path, "append to"):
+                if not self._pending:
+                    self._buffers = {name: self._buffer(name) for name in rows}
+                for name, values in rows.items():
+                    self._buffers[name].add(values)
+        except BaseException:
+            self.discard()
+            raise
+        self._pending, self._last_ns = self._pending + len(block), int(block.stamp_ns[-1])
+
+    def _buffer(self, name: str) -> RowBuffer:
+        array = get_array(self._group, f"data/{name}")
+        if array.shape[0] > self.steps:  # of an episode that was discarded
+            array.resize((self.steps, *array.shape[1:]))
+        return RowBuffer(array, self.steps)
 
     @property
     def steps_to_shard_end(self) -> int:
@@ -221,19 +234,21 @@ class EpisodeStore:
         meta.check_length(self._pending)
         index, end = len(self), self.steps + self._pending
         with store_errors(self.path, "append to"):
+            for buffer in self._buffers.values():
+                buffer.flush()
             for name in META_ARRAYS:
                 self._write_row(f"meta/{name}", index, getattr(meta, name))
             self._write_row(EPISODE_ENDS, index, end)
         self._ends = np.append(self._ends, np.int64(end))
-        self._pending = 0
+        self.discard()  # nothing is left of it in memory
         return index
 
     def discard(self) -> None:
-        """Drop the steps that were written and not committed, if there are any.
+        """Drop the steps that were taken and not committed, if there are any.
 
         Their files are overwritten by the next episode, or trimmed when the store is opened.
         """
-        self._pending = 0
+        self._pending, self._buffers = 0, {}
 
     def relabel(
         self, index: int, outcome: Outcome, failure_type: FailureType, failure_step: int
