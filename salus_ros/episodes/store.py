@@ -23,6 +23,7 @@ from salus_ros.episodes.files import (
     committed_ends,
     expected_arrays,
     get_array,
+    meta_arrays,
     open_group,
     refuse_packed,
     store_errors,
@@ -30,6 +31,7 @@ from salus_ros.episodes.files import (
 from salus_ros.episodes.layout import (
     EPISODE_ENDS,
     META_ARRAYS,
+    SCHEMA_VERSION,
     ArrayLayout,
     data_arrays,
     image_array,
@@ -105,6 +107,8 @@ class EpisodeStore:
     def open(cls, path: str | Path, spec: StoreSpec | None = None) -> Self:
         """Open an existing store to append; rows that were never committed are trimmed.
 
+        A store of an earlier schema version becomes one of this version.
+
         Args:
             path: Folder of the store.
             spec: If given, the sizes the store must have. Names of columns that the store does
@@ -128,6 +132,7 @@ class EpisodeStore:
                 store._ends = committed_ends(group)
                 check_arrays(group, stored, store.steps, len(store))
                 store._trim()
+                store._migrate()
                 if spec is not None:
                     store._take_names(spec)
             return store
@@ -351,13 +356,29 @@ class EpisodeStore:
         self._group.attrs.update({f"{what}_names": attributes[f"{what}_names"] for what in NAMED})
         self.spec = named
 
+    def _migrate(self) -> None:
+        """Add the arrays that a store of an earlier schema version lacks, as unknown."""
+        if self._group.attrs["schema_version"] == SCHEMA_VERSION:
+            return
+        there = meta_arrays(self._group)
+        for name in META_ARRAYS:
+            if name not in there:
+                layout = META_ARRAYS[name]
+                arguments = layout.create_arguments() | {"shape": (len(self),)}
+                array = self._group.create_array(
+                    f"meta/{name}", config=STRICT, overwrite=True, **arguments
+                )
+                array[:] = np.full(len(self), layout.fill_value, layout.dtype)
+        # Last: killed before, the store is still whole in its old form.
+        self._group.attrs.update({"schema_version": SCHEMA_VERSION})
+
     def _trim(self) -> None:
         """Drop rows and unfinished files that a killed writer left behind its last commit."""
         if not is_remote(self.path):  # an object is there as a whole or not at all
             for unfinished in self.path.rglob("*.partial"):
                 unfinished.unlink()
         trimmed = 0
-        for name in expected_arrays(self.spec):
+        for name in expected_arrays(self._group, self.spec):
             array = get_array(self._group, name)
             rows = self.steps if name.startswith("data/") else len(self)
             if array.shape[0] > rows:
@@ -372,7 +393,7 @@ class EpisodeStore:
 
 def _create_group(place: Path | MemoryStore, spec: StoreSpec) -> None:
     group = zarr.create_group(place, attributes=store_attributes(spec))
-    for name, layout in expected_arrays(spec).items():
+    for name, layout in expected_arrays(group, spec).items():
         group.create_array(name, config=STRICT, **layout.create_arguments())
     ends = ArrayLayout((), np.dtype(np.int64), 0, 4096)
     group.create_array(EPISODE_ENDS, config=STRICT, **ends.create_arguments())
