@@ -20,7 +20,10 @@ from salus_ros.core.failures import FailureType
 from salus_ros.episodes.spec import StoreSpec
 
 FORMAT = "salus-episodes"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""Version of what `EpisodeStore` writes; version 2 lacks the arrays of `SINCE`."""
+
+READ_VERSIONS = (2, SCHEMA_VERSION)
 EPISODE_ENDS = "meta/episode_ends"
 CHUNK_BYTES = 128 * 1024
 """Size of a low-dimensional chunk: an append rewrites at most one, and few are read."""
@@ -137,8 +140,12 @@ META_ARRAYS: dict[str, ArrayLayout] = {
     "condition": _column(_TEXT, ""),
     "fault_step": _column(np.int32, -1),
     "fault_strength": _column(np.float32, np.nan),
+    "source": _column(_TEXT, ""),
 }
 """Arrays under `meta/` beside `episode_ends`: one per field of `EpisodeMeta`, by its name."""
+
+SINCE: dict[str, int] = {"source": 3}
+"""First schema version of the arrays under `meta/` that stores did not have from the start."""
 
 
 def store_attributes(spec: StoreSpec) -> dict[str, Any]:

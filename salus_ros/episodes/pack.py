@@ -26,6 +26,7 @@ from zarr.storage import ZipStore
 
 from salus_ros.core import schema
 from salus_ros.core.errors import StoreError
+from salus_ros.episodes.buffer import RowBuffer
 from salus_ros.episodes.columns import columns
 from salus_ros.episodes.files import PACKED_SUFFIX, STRICT, ZarrArray, is_packed, store_errors
 from salus_ros.episodes.identity import CONTENT, content_key
@@ -206,7 +207,7 @@ def _write(selection: Selection, part: Path, on_episode: Callable[[int], None] |
     with ZipStore(part, mode="w") as place:
         group = zarr.create_group(place, attributes=store_attributes(selection.spec))
         arrays = {
-            name: _Column(_create(group, f"data/{name}", layout, int(ends[-1])))
+            name: RowBuffer(_create(group, f"data/{name}", layout, int(ends[-1])), 0)
             for name, layout in data_arrays(selection.spec).items()
         }
         images = {image_array(camera): camera for camera in selection.spec.cameras}
@@ -220,7 +221,7 @@ def _write(selection: Selection, part: Path, on_episode: Callable[[int], None] |
             if on_episode is not None:
                 on_episode(done)
         for array in arrays.values():
-            array.finish()
+            array.flush()
         metas = [reader.meta(index) for reader, index in selection.episodes]
         for name, layout in META_ARRAYS.items():
             values = np.array([getattr(meta, name) for meta in metas], dtype=layout.dtype)
@@ -228,36 +229,6 @@ def _write(selection: Selection, part: Path, on_episode: Callable[[int], None] |
         end_layout = ArrayLayout((), np.dtype(np.int64), 0, 1)
         _create(group, EPISODE_ENDS, end_layout, len(metas))[:] = ends
     return int(ends[-1])
-
-
-class _Column:
-    """An array that is written a chunk at a time, since a zip cannot write anything twice."""
-
-    def __init__(self, array: ZarrArray) -> None:
-        self._array = array
-        self._chunk = int(array.chunks[0])
-        self._pending: list[NDArray[Any]] = []
-        self._written = 0
-
-    def add(self, values: NDArray[Any]) -> None:
-        """Append rows (T, ...)."""
-        self._pending.append(values)
-        if sum(map(len, self._pending)) >= self._chunk:
-            rows = np.concatenate(self._pending)
-            whole = len(rows) - len(rows) % self._chunk
-            self._put(rows[:whole])
-            self._pending = [rows[whole:].copy()]
-
-    def finish(self) -> None:
-        """Write what is left, less than a chunk."""
-        rest = [part for part in self._pending if len(part)]
-        if rest:
-            self._put(np.concatenate(rest))
-        self._pending = []
-
-    def _put(self, rows: NDArray[Any]) -> None:
-        self._array[self._written : self._written + len(rows)] = rows
-        self._written += len(rows)
 
 
 def _create(group: zarr.Group, path: str, layout: ArrayLayout, rows: int) -> ZarrArray:

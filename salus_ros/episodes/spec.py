@@ -13,6 +13,12 @@ IMAGE_CODECS = ("lossless", "jpeg")
 """How images are compressed: as they are, by Zstandard, which every zarr reads; or visually
 lossless, by JPEG (quality 95, 4:4:4), for which a plain zarr needs imagecodecs."""
 
+SHARD_BYTES = 40 * 2**20
+"""Most bytes of a file of images before they are compressed, which a writer holds in memory."""
+
+SHARD_STEPS = 200
+"""Most frames of a file of images, however small they are."""
+
 NAMED = ("state", "action")
 """Arrays whose columns have names: of joints, say, or of the parts of a command."""
 
@@ -38,7 +44,7 @@ class StoreSpec:
         streams: Names of the M columns of `age_ms`; empty for none.
         horizons_s: The H horizons of the live predictions in s.
         failure_types: The K failure types of the live predictions, in output order.
-        shard_steps: Frames per image file; the length of a typical episode.
+        shard_steps: Frames per image file; 0, for a new store, chooses it by the size of an image.
         image_codec: One of `IMAGE_CODECS`.
     """
 
@@ -54,7 +60,7 @@ class StoreSpec:
     streams: tuple[str, ...] = DEFAULT_STREAMS
     horizons_s: tuple[float, ...] = schema.HORIZONS_S
     failure_types: tuple[FailureType, ...] = FAILURE_TYPES
-    shard_steps: int = schema.MAX_EPISODE_STEPS
+    shard_steps: int = 0
     image_codec: str = "lossless"
 
     def __post_init__(self) -> None:
@@ -63,6 +69,8 @@ class StoreSpec:
                 f"image codec '{self.image_codec}' is not known; allowed are "
                 f"{', '.join(IMAGE_CODECS)}"
             )
+        if self.shard_steps == 0:
+            object.__setattr__(self, "shard_steps", _shard_steps(self.image_size))
         for what in NAMED:
             names, dim = self.names(what), getattr(self, f"{what}_dim")
             if names and not len(names) == len(set(names)) == dim:
@@ -155,3 +163,9 @@ class StoreSpec:
             state_names=self.state_names or other.state_names,
             action_names=self.action_names or other.action_names,
         )
+
+
+def _shard_steps(image_size: tuple[int, int]) -> int:
+    """Frames that a file of images holds: at least one, and no more than fit its size."""
+    height, width = image_size
+    return max(1, min(SHARD_STEPS, SHARD_BYTES // max(1, 3 * height * width)))

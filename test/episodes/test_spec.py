@@ -8,7 +8,7 @@ from synthetic_episodes import LOW_DIM, make_episode, make_store
 
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType
-from salus_ros.episodes import EpisodeStore, StoreReader
+from salus_ros.episodes import EpisodeStore, StoreReader, StoreSpec
 from salus_ros.episodes.pack import pack, select_episodes
 
 JOINTS = tuple("abcdefg")
@@ -37,6 +37,16 @@ def test_a_store_without_names_reads_as_one_that_does_not_know_them(tmp_path):
 def test_as_many_names_as_columns(names):
     with pytest.raises(StoreError, match=r"state_names are .* allowed are 7 different ones"):
         dataclasses.replace(LOW_DIM, state_names=names)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "frames"),
+    [(8, 6, 200), (256, 256, 200), (480, 640, 45), (720, 1280, 15), (8000, 8000, 1)],
+)
+def test_a_file_of_images_is_bounded_in_bytes(height, width, frames):
+    spec = StoreSpec(image_size=(height, width))
+    assert spec.shard_steps == frames
+    assert frames == 1 or frames * 3 * height * width <= 40 * 2**20
 
 
 def test_another_order_is_refused_with_both_and_says_that_columns_are_matched(tmp_path):
