@@ -228,7 +228,9 @@ class _Account:
             "its episodes are written, convert it again for the others; is there enough memory? "
             "use fewer --workers"
         )
-        about = {"bag": Bag(path).name, "known_episodes": 0, "streams": {}, "problems": [problem]}
+        about = {"bag": Bag(path).name, "known_episodes": 0, "streams": {}, "notes": []} | {
+            "problems": [problem]
+        }
         return self.corrected(about)
 
 

@@ -43,7 +43,7 @@ from salus_ros.recording.rows import (
 from salus_ros.recording.status import Judgements, check_id, take_status
 from salus_ros.recording.streams import JointStream, Source, Stream
 from salus_ros.recording.ticks import Ticker
-from salus_ros.recording.time import NANO, Order
+from salus_ros.recording.time import DISORDER_NS, NANO, Order
 
 if TYPE_CHECKING:
     from salus_ros.bags.policy import PolicySignals
@@ -95,7 +95,8 @@ class Replay:
         policy: Gives the episodes its signals in place of the bag's.
 
     Attributes:
-        problems: What was left out, or is to be known, in words.
+        problems: What was left out, in words.
+        notes: What is to be known of what was not, in words.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class Replay:
         self._bag, self._mapping, self._policy = bag, mapping, policy
         self._known, self._advance = known, advance
         self.problems: list[str] = []
+        self.notes: list[str] = []
         self._complaints = Complaints()
+        self._disorder_ns = DISORDER_NS if mapping.time == "header" else 0
         self._check_topics()
         self._readers = {
             STATE: _reader(mapping.state, () if spec is None else spec.state_names),
@@ -132,6 +135,7 @@ class Replay:
                 max_age_ms={name: mapping.oldest_ns(name) / 1e6 for name in streams},
                 required=required,
                 settle_s=SETTLE_S,
+                patience_s=self._disorder_ns / NANO,
                 max_missing_share=1.0,
                 whole=False,
                 acted=self._acted,
@@ -174,9 +178,8 @@ class Replay:
         Raises:
             ConfigError: if a topic has no header where its stamp is asked for.
         """
-        read, now_s = 0, 0.0
-        for message in self._bag.messages(self._mapping.topics):
-            read += 1
+        now_s = 0.0
+        for read, message in enumerate(self._bag.messages(self._mapping.topics), start=1):
             self._advance(read)
             if self._bag.knows(message.kind):
                 now_s = message.receive_ns / NANO
@@ -196,8 +199,9 @@ class Replay:
 
         Returns:
             bag, episodes, known_episodes and steps (counts), problems (what was left out, in
-            words) and, per stream, its topic, the figures of its messages, those that cannot be
-            used, the ages of the samples used in ms, and steps without a sample.
+            words), notes (what is to be known of what was not) and, per stream, its topic, the
+            figures of its messages, those that cannot be used, the ages of the samples used in
+            ms, and steps without a sample.
         """
         streams = {
             name: {"topic": topic}
@@ -212,6 +216,7 @@ class Replay:
             "known_episodes": self.known_episodes,
             "steps": sum(one.steps for one in self._done),
             "problems": self._bag.problems + self.problems + self._complaints.lines(),
+            "notes": self.notes,
             "streams": streams,
         }
 
@@ -254,6 +259,7 @@ class Replay:
             mapping.rate_hz,
             clock if mapping.clock_topic else "",
             mapping.gap_s,
+            disorder_ns=self._disorder_ns,
             announced=bool(mapping.episode_topic),
         )
 
@@ -300,9 +306,7 @@ class Replay:
             raise ObservationError(f"it is a {kind}; a {wanted} is needed")
         return read_signals(message) if name == SIGNALS else read_prediction(message)
 
-    def _sample(
-        self, name: str, stamp_ns: int, sample: Any, now_s: float, size: int = 0
-    ) -> None:
+    def _sample(self, name: str, stamp_ns: int, sample: Any, now_s: float, size: int = 0) -> None:
         order = self._assembler.sample(name, stamp_ns, sample, size)
         if self._ticks is None:
             return
@@ -383,7 +387,9 @@ class Replay:
                 policy_id=self._policy.policy_id if self._policy else piece.meta.policy_id,
             )
             if piece.note:
-                self.problems.append(f"episode {name}: {piece.note}")
+                self.notes.append(f"episode {name}: {piece.note}")
+            if not meta.task:
+                self.notes.append(f"episode {name} has no task: set task in the mapping")
             piece = replace(piece, meta=meta)
             self._done.append(piece)
         elif isinstance(piece, Lost):

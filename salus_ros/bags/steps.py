@@ -87,11 +87,7 @@ class TickedEpisodes:
         if self._status is None:
             return EpisodeMeta(episode_id, "", Outcome.UNKNOWN, rate_hz=rate_hz)
         meta = meta_of(self._status)
-        if self._status.phase != Phase.ENDED:
-            return replace(
-                meta, id=episode_id, rate_hz=rate_hz, outcome=Outcome.UNKNOWN, failure_step=-1
-            )
-        moment = self._moment(meta.failure_step, stamps)
+        moment = -1 if meta.failure_step < 0 else self._moment(meta.failure_step, stamps)
         return replace(meta, id=episode_id, rate_hz=rate_hz, failure_step=moment)
 
     def _moment(self, failure_step: int, stamps: tuple[int, ...]) -> int:

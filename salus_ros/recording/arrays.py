@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome
+from salus_ros.core.phases import Phase
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.messages.signals import PredictionRow, SignalsRow, check_form
 from salus_ros.recording.rows import ACTION, PREDICTION, SIGNALS, STATE, Row
@@ -26,6 +27,8 @@ type Refused = Callable[[str, ObservationError], object]
 def meta_of(status: Any, rate_hz: float = schema.RATE_HZ) -> EpisodeMeta:
     """Read what an EpisodeStatus, of whichever library, says of its episode.
 
+    How it ended is unknown until it has.
+
     Args:
         status: The message.
         rate_hz: Where it does not say.
@@ -35,12 +38,13 @@ def meta_of(status: Any, rate_hz: float = schema.RATE_HZ) -> EpisodeMeta:
         ValueError: if it names an outcome or a failure type that does not exist.
     """
     faulty = status.fault not in ("", "none")
+    ended = status.phase == Phase.ENDED
     return EpisodeMeta(
         id=status.episode_id,
         task=status.task,
-        outcome=Outcome(status.outcome),
-        failure_type=FailureType(status.failure_type),
-        failure_step=status.failure_step,
+        outcome=Outcome(status.outcome) if ended else Outcome.UNKNOWN,
+        failure_type=FailureType(status.failure_type) if ended else FailureType.NONE,
+        failure_step=status.failure_step if ended else -1,
         seed=status.seed,
         fault=status.fault if faulty else "none",
         fault_step=status.fault_step if faulty else -1,

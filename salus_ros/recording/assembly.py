@@ -23,7 +23,7 @@ from salus_ros.recording.rows import (
     unjudged,
 )
 from salus_ros.recording.streams import Source
-from salus_ros.recording.time import Order, TimeRule, jump_words
+from salus_ros.recording.time import NANO, Order, TimeRule, jump_words
 
 EPISODES_REMEMBERED = 8
 
@@ -65,6 +65,7 @@ class Assembler:
         self.streams = dict(streams)
         self._rules = rules
         self._max_age_ns = {name: round(rules.max_age_ms[name] * 1e6) for name in streams}
+        self._patience_ns = round(rules.patience_s * NANO)
         self._room = room
         self._on_row = on_row
         self._episodes: dict[str, Flight] = {}
@@ -240,7 +241,8 @@ class Assembler:
         self._make_rows(now_s)
         if not any(episode.waiting for episode in self._episodes.values()):
             for name, stream in self.streams.items():
-                stream.forget_before(stream.newest_ns - self._max_age_ns[name])
+                reach_ns = self._max_age_ns[name] + self._patience_ns
+                stream.forget_before(stream.newest_ns - reach_ns)
         return self._take_results()
 
     def finish(self) -> list[Result]:
@@ -331,10 +333,11 @@ class Assembler:
             row.settled_at = now_s
         if now_s - row.settled_at >= self._rules.settle_s:
             return True
+        moved_ns = row.stamp_ns + self._patience_ns
         return all(
             stream.at(row.inputs[name]) is not None
             if name in row.inputs
-            else stream.newest_ns >= row.stamp_ns
+            else stream.newest_ns >= moved_ns or stream.at((row.stamp_ns,)) is not None
             for name, stream in self.streams.items()
         )
 

@@ -21,6 +21,8 @@ class Rules:
         max_age_ms: Oldest sample of each stream that a step may use.
         required: Streams that a step is not whole without, beside the action.
         settle_s: How long a step waits for late messages.
+        patience_s: How far a stream must have moved past a step that it has no sample of exactly,
+            so that samples in disorder find their place.
         max_missing_share: Share of the steps that may lack an action or a required sample.
         whole: Whether an episode whose end, or of which a step, was never seen is dropped, as a
             recorder does, or kept with an unknown outcome, as it is from a bag.
@@ -33,6 +35,7 @@ class Rules:
     max_age_ms: Mapping[str, float]
     required: Sequence[str]
     settle_s: float = 0.5
+    patience_s: float = 0.1
     max_missing_share: float = 0.0
     whole: bool = True
     acted: bool = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from salus_ros.recording.time import AHEAD_NS, DISORDER_NS, NANO
+from salus_ros.recording.time import AHEAD_NS, NANO
 
 TICK_TOLERANCE = 1e-3
 """Part of a period by which the last tick may lie after the last sample."""
@@ -54,6 +54,7 @@ class Ticker:
         clock: str = "",
         gap_s: float = math.nan,
         *,
+        disorder_ns: int = 0,
         announced: bool = False,
     ) -> None:
         """Make no step yet.
@@ -64,6 +65,7 @@ class Ticker:
             clock: Stream of which every sample is a step; empty for none.
             gap_s: Silence of all streams that ends an episode, in s; NaN where only one that no
                 pause explains does (`AHEAD_NS`).
+            disorder_ns: How much older than the newest a stamp may still come.
             announced: Whether somebody announces episodes.
         """
         self._streams = frozenset(streams)
@@ -71,6 +73,7 @@ class Ticker:
         self._clock = clock
         self._told_gap = not math.isnan(gap_s)
         self._gap_ns = gap_s * NANO if self._told_gap else AHEAD_NS
+        self._disorder_ns = disorder_ns
         self._announced = announced
         self.stamps: list[int] = []
         self._first: dict[str, int] = {}
@@ -126,7 +129,7 @@ class Ticker:
             return []
         before = len(self.stamps)
         if self._clock:
-            limit_ns = self._latest_ns - (0 if last else DISORDER_NS)
+            limit_ns = self._latest_ns - (0 if last else self._disorder_ns)
             while self._pending and self._pending[0] <= limit_ns:
                 stamp_ns = self._pending.pop(0)
                 newest_ns = self.stamps[-1] if self.stamps else self._start_ns - 1
