@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from salus_ros.bags.boundaries import Announced, Span, find_spans
 from salus_ros.bags.graph import POLICY_ACTION, Acted, PredictionReader, SignalsReader
-from salus_ros.bags.images import ImageReader
-from salus_ros.bags.mapping import ACTION, PREDICTION, SIGNALS, STATE, Mapping
+from salus_ros.bags.mapping import ACTION, PREDICTION, SIGNALS, STATE, Mapping, Values
 from salus_ros.bags.plan import Plan, Use
 from salus_ros.bags.reading import Bag, Message, header_stamp_ns
 from salus_ros.bags.sampling import MIN_NS, Timeline
-from salus_ros.bags.values import ValueReader
 from salus_ros.core import schema
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.episodes import Episode, StoreSpec
+from salus_ros.messages.camera import ImageReader
+from salus_ros.messages.values import ValueReader
 
 if TYPE_CHECKING:
     from salus_ros.bags.policy import PolicySignals
@@ -88,8 +88,8 @@ class _Conversion:
         self._stamps: dict[str, list[int]] = {topic: [] for topic in self._mapping.topics}
         self._signals, self._predictions = SignalsReader(), PredictionReader()
         self._readers: dict[str, Any] = {
-            STATE: ValueReader(self._mapping.state),
-            ACTION: ValueReader(self._mapping.action),
+            STATE: ValueReader(*_said(mapping.state)),
+            ACTION: ValueReader(*_said(mapping.action)),
             SIGNALS: self._signals,
             PREDICTION: self._predictions,
         }
@@ -103,7 +103,12 @@ class _Conversion:
         self._done: list[Plan] = []
         self._damaged: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
         spec = target.spec
-        self._images = ImageReader(self._mapping, None if spec is None else spec.image_size)
+        self._images = ImageReader(
+            size=None if spec is None else spec.image_size,
+            image_size=mapping.image_size,
+            depth_range_mm=mapping.depth_range_mm,
+            encoding=mapping.encoding,
+        )
         self._messages = 0
         self._kept: list[Message] | None = []
 
@@ -307,3 +312,7 @@ class _Conversion:
             "problems": self._bag.problems + self._left_out,
             "streams": streams,
         }
+
+
+def _said(values: Values) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    return values.joints, values.fields, values.names
