@@ -12,13 +12,12 @@ from salus_ros.bags.graph import (
     STATE_JOINTS,
     VLA_SIGNALS,
 )
-from salus_ros.bags.images import IMAGES
 from salus_ros.bags.mapping import ACTION, MAX_AGE_MS, PREDICTION, SIGNALS, STATE
 from salus_ros.bags.reading import Bag
 from salus_ros.bags.sampling import Timeline
-from salus_ros.bags.values import ARRAYS, JOINT_STATE
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
+from salus_ros.messages.kinds import ARRAYS, IMAGES, JOINT_STATE
 
 PERIODS = 3
 """A stream of a proposed mapping has a gap when so many of its periods pass without a sample."""

@@ -2,6 +2,7 @@
 
 import array
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -13,9 +14,9 @@ from std_msgs.msg import Header
 from salus_msgs.msg import VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
-from salus_ros.messages.depth import DEPTH, depth_to_array
-from salus_ros.messages.images import compressed_image_to_array
+from salus_ros.messages.depth import is_depth
 from salus_ros.messages.images import image_to_array as image_to_array
+from salus_ros.messages.images import read_image
 from salus_ros.messages.joints import joint_positions as joint_positions
 from salus_ros.messages.signals import embedding_array as embedding_array
 from salus_ros.messages.signals import prediction_array as prediction_array
@@ -37,31 +38,50 @@ def header(stamp_ns: int, frame_id: str = "") -> Header:
 
 
 def read_raw_image(
-    serialised: bytes, camera: str, depth_mm: tuple[float, float] | None = None
+    serialised: bytes,
+    camera: str,
+    depth_mm: tuple[float, float] | None = None,
+    encoding: str = "",
 ) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/Image, as `image_to_array` does; depth if its range is given.
+    """Read a serialised sensor_msgs/Image, as `read_image` does; depth if its range is given.
 
     Raises:
         ObservationError: if it cannot be read.
     """
-    message = deserialize_message(serialised, Image)
-    if message.encoding == DEPTH and depth_mm is not None:
-        return depth_to_array(message, camera, depth_mm)
-    return image_to_array(message, camera)
+    return _read(serialised, Image, camera, depth_mm, encoding)
 
 
 def read_compressed_image(
-    serialised: bytes, camera: str, depth_mm: tuple[float, float] | None = None
+    serialised: bytes,
+    camera: str,
+    depth_mm: tuple[float, float] | None = None,
+    encoding: str = "",
 ) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/CompressedImage, as `compressed_image_to_array` does.
+    """Read a serialised sensor_msgs/CompressedImage, as `read_raw_image` does.
 
     Raises:
         ObservationError: if it cannot be read.
     """
-    message = deserialize_message(serialised, CompressedImage)
-    if DEPTH in message.format and depth_mm is not None:  # "16UC1; png compressed "
-        return depth_to_array(message, camera, depth_mm)
-    return compressed_image_to_array(message, camera)
+    return _read(serialised, CompressedImage, camera, depth_mm, encoding)
+
+
+def _read(
+    serialised: bytes,
+    kind: Any,
+    camera: str,
+    depth_mm: tuple[float, float] | None,
+    encoding: str,
+) -> NDArray[np.uint8]:
+    try:
+        message = deserialize_message(serialised, kind)
+    except Exception as error:
+        raise ObservationError(
+            f"camera '{camera}' sends {len(serialised)} bytes that are no {kind.__name__}",
+            f"camera '{camera}' sends what is no {kind.__name__}",
+        ) from error
+    # The range is that of all cameras, of which some give depth.
+    range_mm = depth_mm if is_depth(message, encoding) else None
+    return read_image(message, camera, encoding=encoding, depth_range_mm=range_mm)
 
 
 def array_to_image(pixels: NDArray[np.uint8], head: Header) -> Image:
