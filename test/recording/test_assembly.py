@@ -433,7 +433,7 @@ def test_images_without_an_episode_do_not_pile_up():
         world.tick += 1
         world.sample("front")
         world.collect()
-    assert world.assembler.held_bytes <= 500
+    assert world.assembler.held_bytes <= 600
 
 
 def test_finish_keeps_what_has_ended_and_drops_the_rest():
