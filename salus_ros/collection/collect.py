@@ -3,16 +3,19 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from salus_ros.collection.config import CollectionConfig
-from salus_ros.collection.workers import WorkerPool
+from salus_ros.collection.workers import rollout_pool
 from salus_ros.core.errors import ConfigError, StoreError
+from salus_ros.core.pool import Lost
 from salus_ros.episodes import EpisodeMeta, EpisodeStore
 from salus_ros.episodes.reader import StoreReader, existing
+from salus_ros.policies.smolvla.folder import policy_id
 
 
 @dataclass(slots=True)
@@ -80,27 +83,39 @@ def collect(
     missing = [s for s in wanted if s not in present]
     if not missing:
         return result
-    with WorkerPool(config, missing, workers) as pool:
-        ready = pool.start()
-        result.loading_s = time.perf_counter() - started
-        for index in present.values():
-            _check_policy(ready.policy_id, held[index], out)
-        with EpisodeStore.open_or_create(out, config.store_spec(ready.embedding_dim)) as store:
+    given = policy_id(config.policy)
+    for index in present.values():
+        _check_policy(given, held[index], out)
+    with ExitStack() as stack:
+        store: EpisodeStore | None = None
+
+        def begin(_seed: int, embedding_dim: int) -> None:
+            nonlocal store
+            if store is not None:
+                return
+            result.loading_s = time.perf_counter() - started
+            spec = config.store_spec(embedding_dim)
+            store = stack.enter_context(EpisodeStore.open_or_create(out, spec))
             if len(store) != len(held):
                 raise StoreError(
                     f"'{out}' had {len(held)} episodes when this began and has {len(store)} now; "
                     "another process has written to it: begin again when it is done"
                 )
-            for episode in pool.episodes():
-                store.append(episode)
-                result.collected += 1
-                result.episodes += 1
-                result.steps += len(episode)
-                result.endings[episode.meta.ending] += 1
-                result.seconds = time.perf_counter() - started
-                result.restarts, result.peak_mb = pool.restarts, pool.peak_mb
-                if progress is not None:
-                    progress(result)
+
+        pool = stack.enter_context(rollout_pool(config, missing, workers, begin))
+        for _, made in pool.results():
+            assert store is not None  # an episode begins before it ends
+            assert not isinstance(made, Lost)  # what a worker lost is run again
+            store.append(made.episode)
+            result.collected += 1
+            result.episodes += 1
+            result.steps += len(made.episode)
+            result.endings[made.episode.meta.ending] += 1
+            result.seconds = time.perf_counter() - started
+            result.restarts = pool.restarts
+            result.peak_mb.append(made.peak_mb)
+            if progress is not None:
+                progress(result)
     return result
 
 
@@ -129,9 +144,9 @@ def _check_replans(config: CollectionConfig, reader: StoreReader, index: int) ->
         )
 
 
-def _check_policy(policy_id: str, meta: EpisodeMeta, out: Path) -> None:
-    if meta.policy_id != policy_id:
+def _check_policy(given: str, meta: EpisodeMeta, out: Path) -> None:
+    if meta.policy_id != given:
         raise ConfigError(
             f"'{out}' holds episodes of policy '{meta.policy_id}', the policy given is "
-            f"'{policy_id}'; give that policy, or another --out"
+            f"'{given}'; give that policy, or another --out"
         )

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.core.errors import PolicyError
-from salus_ros.core.schema import ACTION_DIM, CAMERAS, RATE_HZ, STATE_DIM
+from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import Episode, EpisodeMeta
 from salus_ros.policies.runner import Observation, PolicyStep, SmolVLARunner, step_together
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
+from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, STATE_DIM
 
 
 class Rollout:
