@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from salus_ros.collection.config import CollectionConfig
-from salus_ros.collection.workers import rollout_pool
+from salus_ros.collection.workers import Begun, rollout_pool
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.pool import Lost
 from salus_ros.episodes import EpisodeMeta, EpisodeStore
 from salus_ros.episodes.reader import StoreReader, existing
-from salus_ros.policies.smolvla.folder import policy_id
+from salus_ros.policies.cameras import match_cameras
+from salus_ros.policies.smolvla.folder import policy_cameras, policy_id
+from salus_ros.worlds.panda import CAMERAS
 
 
 @dataclass(slots=True)
@@ -31,6 +33,9 @@ class CollectionResult:
         endings: How all of `episodes` ended: "success" or the failure type.
         restarts: Workers that died and were started again.
         peak_mb: Largest memory of a worker after each episode.
+        camera_of: The world's camera for each of the policy's.
+        unavailable: Signals that the policy never has, each with the reason; known when an
+            episode has begun.
     """
 
     episodes: int = 0
@@ -41,6 +46,8 @@ class CollectionResult:
     endings: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
     peak_mb: list[float] = field(default_factory=list)
+    camera_of: dict[str, str] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
 
 
 def collect(
@@ -67,6 +74,7 @@ def collect(
     Raises:
         ConfigError: if the store's episodes of these seeds were collected with other options.
         StoreError: if the store cannot be written; it holds what was committed before.
+        PolicyError: if the policy does not fit the world.
         SalusError: what a worker could not do.
     """
     wanted = range(seed, seed + episodes)
@@ -84,17 +92,19 @@ def collect(
     if not missing:
         return result
     given = policy_id(config.policy)
+    result.camera_of = match_cameras(policy_cameras(config.policy), CAMERAS)
     for index in present.values():
         _check_policy(given, held[index], out)
     with ExitStack() as stack:
         store: EpisodeStore | None = None
 
-        def begin(_seed: int, embedding_dim: int) -> None:
+        def begin(_seed: int, begun: Begun) -> None:
             nonlocal store
             if store is not None:
                 return
             result.loading_s = time.perf_counter() - started
-            spec = config.store_spec(embedding_dim)
+            result.unavailable = begun.unavailable
+            spec = config.store_spec(begun.embedding_dim)
             store = stack.enter_context(EpisodeStore.open_or_create(out, spec))
             if len(store) != len(held):
                 raise StoreError(

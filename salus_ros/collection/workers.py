@@ -17,6 +17,14 @@ HELD_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What a worker says of the policy when an episode begins; see `Rollout`."""
+
+    embedding_dim: int
+    unavailable: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Collected:
     """An episode, and the largest memory in MB that its worker has had until its end."""
 
@@ -28,7 +36,7 @@ def rollout_pool(
     config: CollectionConfig,
     seeds: Sequence[int],
     workers: int,
-    on_begin: Callable[[int, int], None] = lambda *_: None,
+    on_begin: Callable[[int, Begun], None] = lambda *_: None,
 ) -> Pool[int, Collected]:
     """A pool that runs an episode of each seed.
 
@@ -36,7 +44,7 @@ def rollout_pool(
         config: What to run.
         seeds: Of the episodes.
         workers: Number of processes at most.
-        on_begin: Told the seed of an episode that begins and the policy's embedding dimension.
+        on_begin: Told the seed of an episode that begins, and of the policy.
     """
     return Pool(
         partial(_work, config),
@@ -56,11 +64,12 @@ def _work(config: CollectionConfig, desk: Desk[int, Collected]) -> None:
     from salus_ros.collection.rollout import Rollout
 
     rollout = Rollout(config)
+    begun = Begun(rollout.embedding_dim, rollout.unavailable)
 
     def seeds() -> Iterator[int | None]:
         for seed in desk:
             if seed is not None:
-                desk.progress(seed, rollout.embedding_dim)
+                desk.progress(seed, begun)
             yield seed
 
     for episode in rollout.run(seeds()):

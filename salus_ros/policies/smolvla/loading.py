@@ -11,12 +11,13 @@ from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
 from lerobot.processor import PolicyProcessorPipeline
 
 from salus_ros.core.errors import PolicyError
-from salus_ros.policies.smolvla.folder import PIPELINES, check_files, policy_id
-
-BACKBONE_FOLDER = "vlm"
-"""Sub-folder with the backbone's configuration and tokenizer; else the hub's name is used."""
-
-IMAGE_PREFIX = "observation.images."
+from salus_ros.policies.smolvla.folder import (
+    IMAGE_PREFIX,
+    PIPELINES,
+    check_files,
+    find_backbone,
+    policy_id,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class LoadedPolicy:
         policy: The policy, in evaluation mode.
         preprocess: Observation to normalised batch on the device.
         postprocess: Normalised actions (..., action_dim) to actions on the CPU.
-        image_keys: Feature key of each camera, in the policy's order.
+        image_keys: Feature key of each camera, in the policy's order; an empty one that the
+            configuration asks for is none.
         policy_id: Folder name and a hash of the weights.
     """
 
@@ -48,8 +50,8 @@ def load_policy(folder: str | Path, device: str = "cpu") -> LoadedPolicy:
     """Load a SmolVLA checkpoint folder (the layout of `lerobot/smolvla_base`).
 
     Args:
-        folder: Folder with `config.json`, `model.safetensors`, the two processor files and,
-            unless the backbone's files are in the Hugging Face cache, a folder `vlm`.
+        folder: Folder with `config.json`, `model.safetensors`, the two processor files and the
+            backbone's, see `find_backbone`.
         device: Torch device.
 
     Raises:
@@ -58,9 +60,8 @@ def load_policy(folder: str | Path, device: str = "cpu") -> LoadedPolicy:
     folder = Path(folder)
     check_files(folder)
     config = _read_config(folder)
-    backbone = folder / BACKBONE_FOLDER
-    name = str(backbone) if backbone.is_dir() else config.vlm_model_name
-    config.vlm_model_name = name
+    backbone = find_backbone(folder, config.vlm_model_name)
+    config.vlm_model_name = backbone
     config.load_vlm_weights = False  # the checkpoint holds them
     config.device = device
     config.compile_model = False
@@ -68,15 +69,15 @@ def load_policy(folder: str | Path, device: str = "cpu") -> LoadedPolicy:
         policy = SmolVLAPolicy.from_pretrained(folder, config=config, strict=True)
     except Exception as error:
         raise PolicyError(
-            f"cannot build the policy in '{folder}' with the backbone '{name}': "
-            f"{_first_line(error)}. The backbone's configuration and tokenizer must lie in "
-            f"'{backbone}' or in the Hugging Face cache, and model.safetensors must be whole"
+            f"cannot build the policy in '{folder}' with the backbone '{backbone}': "
+            f"{_first_line(error)}. The backbone's configuration and tokenizer must be there, and "
+            "model.safetensors must be whole"
         ) from error
     overrides: dict[str, Any] = {
         "device_processor": {"device": device},
         # A prefix of one length for every instruction, so that observations can be batched; the
         # padding is masked, and the network's answer the same but for rounding.
-        "tokenizer_processor": {"tokenizer_name": name, "padding": "max_length"},
+        "tokenizer_processor": {"tokenizer_name": backbone, "padding": "max_length"},
     }
     try:
         preprocess = PolicyProcessorPipeline.from_pretrained(
@@ -97,11 +98,12 @@ def load_policy(folder: str | Path, device: str = "cpu") -> LoadedPolicy:
     policy.to(device).eval()
     if device == "cpu":
         policy.float()
+    empty = {f"{IMAGE_PREFIX}empty_camera_{i}" for i in range(config.empty_cameras)}
     return LoadedPolicy(
         policy=policy,
         preprocess=preprocess,
         postprocess=postprocess,
-        image_keys=tuple(config.image_features),
+        image_keys=tuple(key for key in config.image_features if key not in empty),
         policy_id=policy_id(folder),
     )
 
