@@ -60,6 +60,7 @@ def collect(
     from salus_ros.collection.collect import CollectionResult
     from salus_ros.collection.collect import collect as run
     from salus_ros.collection.config import CollectionConfig
+    from salus_ros.policies.cameras import in_words
     from salus_ros.policies.tiny import SHIPPED
 
     config = CollectionConfig(
@@ -90,6 +91,10 @@ def collect(
         typer.echo(json.dumps(_summary(result)))
         return
     table = Table("ending", "episodes", title=f"{out}: {result.episodes} episodes")
+    if any(ours != theirs for ours, theirs in result.camera_of.items()):
+        err_console.print(f"cameras of the policy: {in_words(result.camera_of)} of the world")
+    for name, reason in result.unavailable.items():
+        err_console.print(f"{name} never exists: {reason}")
     for name, count in result.endings.most_common():
         table.add_row(name, str(count))
     out_console.print(table)
@@ -114,6 +119,8 @@ def _summary(result: Any) -> dict[str, Any]:
         "loading_s": result.loading_s,
         "steps_per_s": result.steps / result.seconds if result.collected else None,
         "endings": dict(result.endings),
+        "cameras": result.camera_of,
+        "unavailable_signals": result.unavailable,
         "worker_restarts": result.restarts,
         "worker_peak_mb": max(result.peak_mb, default=None),
     }

@@ -1,4 +1,4 @@
-"""`salus policy`: make, train and judge the small SmolVLA that ships with SALUS."""
+"""`salus policy`: make, train and judge the small SmolVLA that ships; a reference for any."""
 
 import json
 from contextlib import nullcontext
@@ -136,37 +136,25 @@ def evaluate(
 )
 def reference(
     policy: Policy,
-    store: Annotated[Path, typer.Argument(help="Episodes of that policy.", show_default=False)],
+    stores: Annotated[
+        list[str], typer.Argument(help="Episodes of that policy.", show_default=False)
+    ],
 ) -> None:
-    """Fit what latent_ood measures against: hidden states of successful episodes."""
-    import numpy as np
+    """Fit what latent_ood measures against: hidden states of successful episodes.
 
-    from salus_ros.core.failures import Outcome
-    from salus_ros.episodes.reader import StoreReader
-    from salus_ros.policies.reference import LatentReference
-    from salus_ros.policies.smolvla.loading import load_policy
+    Takes any SmolVLA checkpoint, and episodes of it that were collected, recorded or converted.
+    """
+    from salus_ros.collection.reference import fit_reference
 
-    policy_id = load_policy(policy).policy_id
-    rows = []
-    reader = StoreReader(store)
-    unknown = 0
-    for i, meta in enumerate(reader.episodes()):
-        unknown += meta.outcome is Outcome.UNKNOWN
-        if meta.outcome is not Outcome.SUCCESS:
-            continue
-        if meta.policy_id != policy_id:
-            raise ConfigError(
-                f"episode '{meta.id}' of '{store}' was run by '{meta.policy_id}', "
-                f"the policy given is '{policy_id}'; give episodes of this policy"
-            )
-        episode = reader.episode(i, images=False)
-        if episode.embedding is not None:
-            rows.append(episode.embedding[episode.signals_fresh])
-    hidden = np.concatenate(rows) if rows else np.empty((0, 1))
-    LatentReference.fit(hidden).save(policy)
-    console.print(f"reference of {len(rows)} successful episodes, {len(hidden)} replans: {policy}")
-    if unknown:
-        console.print(f"{unknown} episodes of unknown outcome were left out: salus label {store}")
+    fitted = fit_reference(policy, stores)
+    console.print(
+        f"reference of {fitted.episodes} successful episodes, {fitted.replans} replans: {policy}"
+    )
+    if fitted.unknown:
+        console.print(
+            f"{fitted.unknown} episodes of unknown outcome were left out: "
+            f"salus label {' '.join(stores)}"
+        )
 
 
 def _counts(endings: dict[str, Any]) -> str:

@@ -5,9 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,8 +14,7 @@ import numpy as np
 import torch
 
 from salus_ros import __version__
-from salus_ros.core.errors import SalusError
-from salus_ros.core.processes import end_with_parent
+from salus_ros.core.pool import Desk, Lost, Pool
 from salus_ros.evaluation.detectors.benchmark_figures import (
     ALPHA,
     Scored,
@@ -35,6 +32,12 @@ from salus_ros.prediction.predictor import Predictor
 from salus_ros.training.dataset import Samples
 
 TIMED_EPISODES = 5
+
+type Job = tuple[Fold, tuple[str, ...]]
+"""Detectors of one model, to be fitted to a fold."""
+
+type Found = dict[tuple[str, str], Scored]
+"""By names of detector and fold."""
 
 
 def run_detector(
@@ -170,27 +173,17 @@ class Benchmark:
                 if on_done is not None:
                     on_done(len(self._scored), name)
 
-    def _computed(
-        self, jobs: Sequence[tuple[Fold, tuple[str, ...]]], workers: int
-    ) -> Iterator[dict[tuple[str, str], Scored]]:
+    def _computed(self, jobs: Sequence[Job], workers: int) -> Iterator[Found]:
         if workers == 1 or len(jobs) < 2:
             for fold, names in jobs:
                 yield self._compute(fold, names)
             return
-        context = get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _begin, (self,)) as pool:
-            waiting = [pool.submit(_work, fold, names) for fold, names in jobs]
-            try:
-                for future in as_completed(waiting):
-                    yield future.result()
-            except BrokenProcessPool as error:
-                raise SalusError(
-                    "a worker process died, killed or out of memory; what was scored is kept, and "
-                    "the same command goes on, with fewer --workers if memory is short"
-                ) from error
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        advice = "what was scored is kept, the same command with fewer --workers goes on"
+        work = partial(_work, self)
+        with Pool(work, jobs, workers, restart=True, ahead=len(jobs), advice=advice) as pool:
+            for _, found in pool.results():
+                assert not isinstance(found, Lost)  # what a worker lost is run again
+                yield found
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker needs; it makes the detectors by name."""
@@ -201,7 +194,7 @@ class Benchmark:
         self.__dict__ |= state
         self.detectors = choose(state["detectors"], self.samples.signal_names)
 
-    def _compute(self, fold: Fold, names: Sequence[str]) -> dict[tuple[str, str], Scored]:
+    def _compute(self, fold: Fold, names: Sequence[str]) -> Found:
         found = {}
         for name in names:
             detector = self.detectors[name]()
@@ -312,16 +305,9 @@ class Benchmark:
         return result
 
 
-_HERE: Benchmark
-"""In a worker process: its copy."""
-
-
-def _begin(benchmark: Benchmark) -> None:
-    end_with_parent()
-    global _HERE
-    _HERE = benchmark
-    torch.set_num_threads(1)
-
-
-def _work(fold: Fold, names: tuple[str, ...]) -> dict[tuple[str, str], Scored]:
-    return _HERE._compute(fold, names)
+def _work(benchmark: Benchmark, desk: Desk[Job, Found]) -> None:
+    """Body of a worker."""
+    for job in desk:
+        assert job is not None  # one at a time
+        desk.send(job, benchmark._compute(*job))
+        desk.done(job)
