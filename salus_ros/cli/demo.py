@@ -213,13 +213,14 @@ def demo(
 
 
 def _run(folder: Path, episodes: int, policy: Path | None) -> None:
-    from salus_ros.prediction.calibration import calibrate
+    from salus_ros.evaluation.predictor_evaluation import evaluate
     from salus_ros.prediction.config import PRESETS
     from salus_ros.prediction.predictor import Predictor
     from salus_ros.reports import write_report
     from salus_ros.reports.summary import store_summary, store_tables, training_tables
+    from salus_ros.training.calibrate import calibrate
     from salus_ros.training.dataset import load_samples
-    from salus_ros.training.training import train_predictor
+    from salus_ros.training.train import train_predictor
 
     store, model, report = folder / STORE, folder / "predictor", folder / "report"
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -237,7 +238,7 @@ def _run(folder: Path, episodes: int, policy: Path | None) -> None:
         config = replace(PRESETS["tcn"], epochs=EPOCHS)
         with epoch_bar(errors, config.epochs) as on_epoch:
             samples = load_samples([shipped("standard"), store])
-            results = train_predictor(samples, model, config, "cpu", on_epoch)
+            results = train_predictor(samples, model, evaluate, config, "cpu", on_epoch)
         calibrate(Predictor.load(model), samples, ALPHA).save(model)
         graph.start("predictor", model_path=model, min_subscribers=2)
         graph.seen.prediction_ms.clear()

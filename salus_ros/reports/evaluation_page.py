@@ -14,8 +14,8 @@ from sklearn.metrics import precision_recall_curve
 from salus_ros.core.alarm import HYSTERESIS
 from salus_ros.evaluation.episode_evaluation import episodes_of
 from salus_ros.evaluation.episode_metrics import Alarms, raise_alarms
-from salus_ros.evaluation.evaluation import held_out
 from salus_ros.evaluation.metrics import CALIBRATION_BINS
+from salus_ros.evaluation.predictor_evaluation import held_out
 from salus_ros.prediction.predictor import Prediction, Predictor
 from salus_ros.reports import markup
 from salus_ros.reports.colours import ENDING_COLOURS, FAILURE_COLOUR, FAINT, INK
@@ -52,7 +52,7 @@ def write_evaluation(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     samples, _ = held_out(predictor, stores, include_seen=include_seen)
-    prediction = predictor.predict_samples(samples)
+    prediction = predictor.predict_episodes(*samples.inputs)
     level = predictor.alarm_level(prediction)
     alarms = raise_alarms(level, episodes_of(samples), 0.0, HYSTERESIS)
     figures = {

@@ -23,7 +23,7 @@ from salus_ros.reports.signals import (
     way_to_failure,
 )
 from salus_ros.reports.summary import ROW_7
-from salus_ros.training.training import RESULTS_NAME
+from salus_ros.training.train import RESULTS_NAME
 
 NUMBERS_NAME = "report.json"
 """Every number of the page, beside it."""

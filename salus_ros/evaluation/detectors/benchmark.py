@@ -15,20 +15,20 @@ import torch
 
 from salus_ros import __version__
 from salus_ros.core.pool import Desk, Lost, Pool
-from salus_ros.evaluation.detectors.benchmark_figures import (
+from salus_ros.evaluation.detectors.catalogue import OURS, choose
+from salus_ros.evaluation.detectors.comparison import (
     ALPHA,
     Scored,
     mean_and_deviation,
     part_figures,
 )
-from salus_ros.evaluation.detectors.catalogue import OURS, choose
 from salus_ros.evaluation.detectors.detector import Detector, failed
 from salus_ros.evaluation.detectors.predicting import HorizonPredictor
 from salus_ros.evaluation.episode_evaluation import evaluate_episodes
-from salus_ros.evaluation.evaluation import evaluate
 from salus_ros.evaluation.folds import Fold
-from salus_ros.prediction.calibration import calibrate
+from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.training.calibrate import calibrate
 from salus_ros.training.dataset import Samples
 
 TIMED_EPISODES = 5
@@ -54,30 +54,29 @@ def run_detector(
     started = time.perf_counter()
     detector.fit(samples, fold.train, fold.validation, fold.seed)
     fit_s = time.perf_counter() - started
-    test, validation = samples.subset(fold.test), samples.subset(fold.validation)
+    test, calibration = samples.subset(fold.test), samples.subset(fold.calibration)
     return Scored(
         test=detector.score(test),
-        validation=detector.score(validation),
+        calibration=detector.score(calibration),
         held_out=None if held_out is None else detector.score(held_out),
-        steps=_step_figures(detector, validation, test),
+        steps=_step_figures(detector, calibration, test),
         fit_s=fit_s,
         step_us=_time(detector, samples, fold.test[:TIMED_EPISODES]),
     )
 
 
 def _step_figures(
-    detector: Detector, validation: Samples, test: Samples
+    detector: Detector, calibration: Samples, test: Samples
 ) -> dict[str, float | None]:
-    """Figures of the outputs by horizon and type, calibrated on the validation part."""
+    """Figures of the outputs by horizon and type, calibrated on the calibration part."""
     if not isinstance(detector, HorizonPredictor):
         return {}
-    validation, test = detector.readings(validation), detector.readings(test)
-    checkpoint = detector.predictor.checkpoint
-    calibration = calibrate(detector.predictor, validation, ALPHA)
-    calibrated = Predictor(checkpoint, "cpu", calibration)
+    test = detector.readings(test)
+    fitted = calibrate(detector.predictor, detector.readings(calibration), ALPHA)
+    calibrated = Predictor(detector.predictor.checkpoint, "cpu", fitted)
     found = evaluate(calibrated, test, test.usable)
     chosen = found["at_threshold"]
-    prediction = calibrated.predict_samples(test)
+    prediction = calibrated.predict_episodes(*test.inputs)
     level = calibrated.alarm_level(prediction)
     alarm = evaluate_episodes(prediction.risk, test, level, ALPHA)["alarm"]
     return {
@@ -225,7 +224,7 @@ class Benchmark:
             "step_us": scored.step_us,
         }
         arrays: dict[str, Any] = {
-            name: getattr(scored, name).astype(np.float32) for name in ("test", "validation")
+            name: getattr(scored, name).astype(np.float32) for name in ("test", "calibration")
         }
         if scored.held_out is not None:
             arrays["held_out"] = scored.held_out.astype(np.float32)
@@ -263,12 +262,11 @@ class Benchmark:
         described = {name: dict[str, Any]() for name in ran}
         for part in ("test", "held_out") if self.held_out is not None else ("test",):
             scored = {name: [self._scored[name, f.name] for f in self.folds] for name in ran}
-            seeds = [fold.seed if part == "test" else 0 for fold in self.folds]
             tests = [self.samples.subset(fold.test) for fold in self.folds]
             others = tests if self.held_out is None or part == "test" else [self.held_out]
             others = others * (len(self.folds) // len(others))
-            checked = [self.samples.subset(fold.validation) for fold in self.folds]
-            found = part_figures(scored, part, others, checked, seeds, reference)
+            checked = [self.samples.subset(fold.calibration) for fold in self.folds]
+            found = part_figures(scored, part, others, checked, reference)
             for name, figures in found.items():
                 described[name][part] = figures
         for name in ran:
@@ -287,7 +285,9 @@ class Benchmark:
             "unlabelled_episodes": self.samples.unlabelled,
             "folds": [
                 {"name": f.name, "seed": f.seed, "train": len(f.train),
-                 "validation": len(f.validation), "test": len(f.test)}
+                 "validation": len(f.validation), "calibration": len(f.calibration),
+                 "calibration_successes": int((~bad[list(f.calibration)]).sum()),
+                 "test": len(f.test)}
                 for f in self.folds
             ],
             "alpha": ALPHA,
