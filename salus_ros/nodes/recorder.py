@@ -25,9 +25,10 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.location import resolve
 from salus_ros.nodes import convert
 from salus_ros.nodes.announcer import Announcer
-from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
+from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import RecorderParameters
+from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
 from salus_ros.recording.assembly import Assembler, Dropped, Result
 from salus_ros.recording.health import StreamHealth
 from salus_ros.recording.rows import PREDICTION, SIGNALS, STATE, Label
@@ -48,12 +49,15 @@ class RecorderNode(SalusNode[RecorderParameters]):
     """Records one row per step of the policy, in whole episodes or not at all."""
 
     def __init__(self, **options: object) -> None:
-        """Open the store; where that fails the node lives on and says why.
+        """Declare the parameters.
 
         Raises:
-            ConfigError: if a parameter is not allowed.
+            ConfigError: if one is not allowed.
         """
         super().__init__(RecorderParameters, **options)
+
+    def configure(self) -> None:
+        """Make ready to record."""
         given = self.parameters
         compressed = given.image_transport == "compressed"
         self._buffer_bytes = given.buffer_mb * 1_000_000
@@ -89,15 +93,29 @@ class RecorderNode(SalusNode[RecorderParameters]):
         self._newest = ("", -1)
         self._problem = Problem(self)
 
-        qos = stream_qos()
         self._status = self.create_publisher(RecorderStatus, "recorder_status", status_qos())
-        sensors = stream_qos(reliable=given.reliable_sensors)
+        self._diagnostics = Diagnostics(self, self._report)
+
+    def activate(self) -> None:
+        """Open the store and listen; where it cannot be opened the node lives on and says why."""
+        given = self.parameters
+        compressed = given.image_transport == "compressed"
+        qos = stream_qos()
+        sensors = partial(sensor_qos, reliable=given.reliable_sensors)
         for camera in given.cameras:
             callback = partial(self._on_image, camera)
             topic = f"camera/{camera}/image_raw" + ("/compressed" if compressed else "")
             kind = CompressedImage if compressed else Image
-            self.create_subscription(kind, topic, callback, sensors, raw=True)
-        self.create_subscription(JointState, "joint_states", self._on_joints, sensors)
+            self.create_subscription(
+                kind, topic, callback, sensors(), raw=True, qos_overriding_options=OVERRIDES
+            )
+        self.create_subscription(
+            JointState,
+            "joint_states",
+            self._on_joints,
+            sensors(),
+            qos_overriding_options=OVERRIDES,
+        )
         self.create_subscription(PolicyAction, "action", self._on_action, qos)
         self.create_subscription(VlaSignals, "signals", partial(self._on_sample, SIGNALS), qos)
         predictions = partial(self._on_sample, PREDICTION)
@@ -117,11 +135,10 @@ class RecorderNode(SalusNode[RecorderParameters]):
         self.create_service(LabelEpisode, "~/label", self._on_label)
         self.create_steady_timer(COLLECT_PERIOD_S, self._collect)
         self.create_steady_timer(1.0 / given.status_hz, self._publish_status)
-        self._diagnostics = Diagnostics(self, self._report)
         if given.record:
             self._start()
 
-    def close(self) -> None:
+    def deactivate(self) -> None:
         """Write the episodes that have ended; the one in flight is not one."""
         if self._announcer is not None and self._announcer.running:
             self._take(self._assembler.abandon("the recorder was stopped before it ended"))
