@@ -122,7 +122,7 @@ class Graph:
             first_episode=first,
             fault=fault,
             fault_rate=FAULT_RATE,
-            min_subscribers=4,
+            wait_for="vla,predictor,recorder,monitor",
             exit_when_done=False,
         )
         with bar(title, count, errors) as advance:
@@ -228,11 +228,11 @@ def _run(folder: Path, episodes: int, policy: Path | None) -> None:
     console.print(f"everything goes to {folder}; Ctrl-C stops and keeps what is recorded")
     with Graph(folder) as graph:
         graph.start("monitor")
-        graph.start("recorder", store_path=store, max_age_ms=0.0)
+        graph.start("recorder", store_path=store, max_age_ms=0.0, reliable_sensors=True)
         # Who listens must be found before anything is published, the monitor included.
         given = {"policy_path": policy} if policy else {}
-        graph.start("vla", min_subscribers=3, **given)
-        graph.start("predictor", min_subscribers=2)
+        graph.start("vla", wait_for="predictor,recorder,monitor", reliable_sensors=True, **given)
+        graph.start("predictor", wait_for="recorder,monitor")
         graph.run_episodes(0, episodes, store, "recording", "random")
         graph.stop("predictor")
         config = replace(PRESETS["tcn"], epochs=EPOCHS)
@@ -240,7 +240,7 @@ def _run(folder: Path, episodes: int, policy: Path | None) -> None:
             samples = load_samples([shipped("standard"), store])
             results = train_predictor(samples, model, evaluate, config, "cpu", on_epoch)
         calibrate(Predictor.load(model), samples, ALPHA).save(model)
-        graph.start("predictor", model_path=model, min_subscribers=2)
+        graph.start("predictor", model_path=model, wait_for="recorder,monitor")
         graph.seen.prediction_ms.clear()
         graph.run_episodes(episodes, 1, store, f"live prediction, fault {LIVE_FAULT}", LIVE_FAULT)
     reader = StoreReader(store)

@@ -1,4 +1,4 @@
-"""A node's state for rqt_robot_monitor and Foxglove: level, one line, and figures."""
+"""A node's state for rqt_runtime_monitor and Foxglove: level, one line, and figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Diagnostics:
 
     def publish(self) -> None:
         """Publish the report now."""
-        report = self._report()
+        report = self._report() if self._node.active else self._inactive()
         status = DiagnosticStatus(
             level=report.level,
             name=self._node.get_fully_qualified_name().lstrip("/"),
@@ -48,6 +48,11 @@ class Diagnostics:
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
+
+    def _inactive(self) -> Report:
+        if missing := self._node.missing_listeners():
+            return Report(WARN, f"not active: waiting for {' and '.join(missing)}")
+        return Report(OK, "not active")
 
 
 def _text(value: object) -> str:

@@ -31,9 +31,10 @@ from salus_ros.messages.joints import read_joints
 from salus_ros.messages.signals import read_prediction, read_signals
 from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.nodes import convert
-from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
+from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import RecorderParameters
+from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
 from salus_ros.recording.assembly import Assembler
 from salus_ros.recording.blocks import BlockMaker
 from salus_ros.recording.flight import Rules
@@ -56,12 +57,21 @@ class RecorderNode(SalusNode[RecorderParameters]):
     """Records one row per step of the policy, in whole episodes or not at all."""
 
     def __init__(self, **options: object) -> None:
-        """Open the store; where that fails the node lives on and says why.
+        """Declare the parameters.
 
         Raises:
-            ConfigError: if a parameter is not allowed.
+            ConfigError: if one is not allowed.
         """
         super().__init__(RecorderParameters, **options)
+
+    def configure(self) -> None:
+        """Make ready to record."""
+        self._begin()
+        self._status = self.create_publisher(RecorderStatus, "recorder_status", status_qos())
+        self._diagnostics = Diagnostics(self, self._report)
+
+    def _begin(self) -> None:
+        """Count from nothing; nothing is opened yet."""
         given = self.parameters
         compressed = given.image_transport == "compressed"
         self._buffer_bytes = given.buffer_mb * 1_000_000
@@ -106,39 +116,44 @@ class RecorderNode(SalusNode[RecorderParameters]):
         self._newest = ("", -1)
         self._problem = Problem(self)
 
+    def activate(self) -> None:
+        """Open the store and listen; where it cannot be opened the node lives on and says why."""
+        given = self.parameters
+        compressed = given.image_transport == "compressed"
         qos = stream_qos()
-        self._status = self.create_publisher(RecorderStatus, "recorder_status", status_qos())
-        sensors = stream_qos(reliable=given.reliable_sensors)
+        sensors = partial(sensor_qos, reliable=given.reliable_sensors)
         for camera in given.cameras:
             topic = f"camera/{camera}/image_raw" + ("/compressed" if compressed else "")
             kind = CompressedImage if compressed else Image
             callback = self._guarded(camera, partial(self._on_image, camera))
-            self.create_subscription(kind, topic, callback, sensors, raw=True)
-        for kind, topic, take, profile in (
-            (JointState, "joint_states", self._on_joints, sensors),
-            (PolicyAction, "action", self._on_action, qos),
-            (VlaSignals, "signals", partial(self._on_row, SIGNALS, read_signals), qos),
-            (
-                FailureHorizons,
-                "failure_horizons",
-                partial(self._on_row, PREDICTION, read_prediction),
-                qos,
-            ),
+            self.create_subscription(
+                kind, topic, callback, sensors(), raw=True, qos_overriding_options=OVERRIDES
+            )
+        self.create_subscription(
+            JointState,
+            "joint_states",
+            self._guarded("joint_states", self._on_joints),
+            sensors(),
+            qos_overriding_options=OVERRIDES,
+        )
+        for kind, topic, take in (
+            (PolicyAction, "action", self._on_action),
+            (VlaSignals, "signals", partial(self._on_row, SIGNALS, read_signals)),
+            (FailureHorizons, "failure_horizons", self._on_prediction),
             # Without the history: what it tells of was over before this recorder could take part.
-            (EpisodeStatus, "episode", self._on_episode, qos),
+            (EpisodeStatus, "episode", self._on_episode),
         ):
-            self.create_subscription(kind, topic, self._guarded(topic, take), profile)
+            self.create_subscription(kind, topic, self._guarded(topic, take), qos)
         self.create_service(StartEpisode, "~/start", self._on_start)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(Trigger, "~/discard", self._on_discard)
         self.create_service(LabelEpisode, "~/label", self._on_label)
         self.create_steady_timer(COLLECT_PERIOD_S, self._collect)
         self.create_steady_timer(1.0 / given.status_hz, self._publish_status)
-        self._diagnostics = Diagnostics(self, self._report)
         if given.record:
             self._start()
 
-    def close(self) -> None:
+    def deactivate(self) -> None:
         """Write the episodes that have ended; the one in flight is not one."""
         self._take(self._assembler.finish())
         self._writer.close()
@@ -146,6 +161,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
             f"recorded {self._writer.committed} episodes, {self._writer.steps} steps, "
             f"in '{self._writer.path}'; dropped {self._dropped_episodes + self._writer.dropped}"
         )
+        self._begin()
 
     def _blocks(self, spec: StoreSpec | None) -> BlockMaker:
         given = self.parameters
@@ -196,6 +212,9 @@ class RecorderNode(SalusNode[RecorderParameters]):
                 f"it has no {', '.join(missing)}; it has {', '.join(message.name) or 'no joint'}; "
                 "set the parameter state_joints to the robot's names"
             )
+
+    def _on_prediction(self, message: FailureHorizons) -> None:
+        self._on_row(PREDICTION, read_prediction, message)
 
     def _on_row(self, stream: str, read: Callable[[Any], Any], message: Any) -> None:
         self._assembler.sample(stream, to_ns(message.header.stamp), read(message))
