@@ -13,15 +13,11 @@ from numpy.typing import NDArray
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FAILURE_TYPES, FailureType
+from salus_ros.messages.kinds import EPISODE_STATUS as EPISODE_STATUS
+from salus_ros.messages.kinds import FAILURE_HORIZONS, VLA_SIGNALS
+from salus_ros.messages.kinds import POLICY_ACTION as POLICY_ACTION
+from salus_ros.messages.kinds import STATE_JOINTS as STATE_JOINTS
 from salus_ros.messages.signals import signals_array
-
-EPISODE_STATUS = "salus_msgs/msg/EpisodeStatus"
-POLICY_ACTION = "salus_msgs/msg/PolicyAction"
-VLA_SIGNALS = "salus_msgs/msg/VlaSignals"
-FAILURE_HORIZONS = "salus_msgs/msg/FailureHorizons"
-
-STATE_JOINTS = tuple(f"panda_joint{number}" for number in range(1, 8))
-"""Joints that the graph takes as its state if nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,8 +21,9 @@ from salus_ros.bags.convert import Converter
 from salus_ros.bags.graph import STATE_JOINTS
 from salus_ros.bags.mapping import Mapping
 from salus_ros.bags.policy import PolicyOptions
+from salus_ros.bags.proposal import propose
 from salus_ros.bags.reading import Bag, header_stamp_ns
-from salus_ros.bags.scan import propose, scan
+from salus_ros.bags.scan import scan
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import StoreReader
 from salus_ros.nodes.base import status_qos, stream_qos
