@@ -20,10 +20,13 @@ from salus_msgs.msg import EpisodeStatus, FailureHorizons, PolicyAction, VlaSign
 from salus_ros.bags.convert import Converter
 from salus_ros.bags.mapping import Mapping
 from salus_ros.bags.policy import PolicyOptions
-from salus_ros.bags.reading import Bag, header_stamp_ns
-from salus_ros.bags.scan import STATE_JOINTS, propose, scan
+from salus_ros.bags.proposal import propose
+from salus_ros.bags.reading import Bag
+from salus_ros.bags.scan import scan
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import StoreReader
+from salus_ros.messages.kinds import STATE_JOINTS
+from salus_ros.messages.stamps import header_stamp_ns
 from salus_ros.nodes.parameters import PANDA_JOINTS
 from salus_ros.nodes.qos import status_qos, stream_qos
 
