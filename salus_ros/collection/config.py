@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.schema import CAMERAS
+from salus_ros.core.schema import ACTION_DIM, CAMERAS, IMAGE_SIZE, STATE_DIM
 from salus_ros.episodes import StoreSpec
 from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
@@ -60,6 +60,9 @@ class CollectionConfig:
         cameras = CAMERAS if self.images else ()
         return StoreSpec(
             cameras=cameras,
+            image_size=(IMAGE_SIZE, IMAGE_SIZE),
+            state_dim=STATE_DIM,
+            action_dim=ACTION_DIM,
             embedding_dim=embedding_dim,
             chunk_statistics=CHUNK_STATISTICS,
             streams=(*cameras, "state", "action", "signals", "prediction"),

@@ -16,6 +16,7 @@ from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import EpisodeMeta, EpisodeStore, StoreReader, StoreSpec
 from salus_ros.episodes.files import store_errors
 from salus_ros.episodes.location import holds_something, is_remote
+from salus_ros.episodes.spec import SHARD_STEPS
 from salus_ros.recording.assembly import Block, Dropped, Finished, Result, Row
 from salus_ros.recording.rows import (
     PREDICTION,
@@ -274,7 +275,7 @@ class EpisodeWriter:
 
     def _steps_per_file(self) -> int:
         if self._store is None:
-            return StoreSpec().shard_steps
+            return SHARD_STEPS
         return self._store.steps_to_shard_end
 
     def _write(self, episode: _InFlight, count: int) -> None:
