@@ -35,7 +35,8 @@ def trained(samples, tmp_path_factory):
 
 
 PLANTED = StoreSpec(
-    cameras=(),
+    state_dim=7,
+    action_dim=7,
     embedding_dim=6,
     chunk_statistics=CHUNK_STATISTICS,
     streams=("state", "signals"),

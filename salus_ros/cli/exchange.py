@@ -3,6 +3,7 @@
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from salus_ros.cli.progress import bar
 from salus_ros.core.errors import ConfigError
 
 EXIT_LEFT_OUT = 1
+GAPS_SHOWN = 20
 
 out_console = Console()
 err_console = Console(stderr=True)
@@ -40,23 +42,50 @@ def export_store(
     videos: Annotated[
         bool, typer.Option("--videos", help="lerobot: cameras as videos, smaller and lossy.")
     ] = False,
+    fps: Annotated[
+        int | None,
+        typer.Option(min=1, help="lerobot: frames per second; by default the episodes' rate."),
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help="lerobot: instruction of the episodes that have none.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write the episodes of a store in a layout that other programs read."""
+    """Write the episodes of a store in a layout that other programs read.
+
+    A LeRobotDataset has no mark for what is missing: steps without an image, state or action are
+    left out there and named, and the exit code is 1 then.
+    """
     from salus_ros.episodes.layouts.lerobot import export_lerobot
     from salus_ros.episodes.layouts.padded import export_padded
     from salus_ros.episodes.reader import StoreReader
 
-    if videos and layout != Layout.LEROBOT:
-        raise ConfigError(f"--videos goes with --layout lerobot, not with '{layout}'")
+    for name, given in (("videos", videos), ("fps", fps), ("task", task)):
+        if given and layout != Layout.LEROBOT:
+            raise ConfigError(f"--{name} goes with --layout lerobot, not with '{layout}'")
     reader = StoreReader(store)
     with nullcontext() if as_json else bar("episodes", len(reader), err_console) as advance:
         if layout == Layout.LEROBOT:
-            export_lerobot(reader, out, advance, videos=videos)
+            result = export_lerobot(reader, out, advance, videos=videos, fps=fps, task=task)
         else:
-            export_padded(reader, out, advance)
-    done = {"path": str(out), "layout": layout, "episodes": len(reader), "steps": reader.steps}
-    _print(done, f"wrote {len(reader)} episodes of {reader.steps} steps to {out}", as_json)
+            result = export_padded(reader, out, advance)
+    done = {
+        "path": str(out),
+        "layout": layout,
+        "episodes": result.episodes,
+        "steps": result.steps,
+        "marked": result.marked,
+        "gaps": [asdict(gap) for gap in result.gaps],
+    }
+    text = [f"wrote {result.episodes} episodes of {result.steps} steps to {out}"]
+    if result.marked:
+        text.append(f"{result.marked} steps that lack something are False in the mask")
+    text += [str(gap) for gap in result.gaps[:GAPS_SHOWN]]
+    if len(result.gaps) > GAPS_SHOWN:
+        text.append(f"and {len(result.gaps) - GAPS_SHOWN} more; --json names them all")
+    _print(done, "\n".join(text), as_json)
+    if result.gaps:
+        raise typer.Exit(EXIT_LEFT_OUT)
 
 
 def import_store(
@@ -71,7 +100,7 @@ def import_store(
 
     Exits with 1 when labels were left out, since they do not tell how the episode ended.
     """
-    from salus_ros.episodes.layouts.lerobot import import_lerobot
+    from salus_ros.episodes.layouts.lerobot_import import import_lerobot
     from salus_ros.episodes.layouts.padded_import import import_padded
 
     read = import_lerobot if layout == Layout.LEROBOT else import_padded
