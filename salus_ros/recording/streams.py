@@ -1,5 +1,6 @@
 """One stream of stamped samples, looked up by time and never ahead of it."""
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
@@ -51,8 +52,9 @@ class Source(Protocol):
 class Stream:
     """The latest samples of a stream, in the order of their stamps."""
 
-    def __init__(self) -> None:
-        """No sample yet."""
+    def __init__(self, limit: int = sys.maxsize) -> None:
+        """No sample yet; of more than `limit` the oldest are dropped."""
+        self._limit = limit
         self._rule = TimeRule()
         self._stamps: list[int] = []
         self._samples: list[tuple[Any, int]] = []
@@ -87,6 +89,7 @@ class Stream:
             self._stamps.append(stamp_ns)
             self._samples.append((sample, size))
             self.size += size
+            self._drop(0, len(self._stamps) - self._limit)
         elif order is Order.LATE:
             return self._insert(stamp_ns, sample, size)
         elif order is Order.SUSPECT:
@@ -121,6 +124,30 @@ class Stream:
             return None
         return stamp_ns, self._samples[index][0]
 
+    def nearest(self, stamp_ns: int, slop_ns: int) -> Found | None:
+        """Sample nearest to a stamp, at most `slop_ns` away; of two as near the earlier one."""
+        first = max(bisect_left(self._stamps, stamp_ns) - 1, 0)
+        places = range(first, min(first + 2, len(self._stamps)))
+        place = min(places, key=lambda one: abs(self._stamps[one] - stamp_ns), default=None)
+        if place is None or abs(self._stamps[place] - stamp_ns) > slop_ns:
+            return None
+        return self._stamps[place], self._samples[place][0]
+
+    def keep(self, count: int) -> None:
+        """Drop all but the newest `count` samples."""
+        self._drop(0, len(self._stamps) - count)
+
+    def nearest(self, stamp_ns: int, slop_ns: int) -> Found | None:
+        """Sample with the nearest stamp, the older one of two; None where it is beyond the slop."""
+        index = bisect_left(self._stamps, stamp_ns)
+        stamps = self._stamps[max(index - 1, 0) : index + 1]
+        if self._rule.suspect_ns is not None:
+            stamps.append(self._rule.suspect_ns)
+        nearest_ns = min(stamps, key=lambda one: abs(one - stamp_ns), default=None)
+        if nearest_ns is None or abs(nearest_ns - stamp_ns) > slop_ns:
+            return None
+        return self.at((nearest_ns,))
+
     def forget_before(self, stamp_ns: int) -> None:
         """Drop what `as_of` can no longer give for `stamp_ns` or later."""
         self._drop(0, bisect_right(self._stamps, stamp_ns) - 1)
@@ -141,6 +168,7 @@ class Stream:
         self._stamps.insert(index, stamp_ns)
         self._samples.insert(index, (sample, size))
         self.size += size
+        self._drop(0, len(self._stamps) - self._limit)
         return Order.LATE
 
     def _drop(self, first: int, last: int) -> None:
@@ -156,14 +184,16 @@ class JointStream:
     time is made of the newest value of each, and is as old as the oldest of them.
     """
 
-    def __init__(self, joints: Sequence[str]) -> None:
+    def __init__(self, joints: Sequence[str], limit: int = sys.maxsize) -> None:
         """Without a sample yet.
 
         Args:
             joints: Names of the S joints of the state, in its order; empty for those of the
                 first sample.
+            limit: Messages of the same joints to hold.
         """
         self.joints = tuple(joints)
+        self._limit = limit
         self._parts: dict[frozenset[str], Stream] = {}
         self._sources: list[list[Stream]] = [[] for _ in self.joints]
         self.others: set[str] = set()
@@ -211,7 +241,7 @@ class JointStream:
             return Order.REPEATED  # nothing new in it
         part = self._parts.get(names)
         if part is None:
-            part = self._parts[names] = Stream()
+            part = self._parts[names] = Stream(self._limit)
             for joint, parts in zip(self.joints, self._sources, strict=True):
                 if joint in names:
                     parts.append(part)
@@ -222,6 +252,11 @@ class JointStream:
         found = {id(part): part.as_of(stamp_ns, after_ns) for part in self._parts.values()}
         return self._merged(found)
 
+    def nearest_stamps(self, stamp_ns: int, slop_ns: int) -> tuple[int, ...]:
+        """Stamps of the nearest messages, of each set of joints one: what `at` makes a state of."""
+        found = (part.nearest(stamp_ns, slop_ns) for part in self._parts.values())
+        return tuple(sorted({one[0] for one in found if one is not None}))
+
     def at(self, stamps_ns: Collection[int]) -> Found | None:
         """State float32 (S,) of the messages of exactly these stamps."""
         found: dict[int, Found | None] = {}
@@ -229,6 +264,23 @@ class JointStream:
             of_part = (part.at((stamp_ns,)) for stamp_ns in sorted(stamps_ns, reverse=True))
             found[id(part)] = next((one for one in of_part if one is not None), None)
         return self._merged(found)
+
+    def nearest(self, stamp_ns: int, slop_ns: int) -> tuple[list[int], NDArray[np.float32]] | None:
+        """State of the messages nearest to a stamp, at most `slop_ns` away.
+
+        Returns:
+            Stamps of these messages, ascending, and the state float32 (S,) that `at` gives for
+            them; None where a joint has none.
+        """
+        near = [part.nearest(stamp_ns, slop_ns) for part in self._parts.values()]
+        stamps = sorted({one[0] for one in near if one is not None})
+        found = self.at(stamps)
+        return None if found is None else (stamps, found[1])
+
+    def keep(self, count: int) -> None:
+        """Drop all but the newest `count` samples of each set of joints."""
+        for part in self._parts.values():
+            part.keep(count)
 
     def forget_before(self, stamp_ns: int) -> None:
         """Drop what `as_of` can no longer give for `stamp_ns` or later."""
