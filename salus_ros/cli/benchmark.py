@@ -132,7 +132,7 @@ def benchmark_rows(results: Mapping[str, Any], part: str = "test") -> Iterator[l
 
 def benchmark_tables(results: Mapping[str, Any]) -> Iterator[Table | str]:
     """Tables of `Benchmark.results`."""
-    from salus_ros.reports.summary import unlabelled_line
+    from salus_ros.reports.sentences import unlabelled_line
 
     titles = {"test": f"{results['episodes']} episodes, {results['failures']} failed"}
     if "held_out" in results:

@@ -34,7 +34,7 @@ def calibrate(
     from salus_ros.prediction.calibration import calibrate as fit
     from salus_ros.prediction.calibration import promise
     from salus_ros.prediction.predictor import Predictor
-    from salus_ros.reports.summary import unlabelled_line
+    from salus_ros.reports.sentences import unlabelled_line
     from salus_ros.training.dataset import load_samples
 
     predictor = Predictor.load(model, device)

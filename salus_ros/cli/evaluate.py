@@ -44,12 +44,12 @@ def evaluate(
     """
     from salus_ros.evaluation.evaluation import evaluate_stores
     from salus_ros.prediction.predictor import Predictor
-    from salus_ros.reports.summary import evaluation_tables
+    from salus_ros.reports.tables.evaluation import evaluation_tables
 
     predictor = Predictor.load(model, device)
     results = evaluate_stores(predictor, stores, include_seen=include_trained)
     if out is not None:
-        from salus_ros.reports.evaluation_page import write_evaluation
+        from salus_ros.reports.pages.evaluation import write_evaluation
 
         page = write_evaluation(predictor, stores, results, out, include_seen=include_trained)
     if as_json:

@@ -36,8 +36,8 @@ def train(
     config = replace(PRESETS[model], **given)
 
     from salus_ros.cli.progress import epoch_bar
-    from salus_ros.reports.episode_figures import save_learning_curves
-    from salus_ros.reports.summary import training_tables
+    from salus_ros.reports.figures.learning_curves import save_learning_curves
+    from salus_ros.reports.tables.training import training_tables
     from salus_ros.training.dataset import load_samples
     from salus_ros.training.distributed import process_group, rank_and_size
     from salus_ros.training.training import train_predictor
