@@ -25,7 +25,7 @@ from salus_msgs.msg import FailureHorizons, VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.failures import FAILURE_TYPES
 from salus_ros.nodes import convert
-from salus_ros.nodes.base import stream_qos
+from salus_ros.nodes.qos import stream_qos
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.features import Features

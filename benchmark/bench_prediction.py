@@ -24,7 +24,7 @@ from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.config import PRESETS
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.training.dataset import Samples, load_samples
-from salus_ros.training.training import fit_checkpoint
+from salus_ros.training.train import fit_checkpoint
 
 ASKED_US = 200.0
 
@@ -32,7 +32,7 @@ ASKED_US = 200.0
 def make_predictor(name: str, device: str, samples: Samples) -> Predictor:
     """A predictor of the preset's size, fitted briefly to ten episodes."""
     places = tuple(range(len(samples.records)))
-    split = {"train": places[:8], "validation": places[8:], "test": ()}
+    split = {"train": places[:8], "validation": places[8:]}
     checkpoint, _ = fit_checkpoint(samples, split, replace(PRESETS[name], epochs=1))
     shape = (len(samples.horizons_s), len(samples.failure_types))
     calibration = Calibration(
@@ -48,7 +48,8 @@ def make_predictor(name: str, device: str, samples: Samples) -> Predictor:
         episode_thresholds={},
         output_threshold=0.5,
         successes=1,
-        keys=(),
+        probability_keys=(),
+        threshold_keys=(),
     )
     return Predictor(checkpoint, device, calibration)
 

@@ -38,8 +38,8 @@ from salus_ros.core import schema
 from salus_ros.core.errors import StoreError
 from salus_ros.episodes import Episode, EpisodeStore, StoreReader
 from salus_ros.nodes import convert
-from salus_ros.nodes.base import status_qos, stream_qos
 from salus_ros.nodes.parameters import PANDA_JOINTS
+from salus_ros.nodes.qos import status_qos, stream_qos
 from salus_ros.nodes.simulator import DDS_PROFILE, DDS_SETTINGS
 
 FRAMES = 150

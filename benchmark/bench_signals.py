@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from salus_ros.core.schema import CAMERAS, IMAGE_SIZE, STATE_DIM
 from salus_ros.policies.runner import Observation, SmolVLARunner, step_together
 from salus_ros.policies.smolvla.computer import SignalComputer
 from salus_ros.policies.smolvla.loading import load_policy
@@ -34,6 +33,7 @@ from salus_ros.policies.tiny.build import (
     count_parameters,
     save_policy,
 )
+from salus_ros.worlds.panda import CAMERAS, IMAGE_SIZE, STATE_DIM
 
 ARCHITECTURES = {"tiny": TINY, "450m": SMOLVLA_450M}
 SAMPLES = (1, 4, 8)

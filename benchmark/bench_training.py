@@ -26,11 +26,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from salus_ros.core.failures import FAILURE_TYPES, FailureType
 from salus_ros.core.labels import horizon_labels
 from salus_ros.core.schema import SIGNALS, horizon_steps
+from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.config import PRESETS, TrainingConfig
 from salus_ros.prediction.models import FailureMLP
 from salus_ros.training.dataset import load_samples
 from salus_ros.training.fitting import Part, fit_model
-from salus_ros.training.training import train_predictor
+from salus_ros.training.train import train_predictor
 
 PUBLISHED_S = 180.0
 ASKED_SHIPPED_S = 300.0
@@ -99,7 +100,7 @@ def train_shipped(device: str) -> float:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         config = next(iter(PRESETS.values()))
-        train_predictor(load_samples(["shipped:standard"]), folder, config, device)
+        train_predictor(load_samples(["shipped:standard"]), folder, evaluate, config, device)
     return time.perf_counter() - started
 
 

@@ -26,11 +26,12 @@ def samples(store):
 @pytest.fixture(scope="session")
 def trained(samples, tmp_path_factory):
     """Folder and results of a training on four kinds of endings."""
+    from salus_ros.evaluation.predictor_evaluation import evaluate
     from salus_ros.prediction.config import TrainingConfig
-    from salus_ros.training.training import train_predictor
+    from salus_ros.training.train import train_predictor
 
     out = tmp_path_factory.mktemp("trained")
-    return out, train_predictor(samples, out, TrainingConfig(epochs=30))
+    return out, train_predictor(samples, out, evaluate, TrainingConfig(epochs=30))
 
 
 PLANTED = StoreSpec(

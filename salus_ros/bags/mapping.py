@@ -1,39 +1,79 @@
 """Which topics of a bag become which streams of an episode, and on which clock."""
 
 import math
-from collections.abc import Mapping as Dictionary
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 from salus_ros.core import schema
 from salus_ros.core.errors import ConfigError
+from salus_ros.messages.images import ENCODINGS
 
 STATE, ACTION, SIGNALS, PREDICTION = "state", "action", "signals", "prediction"
-TIMES = ("receive", "header")
 MAX_AGE_MS = 200.0
 
+Time = Literal["receive", "header"]
+TIMES: tuple[str, ...] = get_args(Time)
 
-@dataclass(frozen=True, slots=True)
+_CONFIG = ConfigDict(extra="forbid")
+_FILE_KEYS = {
+    "rate_hz": "clock.rate_hz",
+    "clock_topic": "clock.topic",
+    "gap_s": "episodes.gap_s",
+    "episode_topic": "episodes.topic",
+}
+"""Where an attribute stands in the file, if not by its own name."""
+
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Age = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Names = Annotated[tuple[str, ...], Field(description="a list of names")]
+
+
+@dataclass(frozen=True, slots=True, config=_CONFIG)
 class Values:
     """A topic that gives a row of numbers.
 
     Attributes:
         topic: Its name.
-        joints: For a JointState: which joints, in which order; empty for those of the first
-            message, in its order.
-        fields: For other types: the paths of the numbers in the message ("linear.x"), joined in
-            this order; empty for the `data` of an array message or the `action` of a PolicyAction.
+        joints: Of a type that names joints: which of them, in which order; empty for all.
+        fields: The paths of the numbers in the message ("linear.x", "points.0.positions"), joined
+            in this order; empty for those that its type is known for (`messages.values.FIELDS`).
+        names: What the numbers are called, where the message does not say it.
     """
 
-    topic: str
-    joints: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
+    topic: Annotated[str, Field(min_length=1, description="the name of a topic")]
+    joints: _Names = ()
+    fields: _Names = ()
+    names: _Names = ()
+
+    def __post_init__(self) -> None:
+        for key, given in (("joints", self.joints), ("names", self.names)):
+            if len(set(given)) < len(given):
+                raise ConfigError(f"{key} of {self.topic} has a name twice: {', '.join(given)}")
+        if self.joints and self.names:
+            raise ConfigError(f"{self.topic} has both joints and names; give one of them")
+        if self.joints and len(self.fields) > 1:
+            raise ConfigError(
+                f"{self.topic} has joints and {len(self.fields)} fields; joints choose from one"
+            )
 
 
-@dataclass(frozen=True, slots=True)
+def _values(given: Any) -> Any:
+    """A topic alone stands for its values."""
+    return {"topic": given} if isinstance(given, str) else given
+
+
+_Topic = Annotated[
+    Values,
+    BeforeValidator(_values),
+    Field(description="the name of a topic, or {topic: NAME, joints, fields or names: [...]}"),
+]
+
+
+@dataclass(frozen=True, slots=True, config=_CONFIG)
 class Mapping:
     """How bags become episodes.
 
@@ -56,54 +96,56 @@ class Mapping:
             have the stamp of its step, as all have in a world that waits for the policy.
         max_age_of: The same of single streams: those of `streams` that are named.
         image_size: Height and width in pixels to scale images to; None keeps theirs.
-        depth_range_mm: Near and far end in mm of each camera that gives depth (16UC1), which
-            becomes grey of 8 bits (`depth_to_array`); without it depth is refused.
+        depth_range_mm: Near and far end in mm of each camera that gives depth, which becomes grey
+            of 8 bits (`messages.depth`); without it depth is refused.
+        encoding: Encoding of each camera whose messages say it wrongly or not at all.
     """
 
-    state: Values
-    action: Values
-    cameras: Dictionary[str, str] = field(default_factory=dict)
+    state: _Topic
+    action: _Topic
+    cameras: Annotated[dict[str, str], Field(description="{NAME: TOPIC}")] = Field(
+        default_factory=dict
+    )
     signals: str = ""
     prediction: str = ""
     task: str = ""
     gap_s: float = math.nan
     episode_topic: str = ""
-    rate_hz: float = schema.RATE_HZ
+    rate_hz: _Positive = schema.RATE_HZ
     clock_topic: str = ""
-    time: str = "receive"
-    max_age_ms: float = MAX_AGE_MS
-    max_age_of: Dictionary[str, float] = field(default_factory=dict)
-    image_size: tuple[int, int] | None = None
-    depth_range_mm: Dictionary[str, tuple[float, float]] = field(default_factory=dict)
+    time: Time = "receive"
+    max_age_ms: _Age = MAX_AGE_MS
+    max_age_of: Annotated[dict[str, _Age], Field(description="{STREAM: MS}")] = Field(
+        default_factory=dict
+    )
+    image_size: Annotated[
+        tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] | None,
+        Field(description="[height, width] in pixels"),
+    ] = None
+    depth_range_mm: Annotated[
+        dict[str, tuple[float, float]], Field(description="{CAMERA: [NEAR, FAR]} in mm")
+    ] = Field(default_factory=dict)
+    encoding: Annotated[dict[str, str], Field(description="{CAMERA: ENCODING}")] = Field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise ConfigError(f"rate_hz is {self.rate_hz}; give a number above 0")
-        ages = {"max_age_ms": self.max_age_ms}
-        ages |= {f"max_age_of '{stream}'": age for stream, age in self.max_age_of.items()}
-        for name, age in ages.items():
-            if not (math.isfinite(age) and age >= 0):
-                raise ConfigError(f"{name} is {age}; give 0 or a number above it, in ms")
-        if unknown := sorted(set(self.max_age_of) - set(self.streams)):
-            raise ConfigError(
-                f"max_age_of names {', '.join(unknown)}; the streams are {', '.join(self.streams)}"
-            )
         if self.gap_s <= 0:
             raise ConfigError(f"gap_s is {self.gap_s}; give a number above 0, or leave it out")
-        if self.time not in TIMES:
-            raise ConfigError(f"time is '{self.time}'; allowed are {', '.join(TIMES)}")
-        taken = {STATE, ACTION, SIGNALS, PREDICTION} & set(self.cameras)
-        if taken:
+        if taken := {STATE, ACTION, SIGNALS, PREDICTION} & set(self.cameras):
             raise ConfigError(f"no camera can be called {', '.join(sorted(taken))}; rename it")
-        if self.image_size is not None and (len(self.image_size) != 2 or min(self.image_size) < 1):
-            raise ConfigError(f"image_size is {list(self.image_size)}; give [height, width]")
+        _known("max_age_of", self.max_age_of, "streams", self.streams)
+        _known("depth_range_mm", self.depth_range_mm, "cameras", self.cameras)
+        _known("encoding", self.encoding, "cameras", self.cameras)
         for camera, (near, far) in self.depth_range_mm.items():
-            if camera not in self.cameras:
-                names = ", ".join(self.cameras) or "none"
-                raise ConfigError(f"depth_range_mm names '{camera}'; the cameras are {names}")
             if not 0 <= near < far < math.inf:
                 raise ConfigError(
                     f"depth_range_mm of '{camera}' is {[near, far]}; give [NEAR, FAR] in mm"
+                )
+        for camera, encoding in self.encoding.items():
+            if encoding not in ENCODINGS:
+                raise ConfigError(
+                    f"encoding of '{camera}' is '{encoding}'; allowed are {', '.join(ENCODINGS)}"
                 )
 
     @property
@@ -146,116 +188,101 @@ class Mapping:
 
     @classmethod
     def from_dict(cls, given: Any) -> Self:
-        """Read the form of the YAML file.
+        """Read the form of the YAML file; a key without a value is one that is not there.
 
         Raises:
-            ConfigError: naming the key that is missing, unknown or of the wrong kind.
+            ConfigError: naming the key that is missing, unknown or of the wrong kind, what is
+                given and what is allowed.
         """
-        allowed: tuple[str, ...]
-        allowed = ("cameras", STATE, ACTION, "task", "episodes", "clock", "time", "max_age_ms")
-        allowed += ("max_age_of", SIGNALS, PREDICTION, "image_size", "depth_range_mm")
-        content = _checked(given, "it", allowed, (STATE, ACTION))
-        clock = _checked(content.pop("clock", {}), "clock", ("rate_hz", "topic"))
+        keys = [key for key in _descriptions(cls) if key not in _FILE_KEYS]
+        keys += ["episodes", "clock"]
+        content = _checked(given, "it", keys)
+        clock = _checked(content.pop("clock", {}), "clock", ["rate_hz", "topic"])
         if len(clock) > 1:
             raise ConfigError("clock has both rate_hz and topic; give one of them")
         parts = content.pop("episodes", "bag")
-        if parts != "bag" and not (isinstance(parts, dict) and len(parts) == 1):
+        split = {} if parts == "bag" else parts
+        if not isinstance(split, dict) or len(split) > 1 or set(split) - {"gap_s", "topic"}:
             raise ConfigError(
                 f"episodes is {parts}; allowed are bag, {{gap_s: SECONDS}} and {{topic: NAME}}"
             )
-        split = {} if parts == "bag" else _checked(parts, "episodes", ("gap_s", "topic"))
+        renamed = {"episodes": split, "clock": clock}
+        for name, place in _FILE_KEYS.items():
+            part, key = place.split(".")
+            if key in renamed[part]:
+                content[name] = renamed[part][key]
         try:
-            return cls(
-                state=_values(content[STATE], STATE),
-                action=_values(content[ACTION], ACTION),
-                cameras={str(k): str(v) for k, v in (content.get("cameras") or {}).items()},
-                signals=str(content.get(SIGNALS) or ""),
-                prediction=str(content.get(PREDICTION) or ""),
-                task=str(content.get("task") or ""),
-                gap_s=float(split.get("gap_s", math.nan)),
-                episode_topic=str(split.get("topic", "")),
-                rate_hz=float(clock.get("rate_hz", schema.RATE_HZ)),
-                clock_topic=str(clock.get("topic", "")),
-                time=str(content.get("time", "receive")),
-                max_age_ms=float(content.get("max_age_ms", MAX_AGE_MS)),
-                max_age_of={
-                    str(k): float(v) for k, v in (content.get("max_age_of") or {}).items()
-                },
-                image_size=_size(content.get("image_size")),
-                depth_range_mm=_ranges(content.get("depth_range_mm")),
-            )
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ConfigError(f"a value is of the wrong kind ({error})") from error
+            return cls(**content)
+        except ValidationError as error:
+            raise ConfigError(_said(error, cls)) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form of the YAML file."""
         parts: Any = "bag" if math.isnan(self.gap_s) else {"gap_s": self.gap_s}
-        content: dict[str, Any] = {
+        if self.episode_topic:
+            parts = {"topic": self.episode_topic}
+        optional = {
+            "max_age_of": dict(self.max_age_of),
+            SIGNALS: self.signals,
+            PREDICTION: self.prediction,
+            "image_size": list(self.image_size or ()),
+            "depth_range_mm": {name: list(ends) for name, ends in self.depth_range_mm.items()},
+            "encoding": dict(self.encoding),
+        }
+        return {
             "cameras": dict(self.cameras),
             STATE: _plain(self.state),
             ACTION: _plain(self.action),
-            **{name: self.streams[name] for name in (SIGNALS, PREDICTION) if name in self.streams},
             "task": self.task,
-            "episodes": {"topic": self.episode_topic} if self.episode_topic else parts,
+            "episodes": parts,
             "clock": {"topic": self.clock_topic}
             if self.clock_topic
             else {"rate_hz": self.rate_hz},
             "time": self.time,
             "max_age_ms": self.max_age_ms,
+            **{key: value for key, value in optional.items() if value},
         }
-        if self.max_age_of:
-            content["max_age_of"] = dict(self.max_age_of)
-        if self.image_size:
-            content["image_size"] = list(self.image_size)
-        if self.depth_range_mm:
-            content["depth_range_mm"] = {k: list(v) for k, v in self.depth_range_mm.items()}
-        return content
-
-
-def _checked(
-    given: Any, what: str, allowed: tuple[str, ...], needed: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """Copy a dictionary whose keys are known."""
-    if not isinstance(given, dict):
-        raise ConfigError(f"{what} is {given!r}; give the keys {', '.join(allowed)}")
-    unknown = sorted(str(key) for key in set(given) - set(allowed))
-    if unknown:
-        raise ConfigError(
-            f"{what} has the unknown keys {', '.join(unknown)}; allowed are {', '.join(allowed)}"
-        )
-    missing = [key for key in needed if key not in given]
-    if missing:
-        raise ConfigError(f"{what} has no {', '.join(missing)}; name the topic")
-    return dict(given)
-
-
-def _values(given: Any, what: str) -> Values:
-    content = {"topic": given} if isinstance(given, str) else given
-    content = _checked(content, what, ("topic", "joints", "fields"), ("topic",))
-    names = {key: content.get(key) or [] for key in ("joints", "fields")}
-    for key, value in names.items():
-        if not isinstance(value, list):
-            raise ConfigError(f"{what}: {key} is {value!r}; give a list")
-    if not content["topic"]:
-        raise ConfigError(f"{what} has an empty topic; name one")
-    joints, fields = (tuple(str(one) for one in names[key]) for key in ("joints", "fields"))
-    return Values(str(content["topic"]), joints, fields)
 
 
 def _plain(values: Values) -> dict[str, Any]:
-    lists = {"joints": list(values.joints), "fields": list(values.fields)}
+    lists = {key: list(getattr(values, key)) for key in ("joints", "fields", "names")}
     return {"topic": values.topic} | {key: value for key, value in lists.items() if value}
 
 
-def _size(given: Any) -> tuple[int, int] | None:
-    if given is None:
-        return None
-    height, width = given
-    return int(height), int(width)
+def _known(key: str, given: dict[str, Any], what: str, there: dict[str, str]) -> None:
+    if unknown := sorted(set(given) - set(there)):
+        raise ConfigError(
+            f"{key} names {', '.join(unknown)}; the {what} are {', '.join(there) or 'none'}"
+        )
 
 
-def _ranges(given: Any) -> dict[str, tuple[float, float]]:
-    pairs = {
-        str(camera): tuple(float(end) for end in ends) for camera, ends in (given or {}).items()
-    }
-    return {camera: (near, far) for camera, (near, far) in pairs.items()}
+def _checked(given: Any, what: str, allowed: list[str]) -> dict[str, Any]:
+    """Copy a dictionary whose keys are known, without those that have no value."""
+    if not isinstance(given, dict):
+        raise ConfigError(f"{what} is {given!r}; give the keys {', '.join(allowed)}")
+    if unknown := sorted(str(key) for key in set(given) - set(allowed)):
+        raise ConfigError(
+            f"{what} has the unknown keys {', '.join(unknown)}; allowed are {', '.join(allowed)}"
+        )
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _descriptions(cls: Any) -> dict[str, str]:
+    return {key: one.description or "" for key, one in cls.__pydantic_fields__.items()}
+
+
+def _said(error: ValidationError, cls: type[Mapping]) -> str:
+    """What is wrong with a mapping, in its own keys."""
+    return "; ".join(_one(one, _descriptions(cls)) for one in error.errors(include_url=False))
+
+
+def _one(error: Any, allowed: dict[str, str]) -> str:
+    attribute, *rest = (str(part) for part in error["loc"])
+    key = ".".join([_FILE_KEYS.get(attribute, attribute), *rest])
+    hint = f"; give {allowed[attribute]}" if allowed.get(attribute) else ""
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{attribute} has the unknown key {rest[-1]}{hint}"
+    if error["type"].startswith("missing"):
+        return f"it has no {key}{hint}"
+    said = error["msg"].replace("Input should", "it should").replace("String should", "it should")
+    return f"{key} is {error['input']!r}; {said}{hint}"

@@ -1,16 +1,19 @@
 """Signals of a policy over recorded images and joints, as it would have given them live."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from salus_ros.bags.mapping import SIGNALS
-from salus_ros.core.errors import ConfigError
-from salus_ros.episodes import Episode, StoreSpec
+from salus_ros.core.errors import ConfigError, ObservationError
+from salus_ros.episodes import StoreSpec
+from salus_ros.messages.signals import SignalsRow
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
-from salus_ros.policies.runner import PolicyStep, SmolVLARunner, match_cameras
+from salus_ros.policies.runner import SmolVLARunner, match_cameras
+from salus_ros.recording.arrays import ReadImage
+from salus_ros.recording.rows import SIGNALS, STATE, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,75 +62,59 @@ class PolicySignals:
         self._camera_of = match_cameras(self._runner.cameras, cameras)
         self.policy_id = self._runner.policy_id
 
+    def statistics(self, stored: StoreSpec | None) -> tuple[str, ...]:
+        """Names of the chunk statistics to record: those of the store, if there is one."""
+        return CHUNK_STATISTICS if stored is None else stored.chunk_statistics
+
     def fill(
-        self, episode: Episode, spec: StoreSpec, steps: Sequence[int], *, statistics: bool
-    ) -> tuple[Episode, StoreSpec]:
-        """Give an episode the signals of the policy, and its name, in place of those it has.
+        self, rows: Sequence[Row], task: str, read_image: ReadImage, seed: int | None
+    ) -> None:
+        """Give the next rows of an episode the signals of the policy in place of those they have.
 
         A step that lacks an image or the state has none: live it would not have been answered.
+        Images that are read are kept in their rows.
 
         Args:
-            episode: Of T steps, with ages.
-            spec: Sizes of a store for it; has the stream of the signals.
-            steps: Number of each step; empty for 0 to T - 1.
-            statistics: Whether to give it the chunk statistics too.
-
-        Returns:
-            The episode, and the sizes of a store for it.
+            rows: The rows.
+            task: Instruction of the episode.
+            read_image: Reads what a row holds of a camera.
+            seed: Of the episode, where these are its first rows; -1 for one that has none.
 
         Raises:
             ConfigError: if the state has not as many values as the policy takes.
         """
         runner = self._runner
-        if episode.state.shape[1] != runner.state_dim:
-            raise ConfigError(
-                f"the policy takes a state of {runner.state_dim} values, the mapping gives "
-                f"{episode.state.shape[1]}; name as many joints or fields in its state"
-            )
-        assert episode.age_ms is not None
-        needed = [spec.streams.index(name) for name in (*self._camera_of.values(), "state")]
-        whole = ~np.isnan(episode.age_ms[:, needed]).any(axis=1)
-        seed = episode.meta.seed
-        runner.reset(seed if seed >= 0 else self._seed)
-        said: dict[int, PolicyStep] = {}
-        for t in np.flatnonzero(whole).tolist():
-            images = {ours: episode.images[name][t] for ours, name in self._camera_of.items()}
-            number = steps[t] if steps else t
-            said[t] = runner.step(images, episode.state[t], episode.meta.task, number)
-        named = replace(episode, meta=replace(episode.meta, policy_id=self.policy_id))
-        return _filled(named, spec, said, runner.embedding_dim, statistics=statistics)
+        if seed is not None:
+            runner.reset(seed if seed >= 0 else self._seed)
+        for row in rows:
+            row.take_out(SIGNALS)
+            state = row.samples[STATE]
+            if state is not None and len(state) != runner.state_dim:
+                raise ConfigError(
+                    f"the policy takes a state of {runner.state_dim} values, the mapping gives "
+                    f"{len(state)}; name as many joints or fields in its state"
+                )
+            images = self._images(row, read_image)
+            if state is not None and images is not None:
+                said = runner.step(images, state, task, row.step)
+                row.samples[SIGNALS] = SignalsRow(
+                    said.signals,
+                    said.valid,
+                    said.fresh,
+                    np.asarray(said.embedding, np.float16),
+                    said.chunk_statistics,
+                )
+                row.age_ms[SIGNALS] = 0.0
 
-
-def _filled(
-    episode: Episode,
-    spec: StoreSpec,
-    said: dict[int, PolicyStep],
-    embedding_dim: int,
-    *,
-    statistics: bool,
-) -> tuple[Episode, StoreSpec]:
-    length = len(episode)
-    assert episode.age_ms is not None
-    age_ms = episode.age_ms.copy()
-    age_ms[:, spec.streams.index(SIGNALS)] = [0 if t in said else np.nan for t in range(length)]
-    signals = np.full_like(episode.signals, np.nan)
-    valid = np.zeros(signals.shape, np.bool_)
-    fresh = np.zeros(length, np.bool_)
-    embedding = np.full((length, embedding_dim), np.nan, np.float16)
-    names = CHUNK_STATISTICS if statistics else ()
-    chunk_statistics = np.full((length, len(names)), np.nan, np.float32)
-    for t, step in said.items():
-        signals[t], valid[t], fresh[t] = step.signals, step.valid, step.fresh
-        embedding[t] = step.embedding
-        if statistics:
-            chunk_statistics[t] = step.chunk_statistics
-    filled = replace(
-        episode,
-        age_ms=age_ms,
-        signals=signals,
-        signals_valid=valid,
-        signals_fresh=fresh,
-        embedding=embedding,
-        chunk_statistics=chunk_statistics if statistics else None,
-    )
-    return filled, replace(spec, embedding_dim=embedding_dim, chunk_statistics=names)
+    def _images(self, row: Row, read_image: ReadImage) -> dict[str, NDArray[np.uint8]] | None:
+        """Images by the policy's names; None where one is missing or cannot be read."""
+        images = {}
+        for ours, name in self._camera_of.items():
+            if row.samples[name] is None:
+                return None
+            try:
+                images[ours] = read_image(row.samples[name], name)
+            except ObservationError:
+                return None  # the blocks say why
+            row.samples[name] = images[ours]
+        return images

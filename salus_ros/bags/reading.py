@@ -1,11 +1,12 @@
 """Messages of a rosbag2 recording, as much of it as can be read, without ROS."""
 
+import hashlib
 import shutil
 import sqlite3
-import struct
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -19,6 +20,7 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from salus_ros.core.errors import ConfigError, ObservationError
 
 STORAGES = (".mcap", ".db3")
+IDENTITY_BYTES = 1 << 16
 NANO = 1_000_000_000
 _ZSTD = b"\x28\xb5\x2f\xfd"  # no serialised message begins so: CDR begins with a zero
 _MCAP = b"\x89MCAP0\r\n"
@@ -81,14 +83,22 @@ class Bag:
         """Close the files."""
         self._stack.close()
 
+    @cached_property
+    def identity(self) -> str:
+        """What a bag is known by wherever it lies: a hash of its files' sizes, heads and ends."""
+        digest = hashlib.sha256()
+        for file in self._files:
+            with suppress(OSError), file.open("rb") as source:
+                size = file.stat().st_size
+                digest.update(size.to_bytes(8, "little") + source.read(IDENTITY_BYTES))
+                source.seek(max(0, size - IDENTITY_BYTES))
+                digest.update(source.read(IDENTITY_BYTES))
+        return digest.hexdigest()[:16]
+
     def count(self, topics: Collection[str]) -> int:
         """Number of messages of some topics, as the files say."""
         connections = [one for _, reader in self._readers for one in reader.connections]
         return sum(one.msgcount for one in connections if one.topic in topics)
-
-    def to_read(self, topics: Collection[str], images: Collection[str]) -> int:
-        """Number of messages that a conversion looks at; at images it looks twice."""
-        return self.count(topics) + self.count(set(images))
 
     def messages(self, topics: Collection[str]) -> Iterator[Message]:
         """Yield the messages of some topics, file by file, in the order they were received.
@@ -191,18 +201,6 @@ def full_name(kind: str) -> str:
     """Type name with its folder: "sensor_msgs/Image" was written by older recorders."""
     package, _, name = kind.partition("/")
     return kind if not name or "/" in name else f"{package}/msg/{name}"
-
-
-def header_stamp_ns(data: bytes) -> int:
-    """Stamp of a serialised message that begins with a header, in ns.
-
-    Raises:
-        ObservationError: if it is too short.
-    """
-    if len(data) < 12:
-        raise ObservationError(f"it has {len(data)} bytes, too few for a header")
-    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-    return int(seconds) * NANO + int(nanoseconds)
 
 
 def _files(path: Path) -> list[Path]:

@@ -5,23 +5,26 @@ from os.path import commonpath
 from pathlib import PurePosixPath
 from typing import Any
 
-from salus_ros.bags.graph import (
-    EPISODE_STATUS,
-    FAILURE_HORIZONS,
-    POLICY_ACTION,
-    STATE_JOINTS,
-    VLA_SIGNALS,
-)
-from salus_ros.bags.images import IMAGES
 from salus_ros.bags.mapping import ACTION, MAX_AGE_MS, PREDICTION, SIGNALS, STATE
 from salus_ros.bags.reading import Bag
 from salus_ros.bags.sampling import Timeline
-from salus_ros.bags.values import ARRAYS, JOINT_STATE
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
+from salus_ros.messages.kinds import (
+    ARRAYS,
+    EPISODE_STATUS,
+    FAILURE_HORIZONS,
+    IMAGES,
+    JOINT_STATE,
+    POLICY_ACTION,
+    VLA_SIGNALS,
+)
 
 PERIODS = 3
 """A stream of a proposed mapping has a gap when so many of its periods pass without a sample."""
+
+STATE_JOINTS = tuple(f"panda_joint{number}" for number in range(1, 8))
+"""Joints that the graph takes as its state if nothing else is said."""
 
 _COMMANDS = ("action", "command", "cmd", "target", "leader")
 _OURS = {SIGNALS: VLA_SIGNALS, PREDICTION: FAILURE_HORIZONS}

@@ -56,9 +56,10 @@ def benchmark(
 ) -> None:
     """Compare detectors of failure: a clock, published ones and SALUS's, all on the same splits.
 
-    Whatever is fitted, chosen or calibrated sees the training and validation parts of a split
-    only. Intervals resample episodes, the same for all detectors. Scores are kept: the same
-    command goes on where it was stopped, and adds detectors to those that are there.
+    What is fitted or chosen sees the training and validation parts of a split only, and alarm
+    thresholds and probabilities a part of their own. Intervals resample episodes, the same for all
+    detectors and splits. Scores are kept: the same command goes on where it was stopped, and adds
+    detectors to those that are there.
     """
     from salus_ros.cli.progress import bar
     from salus_ros.evaluation.detectors.benchmark import Benchmark

@@ -28,18 +28,20 @@ def calibrate(
 ) -> None:
     """Calibrate a predictor; writes calibration.json beside it, which the node then uses.
 
-    Of the stores it was trained on, the validation part is used: what it was trained on would
-    flatter it, and the test part stays for `salus evaluate`. Of other stores, all episodes.
+    Of the stores it was trained on, the part that training kept for this is used: what it was
+    trained on, or its epoch chosen by, would flatter it, and the test part stays for `salus
+    evaluate`. Of other stores, all episodes. One half of them fits the probabilities, the other
+    sets the threshold.
     """
-    from salus_ros.prediction.calibration import calibrate as fit
-    from salus_ros.prediction.calibration import promise
     from salus_ros.prediction.predictor import Predictor
     from salus_ros.reports.sentences import unlabelled_line
+    from salus_ros.training.calibrate import calibrate as fit
+    from salus_ros.training.calibrate import promise
     from salus_ros.training.dataset import load_samples
 
     predictor = Predictor.load(model, device)
     samples = load_samples(stores, predictor.horizons_s, predictor.failure_types)
-    predictor.check_samples(samples)
+    predictor.check_signals(samples.signal_names)
     result = fit(predictor, samples, alpha)
     path = result.save(model if model.is_dir() else model.parent)
     if as_json:
@@ -54,7 +56,8 @@ def calibrate(
         table.add_row(f"{chosen}{one:g}", f"{limit:.3f}", promise(result, one))
     console.print(table)
     console.print(
-        f"{len(result.keys)} episodes that it was not trained on, {result.successes} successful"
+        f"{len(result.probability_keys)} episodes for the probabilities; "
+        f"{len(result.threshold_keys)} others, {result.successes} successful, for the threshold"
     )
     if samples.unlabelled:
         console.print(unlabelled_line(samples.unlabelled))

@@ -56,6 +56,7 @@ def collect(
     """
     from salus_ros.collection.collect import collect as run
     from salus_ros.collection.config import CollectionConfig
+    from salus_ros.policies.cameras import in_words
     from salus_ros.policies.tiny import SHIPPED
     from salus_ros.reports.tables.collected import collected_tables
 
@@ -83,6 +84,10 @@ def collect(
     except KeyboardInterrupt:
         err_console.print(f"stopped; {out} keeps every whole episode, the same command goes on")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    if any(ours != theirs for ours, theirs in result.camera_of.items()):
+        err_console.print(f"cameras of the policy: {in_words(result.camera_of)} of the world")
+    for name, reason in result.unavailable.items():
+        err_console.print(f"{name} never exists: {reason}")
     print_result(_summary(result), as_json, collected_tables)
 
 
@@ -102,6 +107,8 @@ def _summary(result: "CollectionResult") -> dict[str, Any]:
         "loading_s": result.loading_s,
         "steps_per_s": result.steps / result.seconds if result.collected else None,
         "endings": dict(result.endings.most_common()),
+        "cameras": result.camera_of,
+        "unavailable_signals": result.unavailable,
         "worker_restarts": result.restarts,
         "worker_peak_mb": max(result.peak_mb, default=None),
     }

@@ -15,7 +15,6 @@ from salus_ros.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from salus_ros.bags.convert import Converter
-    from salus_ros.bags.policy import PolicyOptions
 
 EXIT_LEFT_OUT = 1
 
@@ -98,12 +97,7 @@ def convert(
 
     mapping = Mapping.load(config)
     opened = [Bag(path) for path in bags]
-    names = [bag.name for bag in opened]
-    if len(set(names)) < len(names):
-        raise ConfigError(
-            f"two of the bags have one name ({', '.join(names)}), which their episodes are known "
-            "by; rename one of them"
-        )
+    names = labels(bags)
     options = None
     if policy:
         from salus_ros.bags.policy import PolicyOptions
@@ -115,13 +109,13 @@ def convert(
     reports: list[dict[str, Any]] = []
     with Converter(mapping, out, options) as converter:
         if workers > 1 and len(opened) > 1:
-            reports = _convert_together(converter, bags, names, workers, options, as_json)
+            reports = _convert_together(converter, bags, names, workers, as_json)
         else:
             for given in opened:
                 with given as bag:
-                    total = bag.to_read(mapping.topics, mapping.cameras.values())
+                    total = bag.count(mapping.topics)
                     with _bar(bag.name, total, as_json) as advance:
-                        reports.append(converter.convert(bag, advance))
+                        reports.append(converter.convert(bag, advance or (lambda _: None)))
                         if advance is not None:
                             advance(total)
     if as_json:
@@ -138,12 +132,9 @@ def _convert_together(
     bags: list[Path],
     names: list[str],
     workers: int,
-    options: "PolicyOptions | None",
     as_json: bool,
 ) -> list[dict[str, Any]]:
     """Convert bags in parallel; the bar counts bags, and says how far each is that is read."""
-    from salus_ros.bags.workers import BagPool
-
     reports: list[dict[str, Any]] = []
     shares: dict[str, str] = {}
     with _bar("bags", len(bags), as_json) as advance:
@@ -153,13 +144,22 @@ def _convert_together(
             if advance is not None:
                 advance(len(reports), ", ".join(shares.values()))
 
-        with BagPool(converter, bags, workers, options, show) as pool:
-            for report in pool.reports():
-                reports.append(report)
-                shares.pop(report["bag"], None)
-                if advance is not None:
-                    advance(len(reports), ", ".join(shares.values()))
+        for report in converter.convert_together(bags, workers, show):
+            shares.pop(names[len(reports)], None)
+            reports.append(report)
+            if advance is not None:
+                advance(len(reports), ", ".join(shares.values()))
     return reports
+
+
+def labels(bags: list[Path]) -> list[str]:
+    """Names to show bags by: that of their folder, and of those above it where two are alike."""
+    depth = 1
+    while True:
+        names = ["/".join(bag.resolve().parts[-depth:]) for bag in bags]
+        if len(set(names)) == len(names) or depth > max(len(b.resolve().parts) for b in bags):
+            return names
+        depth += 1
 
 
 def _bar(name: str, total: int, as_json: bool) -> AbstractContextManager[Advance | None]:
@@ -226,6 +226,8 @@ def _show(report: dict[str, Any], out: Path) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    for note in report["notes"]:
+        err_console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
     _show_problems(report["problems"])
 
 

@@ -89,17 +89,18 @@ def _run(folder: Path, episodes: int, policy: Path | None) -> None:
     with RunningGraph(folder) as graph:
         with clock.part("recording"):
             graph.start("monitor")
-            graph.start("recorder", store_path=store, max_age_ms=0.0)
+            graph.start("recorder", store_path=store, max_age_ms=0.0, reliable_sensors=True)
             # Who listens must be found before anything is published, the monitor included.
             given = {"policy_path": policy} if policy else {}
-            graph.start("vla", min_subscribers=3, **given)
-            graph.start("predictor", min_subscribers=2)
+            listeners = "predictor,recorder,monitor"
+            graph.start("vla", wait_for=listeners, reliable_sensors=True, **given)
+            graph.start("predictor", wait_for="recorder,monitor")
             _simulate(graph, episodes, 0, store, "recording", "random")
             graph.stop("predictor")
         with clock.part("training"):
             results = _train(store, model)
         with clock.part("live prediction"):
-            graph.start("predictor", model_path=model, min_subscribers=2)
+            graph.start("predictor", model_path=model, wait_for="recorder,monitor")
             graph.seen.prediction_ms.clear()
             title = f"live, fault {LIVE_FAULT}"
             _simulate(graph, 1, episodes, store, title, LIVE_FAULT)
@@ -128,23 +129,24 @@ def _simulate(
         first_episode=first,
         fault=fault,
         fault_rate=FAULT_RATE,
-        min_subscribers=4,
+        wait_for="vla,predictor,recorder,monitor",
         exit_when_done=False,
     )
 
 
 def _train(store: Path, model: Path) -> dict[str, Any]:
     from salus_ros.episodes.shipped import shipped
-    from salus_ros.prediction.calibration import calibrate
+    from salus_ros.evaluation.predictor_evaluation import evaluate
     from salus_ros.prediction.config import PRESETS
     from salus_ros.prediction.predictor import Predictor
+    from salus_ros.training.calibrate import calibrate
     from salus_ros.training.dataset import load_samples
-    from salus_ros.training.training import train_predictor
+    from salus_ros.training.train import train_predictor
 
     config = replace(PRESETS["tcn"], epochs=EPOCHS)
     with epoch_bar(err_console, config.epochs) as on_epoch:
         samples = load_samples([shipped(LEARNT_FROM), store])
-        results = train_predictor(samples, model, config, "cpu", on_epoch)
+        results = train_predictor(samples, model, evaluate, config, "cpu", on_epoch)
     calibrate(Predictor.load(model), samples, ALPHA).save(model)
     return results
 
@@ -152,7 +154,7 @@ def _train(store: Path, model: Path) -> dict[str, Any]:
 def _evaluate(predictor: "Predictor", store: Path) -> dict[str, Any]:
     """What the predictor is worth on the episodes that it has never seen."""
     from salus_ros.episodes.shipped import shipped
-    from salus_ros.evaluation.evaluation import evaluate_stores
+    from salus_ros.evaluation.predictor_evaluation import evaluate_stores
 
     found = evaluate_stores(predictor, [shipped(LEARNT_FROM), store])
     return dict(found["episode_level"])

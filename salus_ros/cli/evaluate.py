@@ -42,7 +42,7 @@ def evaluate(
     thresholds, are left out, and the output says how many; they are known by their content,
     wherever they lie. A clock (score = step) stands beside it in every ranking.
     """
-    from salus_ros.evaluation.evaluation import evaluate_stores
+    from salus_ros.evaluation.predictor_evaluation import evaluate_stores
     from salus_ros.prediction.predictor import Predictor
     from salus_ros.reports.tables.evaluation import evaluation_tables
 

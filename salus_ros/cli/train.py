@@ -4,7 +4,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import Field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.prediction.config import PRESETS, TrainingConfig
+from salus_ros.prediction.config import PRESETS, TrainingConfig, describe
 
 EXIT_INTERRUPTED = 130
 TENSORBOARD_FOLDER = "tensorboard"
@@ -36,11 +36,12 @@ def train(
     config = replace(PRESETS[model], **given)
 
     from salus_ros.cli.progress import epoch_bar
+    from salus_ros.evaluation.predictor_evaluation import evaluate
     from salus_ros.reports.figures.learning_curves import save_learning_curves
     from salus_ros.reports.tables.training import training_tables
     from salus_ros.training.dataset import load_samples
     from salus_ros.training.distributed import process_group, rank_and_size
-    from salus_ros.training.training import train_predictor
+    from salus_ros.training.train import train_predictor
 
     samples = load_samples(stores)
     without = samples.embedding is None and "embedding" in config.inputs
@@ -49,7 +50,7 @@ def train(
     with process_group(device) as here:
         first = rank_and_size()[0] == 0
         with epoch_bar(Console(stderr=True, quiet=not first), config.epochs) as on_epoch:
-            results = train_predictor(samples, out, config, here, on_epoch)
+            results = train_predictor(samples, out, evaluate, config, here, on_epoch)
     if not first:
         return
     save_learning_curves(results, out / "learning_curves.png")
@@ -102,7 +103,7 @@ def train_command() -> Callable[..., None]:
             next(iter(PRESETS)),
             "model",
         ),
-        *(_setting(one, option) for one in fields(TrainingConfig) if one.name != "model"),
+        *(_setting(one.name, option) for one in fields(TrainingConfig) if one.name != "model"),
         option(str, "Where to train: cpu, cuda or cuda:N.", "cpu", "device"),
         option(bool, "Print one JSON object and nothing else.", False, "as_json", "--json"),
     ]
@@ -116,14 +117,14 @@ def train_command() -> Callable[..., None]:
     return command
 
 
-def _setting(one: "Field[Any]", option: Callable[..., Any]) -> Any:
-    default = getattr(PRESETS[next(iter(PRESETS))], one.name)
+def _setting(name: str, option: Callable[..., Any]) -> Any:
+    default = getattr(PRESETS[next(iter(PRESETS))], name)
     kind = str if isinstance(default, tuple) else type(default)
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
     listed = " Separated by commas." if isinstance(default, tuple) else ""
-    text = f"{one.metadata['help']}{listed} ({next(iter(PRESETS))}: {shown})"
+    text = f"{describe(name)}{listed} ({next(iter(PRESETS))}: {shown})"
     flags = ("--eventual/--no-eventual",) if kind is bool else ()
-    return option(kind | None, text, None, one.name, *flags)
+    return option(kind | None, text, None, name, *flags)
 
 
 def _parsed(name: str, value: Any) -> Any:

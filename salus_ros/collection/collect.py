@@ -3,16 +3,21 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from salus_ros.collection.config import CollectionConfig
-from salus_ros.collection.workers import WorkerPool
+from salus_ros.collection.workers import Begun, rollout_pool
 from salus_ros.core.errors import ConfigError, StoreError
+from salus_ros.core.pool import Lost
 from salus_ros.episodes import EpisodeMeta, EpisodeStore
 from salus_ros.episodes.reader import StoreReader, existing
+from salus_ros.policies.cameras import match_cameras
+from salus_ros.policies.smolvla.folder import policy_cameras, policy_id
+from salus_ros.worlds.panda import CAMERAS
 
 
 @dataclass(slots=True)
@@ -28,6 +33,9 @@ class CollectionResult:
         endings: How all of `episodes` ended: "success" or the failure type.
         restarts: Workers that died and were started again.
         peak_mb: Largest memory of a worker after each episode.
+        camera_of: The world's camera for each of the policy's.
+        unavailable: Signals that the policy never has, each with the reason; known when an
+            episode has begun.
     """
 
     episodes: int = 0
@@ -38,6 +46,8 @@ class CollectionResult:
     endings: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
     peak_mb: list[float] = field(default_factory=list)
+    camera_of: dict[str, str] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
 
 
 def collect(
@@ -64,6 +74,7 @@ def collect(
     Raises:
         ConfigError: if the store's episodes of these seeds were collected with other options.
         StoreError: if the store cannot be written; it holds what was committed before.
+        PolicyError: if the policy does not fit the world.
         SalusError: what a worker could not do.
     """
     wanted = range(seed, seed + episodes)
@@ -80,27 +91,41 @@ def collect(
     missing = [s for s in wanted if s not in present]
     if not missing:
         return result
-    with WorkerPool(config, missing, workers) as pool:
-        ready = pool.start()
-        result.loading_s = time.perf_counter() - started
-        for index in present.values():
-            _check_policy(ready.policy_id, held[index], out)
-        with EpisodeStore.open_or_create(out, config.store_spec(ready.embedding_dim)) as store:
+    given = policy_id(config.policy)
+    result.camera_of = match_cameras(policy_cameras(config.policy), CAMERAS)
+    for index in present.values():
+        _check_policy(given, held[index], out)
+    with ExitStack() as stack:
+        store: EpisodeStore | None = None
+
+        def begin(_seed: int, begun: Begun) -> None:
+            nonlocal store
+            if store is not None:
+                return
+            result.loading_s = time.perf_counter() - started
+            result.unavailable = begun.unavailable
+            spec = config.store_spec(begun.embedding_dim)
+            store = stack.enter_context(EpisodeStore.open_or_create(out, spec))
             if len(store) != len(held):
                 raise StoreError(
                     f"'{out}' had {len(held)} episodes when this began and has {len(store)} now; "
                     "another process has written to it: begin again when it is done"
                 )
-            for episode in pool.episodes():
-                store.append(episode)
-                result.collected += 1
-                result.episodes += 1
-                result.steps += len(episode)
-                result.endings[episode.meta.ending] += 1
-                result.seconds = time.perf_counter() - started
-                result.restarts, result.peak_mb = pool.restarts, pool.peak_mb
-                if progress is not None:
-                    progress(result)
+
+        pool = stack.enter_context(rollout_pool(config, missing, workers, begin))
+        for _, made in pool.results():
+            assert store is not None  # an episode begins before it ends
+            assert not isinstance(made, Lost)  # what a worker lost is run again
+            store.append(made.episode)
+            result.collected += 1
+            result.episodes += 1
+            result.steps += len(made.episode)
+            result.endings[made.episode.meta.ending] += 1
+            result.seconds = time.perf_counter() - started
+            result.restarts = pool.restarts
+            result.peak_mb.append(made.peak_mb)
+            if progress is not None:
+                progress(result)
     return result
 
 
@@ -129,9 +154,9 @@ def _check_replans(config: CollectionConfig, reader: StoreReader, index: int) ->
         )
 
 
-def _check_policy(policy_id: str, meta: EpisodeMeta, out: Path) -> None:
-    if meta.policy_id != policy_id:
+def _check_policy(given: str, meta: EpisodeMeta, out: Path) -> None:
+    if meta.policy_id != given:
         raise ConfigError(
             f"'{out}' holds episodes of policy '{meta.policy_id}', the policy given is "
-            f"'{policy_id}'; give that policy, or another --out"
+            f"'{given}'; give that policy, or another --out"
         )

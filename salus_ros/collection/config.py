@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.schema import CAMERAS
 from salus_ros.episodes import StoreSpec
-from salus_ros.episodes.layout import IMAGE_CODECS
+from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
 from salus_ros.worlds.conditions import CONDITIONS
 from salus_ros.worlds.faults import FAULT_RATE, FAULTS, RANDOM_FAULT, draw_fault, fault_of
+from salus_ros.worlds.panda import CAMERAS
 from salus_ros.worlds.tasks import TASKS
 
 

@@ -1,16 +1,21 @@
 """Demonstrations of the scripted expert, with noise on the motion and not on the labels."""
 
-import multiprocessing
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import Outcome
-from salus_ros.core.schema import CAMERAS, MAX_EPISODE_STEPS
+from salus_ros.core.pool import Desk, Lost, Pool
 from salus_ros.policies.tiny.demonstrations import Demonstrations, shrink
+from salus_ros.worlds.panda import CAMERAS, MAX_EPISODE_STEPS
+
+if TYPE_CHECKING:
+    from salus_ros.worlds.mujoco.world import PickPlaceEnv
 
 NOISE_LEVELS = (0.0, 0.3, 0.6)
 """Standard deviations of the motion noise in units of the action; drawn per episode."""
@@ -24,6 +29,16 @@ NOISE_AXES = np.array([1.0, 1.0, 0.5])
 
 NOISE_MEMORY = 0.8
 """Correlation of the noise from one step to the next (Ornstein-Uhlenbeck)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A successful episode of T steps: see `Demonstrations`."""
+
+    task: str
+    images: npt.NDArray[np.uint8]
+    state: npt.NDArray[np.float32]
+    action: npt.NDArray[np.float32]
 
 
 def record(
@@ -42,43 +57,47 @@ def record(
         workers: Parallel processes.
         progress: Called with the number of episodes kept so far.
     """
-    kept: list[tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray]] = []
-    context = multiprocessing.get_context("spawn")
-    jobs = ((seed + i, size_px) for i in range(20 * episodes))
-    with context.Pool(workers) as pool:
-        for result in pool.imap(_attempt, jobs):
-            if result is not None:
-                kept.append(result)
-                if progress is not None:
-                    progress(len(kept))
+    kept: list[Attempt] = []
+    attempts = range(seed, seed + 20 * episodes)
+    work = partial(_work, size_px)
+    with Pool(work, attempts, workers, restart=True, ahead=8 * workers) as pool:
+        for _, attempt in pool.results():
+            assert not isinstance(attempt, Lost)  # what a worker lost is run again
+            kept.append(attempt)
+            if progress is not None:
+                progress(len(kept))
             if len(kept) == episodes:
                 break
-        pool.terminate()
     if len(kept) < episodes:
         raise StoreError(f"only {len(kept)} of {20 * episodes} attempts of the expert succeeded")
     return Demonstrations(
-        images=np.concatenate([k[1] for k in kept]),
-        state=np.concatenate([k[2] for k in kept]),
-        action=np.concatenate([k[3] for k in kept]),
-        ends=np.cumsum([len(k[2]) for k in kept]),
-        tasks=tuple(k[0] for k in kept),
+        images=np.concatenate([attempt.images for attempt in kept]),
+        state=np.concatenate([attempt.state for attempt in kept]),
+        action=np.concatenate([attempt.action for attempt in kept]),
+        ends=np.cumsum([len(attempt.state) for attempt in kept]),
+        tasks=tuple(attempt.task for attempt in kept),
     )
 
 
-_ENV = None
-
-
-def _attempt(job: tuple[int, int]):
-    from salus_ros.worlds.expert import Expert
+def _work(size_px: int, desk: Desk[int, Attempt]) -> None:
+    """Body of a worker: attempt the episodes of the seeds it is given."""
     from salus_ros.worlds.mujoco.world import PickPlaceEnv
 
-    global _ENV  # one world per process: making an OpenGL context is slow
-    if _ENV is None:
-        torch.set_num_threads(1)
-        _ENV = PickPlaceEnv()
-    seed, size_px = job
-    env, rng = _ENV, np.random.default_rng(seed)
-    expert = Expert(env)
+    env = PickPlaceEnv()  # one for all: making an OpenGL context is slow
+    for seed in desk:
+        assert seed is not None  # one at a time
+        attempt = _attempt(env, seed, size_px)
+        if attempt is not None:
+            desk.send(seed, attempt)
+        desk.done(seed)
+    env.close()
+
+
+def _attempt(env: "PickPlaceEnv", seed: int, size_px: int) -> Attempt | None:
+    """An episode of the expert, or None if it did not succeed."""
+    from salus_ros.worlds.expert import Expert
+
+    rng, expert = np.random.default_rng(seed), Expert(env)
     level = NOISE_LEVELS[int(rng.integers(len(NOISE_LEVELS)))]
     observation, info = env.reset(seed=seed)
     images, states, actions = [], [], []
@@ -97,4 +116,4 @@ def _attempt(job: tuple[int, int]):
         done = terminated or truncated
     if info["outcome"] is not Outcome.SUCCESS:
         return None
-    return info["task"], np.stack(images), np.stack(states), np.stack(actions)
+    return Attempt(info["task"], np.stack(images), np.stack(states), np.stack(actions))

@@ -1,58 +1,70 @@
-"""Fitting what `latent_ood` measures against, from recorded episodes of a policy."""
+"""A policy's reference for `latent_ood`, from recordings of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from salus_ros.core.errors import ConfigError
+from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.failures import Outcome
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.policies.reference import LatentReference
-from salus_ros.policies.smolvla.loading import load_policy
+from salus_ros.policies.smolvla.folder import policy_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FittedReference:
     """What a reference was fitted to.
 
     Attributes:
-        episodes: Successful episodes with embeddings.
-        replans: Embeddings of them that were computed at their step.
+        episodes: Successful ones, whose hidden states it describes.
+        replans: Their hidden states.
         unknown: Episodes of unknown outcome, which were left out.
     """
 
-    episodes: int
-    replans: int
-    unknown: int
+    episodes: int = 0
+    replans: int = 0
+    unknown: int = 0
 
 
-def fit_reference(policy: str | Path, store: str | Path) -> FittedReference:
-    """Fit a reference to the successful episodes of a store and save it in the policy's folder.
+def fit_reference(policy: Path, stores: Sequence[Path | str]) -> FittedReference:
+    """Fit a reference to the successful episodes of a policy and write it beside its weights.
 
     Args:
-        policy: Folder of the policy.
-        store: Episodes that this policy ran.
+        policy: Checkpoint folder of any SmolVLA.
+        stores: Episodes of it: collected, recorded live or converted from bags.
 
     Raises:
-        ConfigError: if an episode was run by another policy, or there are too few to fit to.
-        StoreError: if the store cannot be read.
+        ConfigError: if an episode was run by other weights.
+        PolicyError: if there is no such policy, or too little to fit to.
     """
-    policy_id = load_policy(Path(policy)).policy_id
-    reader = StoreReader(store)
-    embeddings, unknown = [], 0
-    for index, meta in enumerate(reader.episodes()):
-        unknown += meta.outcome is Outcome.UNKNOWN
-        if meta.outcome is not Outcome.SUCCESS:
-            continue
-        if meta.policy_id != policy_id:
-            raise ConfigError(
-                f"episode '{meta.id}' of '{store}' was run by '{meta.policy_id}', "
-                f"the policy given is '{policy_id}'; give episodes of this policy"
-            )
-        episode = reader.episode(index, images=False)
-        if episode.embedding is not None:
-            embeddings.append(episode.embedding[episode.signals_fresh])
-    hidden = np.concatenate(embeddings) if embeddings else np.empty((0, 1))
-    LatentReference.fit(hidden).save(Path(policy))
-    return FittedReference(len(embeddings), len(hidden), unknown)
+    given, fitted = policy_id(policy), FittedReference()
+    rows = []
+    for store in stores:
+        reader = StoreReader(store)
+        for index, meta in enumerate(reader.episodes()):
+            fitted.unknown += meta.outcome is Outcome.UNKNOWN
+            if meta.outcome is not Outcome.SUCCESS:
+                continue
+            if _weights(meta.policy_id) != _weights(given):
+                raise ConfigError(
+                    f"episode '{meta.id}' of '{store}' was run by '{meta.policy_id}', the policy "
+                    f"given is '{given}'; give episodes of this policy"
+                )
+            episode = reader.episode(index, images=False)
+            if episode.embedding is None:
+                raise PolicyError(
+                    f"'{store}' has no hidden states of the policy; record or convert it with "
+                    "the signals of the policy"
+                )
+            rows.append(episode.embedding[episode.signals_fresh])
+    hidden = np.concatenate(rows) if rows else np.empty((0, 1))
+    LatentReference.fit(hidden).save(policy)
+    fitted.episodes, fitted.replans = len(rows), len(hidden)
+    return fitted
+
+
+def _weights(identity: str) -> str:
+    """The hash in a policy's identity: a folder may have been renamed since."""
+    return identity.rpartition("-")[2]

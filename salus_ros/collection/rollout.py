@@ -5,7 +5,7 @@ same seed gives the same episode here and there (a test).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,20 @@ import numpy.typing as npt
 
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.core.errors import PolicyError
-from salus_ros.core.schema import ACTION_DIM, CAMERAS, RATE_HZ, STATE_DIM
+from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import Episode, EpisodeMeta
+from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.runner import Observation, PolicyStep, SmolVLARunner, step_together
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
+from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, STATE_DIM
 
 
 class Rollout:
     """Runs episodes of the built-in world, `config.envs` at a time.
+
+    Attributes:
+        embedding_dim: Values of the policy's pooled hidden state.
+        unavailable: Signals that the policy never has, each with the reason.
 
     Args:
         config: What to run.
@@ -36,10 +42,10 @@ class Rollout:
         runner = SmolVLARunner(
             config.policy, config.device, config.num_samples, config.replan_every
         )
-        check_fit(runner)
-        self.policy_id, self.embedding_dim = runner.policy_id, runner.embedding_dim
+        camera_of = check_fit(runner)
+        self.embedding_dim, self.unavailable = runner.embedding_dim, runner.unavailable
         runners = [runner, *(runner.sibling() for _ in range(config.envs - 1))]
-        self._slots = [_Slot(config, runner) for runner in runners]
+        self._slots = [_Slot(config, runner, camera_of) for runner in runners]
 
     def run(self, seeds: Iterator[int | None]) -> Iterator[Episode]:
         """Run an episode of each seed; they come as they end.
@@ -91,8 +97,10 @@ class Rollout:
 class _Slot:
     """One world, one runner, and what its episode has recorded so far."""
 
-    def __init__(self, config: CollectionConfig, runner: SmolVLARunner) -> None:
-        self._config, self.runner = config, runner
+    def __init__(
+        self, config: CollectionConfig, runner: SmolVLARunner, camera_of: Mapping[str, str]
+    ) -> None:
+        self._config, self.runner, self._camera_of = config, runner, camera_of
         # Images that are not kept are needed only where the policy looks at them.
         self._env = PickPlaceEnv(render_every=1 if config.images else config.replan_every)
         self.running = False
@@ -120,7 +128,7 @@ class _Slot:
         self._steps.append(answer)
         if self._config.images:
             for name in CAMERAS:
-                self._images[name].append(self.observation.images[name])
+                self._images[name].append(self._pixels[name])
         observation, _, terminated, truncated, self._info = self._env.step(answer.action)
         self._see(observation)
         if not (terminated or truncated):
@@ -133,8 +141,11 @@ class _Slot:
         self._env.close()
 
     def _see(self, observation: dict[str, Any]) -> None:
+        self._pixels = observation["pixels"]  # of no camera where nobody looks
         self.observation = Observation(
-            images=observation["pixels"],
+            images={
+                ours: self._pixels[name] for ours, name in self._camera_of.items() if self._pixels
+            },
             state=observation["agent_pos"],
             task=self._info["task"],
             step=len(self._steps),
@@ -175,17 +186,16 @@ class _Slot:
         )
 
 
-def check_fit(runner: SmolVLARunner) -> None:
-    """Refuse a policy that is not made for the built-in world.
+def check_fit(runner: SmolVLARunner) -> dict[str, str]:
+    """The world's camera for each of the policy's.
 
     Raises:
-        PolicyError: naming what differs.
+        PolicyError: if the policy is not made for the built-in world; naming what differs.
     """
-    wanted = (set(CAMERAS), STATE_DIM, ACTION_DIM)
-    given = (set(runner.cameras), runner.state_dim, runner.action_dim)
-    if given != wanted:
+    if (runner.state_dim, runner.action_dim) != (STATE_DIM, ACTION_DIM):
         raise PolicyError(
-            f"policy '{runner.policy_id}' takes cameras {', '.join(runner.cameras)}, "
-            f"{runner.state_dim} state values and gives {runner.action_dim} action values; the "
-            f"built-in world has cameras {', '.join(CAMERAS)}, {STATE_DIM} and {ACTION_DIM}"
+            f"policy '{runner.policy_id}' takes {runner.state_dim} state values and gives "
+            f"{runner.action_dim} action values; the built-in world has {STATE_DIM} and "
+            f"{ACTION_DIM}"
         )
+    return match_cameras(runner.cameras, CAMERAS)

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from salus_ros.collection.config import CollectionConfig
-from salus_ros.collection.workers import WorkerPool
+from salus_ros.collection.workers import rollout_pool
+from salus_ros.core.pool import Lost
 from salus_ros.evaluation.statistics import wilson_interval
+from salus_ros.policies.smolvla.folder import policy_id
 from salus_ros.worlds.tasks import TASKS
 
 HELD_OUT_SEED = 1_000_000
@@ -39,17 +41,17 @@ def evaluate_policy(
     endings: dict[str, Counter[str]] = {}
     total: Counter[str] = Counter()
     steps = 0
-    with WorkerPool(config, range(seed, seed + episodes), workers) as pool:
-        for episode in pool.episodes():
-            meta = episode.meta
+    with rollout_pool(config, range(seed, seed + episodes), workers) as pool:
+        for _, made in pool.results():
+            assert not isinstance(made, Lost)  # what a worker lost is run again
+            meta = made.episode.meta
             endings.setdefault(meta.task, Counter())[meta.ending] += 1
             total[meta.ending] += 1
-            steps += len(episode)
+            steps += len(made.episode)
             if progress is not None:
                 progress(total.total(), total)
-    assert pool.ready is not None  # at least one episode was run
     return {
-        "policy": pool.ready.policy_id,
+        "policy": policy_id(config.policy),
         "first_seed": seed,
         "condition": config.condition,
         "fault": config.fault,

@@ -14,7 +14,17 @@ class ConfigError(SalusError):
 
 
 class ObservationError(SalusError):
-    """An image, a joint state or an action is not of the expected form."""
+    """An image, a joint state or an action is not of the expected form.
+
+    Attributes:
+        cause: The same without the numbers of one message ("no whole picture"), so that many
+            that are refused for one reason can be counted as one.
+    """
+
+    def __init__(self, text: str, cause: str = "") -> None:
+        """With a text that may be shown, and its cause where that is not the text itself."""
+        super().__init__(text)
+        self.cause = cause or text
 
 
 class PolicyError(SalusError):

@@ -29,6 +29,8 @@ class EpisodeMeta:
         fault_step: Control step at which the fault starts, which an episode may not live to see;
             -1 without a fault, or where its moment is unknown.
         fault_strength: Strength of the fault in its own unit; NaN without one, or unknown.
+        source: What the episode was made from, known by its content and not by its name: a
+            conversion finds there what it has converted already. Empty where there is none.
         policy_id: Which policy acted and gave the signals; after `salus convert --policy` the one
             that gave them.
         model_id: Which predictor wrote the live predictions; empty without one.
@@ -50,6 +52,7 @@ class EpisodeMeta:
     condition: str = ""
     fault_step: int = -1
     fault_strength: float = math.nan
+    source: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outcome", Outcome(self.outcome))

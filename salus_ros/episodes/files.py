@@ -18,13 +18,14 @@ from salus_ros.episodes.layout import (
     EPISODE_ENDS,
     FORMAT,
     META_ARRAYS,
-    SCHEMA_VERSION,
+    READ_VERSIONS,
+    SINCE,
     ArrayLayout,
-    StoreSpec,
     data_arrays,
     register_image_codec,
 )
 from salus_ros.episodes.location import is_remote, zarr_place
+from salus_ros.episodes.spec import StoreSpec
 
 ZarrArray = zarr.Array[Any]
 
@@ -125,10 +126,10 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> tuple[zarr.Group, StoreS
             f"{attributes.get('format')!r}, allowed is '{FORMAT}'; give a folder that a "
             "recording wrote"
         )
-    if attributes.get("schema_version") != SCHEMA_VERSION:
+    if attributes.get("schema_version") not in READ_VERSIONS:
         raise StoreError(
             f"'{path}' has schema version {attributes.get('schema_version')!r}, this version of "
-            f"SALUS reads {SCHEMA_VERSION}; it was written by salus_ros "
+            f"SALUS reads {' and '.join(map(str, READ_VERSIONS))}; it was written by salus_ros "
             f"{attributes.get('salus_version')!r}: use that version, or record it again"
         )
     with store_errors(path, "read the sizes of"):
@@ -171,10 +172,28 @@ def get_array(group: zarr.Group, name: str) -> ZarrArray:
         return strict
 
 
-def expected_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
+def expected_arrays(group: zarr.Group, spec: StoreSpec) -> dict[str, ArrayLayout]:
     """Every array of a store by its path, except `episode_ends`."""
     data = {f"data/{name}": layout for name, layout in data_arrays(spec).items()}
-    return data | {f"meta/{name}": layout for name, layout in META_ARRAYS.items()}
+    meta = {f"meta/{name}": META_ARRAYS[name] for name in meta_arrays(group)}
+    return data | meta
+
+
+def meta_arrays(group: zarr.Group) -> list[str]:
+    """Names under `meta/` of the arrays that a store of this schema version has."""
+    version = int(str(group.attrs["schema_version"]))
+    return [name for name in META_ARRAYS if version >= SINCE.get(name, 0)]
+
+
+def read_table(group: zarr.Group, episodes: int) -> dict[str, NDArray[Any]]:
+    """Arrays (E,) of every field of `EpisodeMeta`; what an earlier version lacks is unknown."""
+    there = meta_arrays(group)
+    return {
+        name: np.asarray(get_array(group, f"meta/{name}")[:episodes])
+        if name in there
+        else np.full(episodes, layout.fill_value, layout.dtype)
+        for name, layout in META_ARRAYS.items()
+    }
 
 
 def committed_ends(group: zarr.Group) -> NDArray[np.int64]:
@@ -183,7 +202,10 @@ def committed_ends(group: zarr.Group) -> NDArray[np.int64]:
     A writer enlarges `episode_ends` and then fills in the last value, so one trailing zero is
     an episode on its way; anything else that does not increase is damage.
     """
-    ends = np.asarray(get_array(group, EPISODE_ENDS)[:], dtype=np.int64)
+    array = get_array(group, EPISODE_ENDS)
+    if array.dtype != np.int64 or array.ndim != 1:
+        raise StoreError(f"'{EPISODE_ENDS}' is {array.dtype} {array.shape}, expected int64 (E,)")
+    ends = np.asarray(array[:])
     if ends.size and ends[-1] == 0:
         ends = ends[:-1]
     if (np.diff(ends, prepend=0) <= 0).any():
@@ -197,7 +219,7 @@ def check_arrays(group: zarr.Group, spec: StoreSpec, steps: int, episodes: int) 
     Raises:
         StoreError: naming the first array that does not.
     """
-    for name, layout in expected_arrays(spec).items():
+    for name, layout in expected_arrays(group, spec).items():
         array = get_array(group, name)
         rows = steps if name.startswith("data/") else episodes
         if array.shape[1:] != layout.row_shape or array.dtype != layout.dtype:

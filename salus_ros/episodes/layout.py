@@ -1,4 +1,4 @@
-"""What an episode store holds on disk: its sizes, its arrays, and how they are chunked.
+"""The arrays of an episode store on disk, and how they are chunked and compressed.
 
     data/   action, state, stamp_ns, signals, signals_valid, signals_fresh, embedding,
             chunk_statistics, age_ms, probability, risk, alarm, images_<camera>
@@ -9,120 +9,24 @@ This is the shape of a diffusion_policy ReplayBuffer, which walks over `data/*` 
 `value[:episode_ends[-1]]` of each; hence one array per camera beside the others, and no group.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from salus_ros import __version__
-from salus_ros.core import schema
-from salus_ros.core.errors import StoreError
-from salus_ros.core.failures import FAILURE_TYPES, FailureType
+from salus_ros.core.failures import FailureType
+from salus_ros.episodes.spec import StoreSpec
 
 FORMAT = "salus-episodes"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""Version of what `EpisodeStore` writes; version 2 lacks the arrays of `SINCE`."""
+
+READ_VERSIONS = (2, SCHEMA_VERSION)
 EPISODE_ENDS = "meta/episode_ends"
 CHUNK_BYTES = 128 * 1024
 """Size of a low-dimensional chunk: an append rewrites at most one, and few are read."""
-
-IMAGE_CODECS = ("lossless", "jpeg")
-"""How images are compressed: as they are, by Zstandard, which every zarr reads; or visually
-lossless, by JPEG (quality 95, 4:4:4), for which a plain zarr needs imagecodecs."""
-
-_OWN = ("shard_steps", "image_codec")
-
-DEFAULT_STREAMS = (*schema.CAMERAS, "state", "action", "signals", "prediction")
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSpec:
-    """Sizes and names that every episode of a store shares; they live in its attributes.
-
-    Attributes:
-        cameras: Camera names; empty for a store without images.
-        image_size: Height and width in pixels.
-        state_dim: S.
-        action_dim: A.
-        embedding_dim: D; 0 for a store without embeddings.
-        signals: Names of the signals, in column order.
-        chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
-        streams: Names of the M columns of `age_ms`; empty for none.
-        horizons_s: The H horizons of the live predictions in s.
-        failure_types: The K failure types of the live predictions, in output order.
-        shard_steps: Frames per image file; the length of a typical episode.
-        image_codec: One of `IMAGE_CODECS`.
-    """
-
-    cameras: tuple[str, ...] = schema.CAMERAS
-    image_size: tuple[int, int] = (schema.IMAGE_SIZE, schema.IMAGE_SIZE)
-    state_dim: int = schema.STATE_DIM
-    action_dim: int = schema.ACTION_DIM
-    embedding_dim: int = 0
-    signals: tuple[str, ...] = schema.SIGNAL_NAMES
-    chunk_statistics: tuple[str, ...] = ()
-    streams: tuple[str, ...] = DEFAULT_STREAMS
-    horizons_s: tuple[float, ...] = schema.HORIZONS_S
-    failure_types: tuple[FailureType, ...] = FAILURE_TYPES
-    shard_steps: int = schema.MAX_EPISODE_STEPS
-    image_codec: str = "lossless"
-
-    def __post_init__(self) -> None:
-        if self.image_codec not in IMAGE_CODECS:
-            raise StoreError(
-                f"image codec '{self.image_codec}' is not known; allowed are "
-                f"{', '.join(IMAGE_CODECS)}"
-            )
-
-    def to_attributes(self) -> dict[str, Any]:
-        """Return the sizes as plain JSON values."""
-        values = asdict(self)
-        values["failure_types"] = [kind.label for kind in self.failure_types]
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-    @classmethod
-    def from_attributes(cls, attributes: Mapping[str, Any]) -> Self:
-        """Read the sizes back.
-
-        Raises:
-            KeyError, TypeError, ValueError: if one is missing or not of its type.
-        """
-        height, width = attributes["image_size"]
-        return cls(
-            cameras=tuple(attributes["cameras"]),
-            image_size=(int(height), int(width)),
-            state_dim=int(attributes["state_dim"]),
-            action_dim=int(attributes["action_dim"]),
-            embedding_dim=int(attributes["embedding_dim"]),
-            signals=tuple(attributes["signals"]),
-            chunk_statistics=tuple(attributes.get("chunk_statistics", ())),
-            streams=tuple(attributes["streams"]),
-            horizons_s=tuple(float(h) for h in attributes["horizons_s"]),
-            failure_types=tuple(FailureType.from_label(k) for k in attributes["failure_types"]),
-            shard_steps=int(attributes["shard_steps"]),
-            image_codec=str(attributes.get("image_codec", "lossless")),
-        )
-
-    def differences(self, other: "StoreSpec") -> list[tuple[str, Any, Any]]:
-        """Sizes that differ: name, ours and the other's."""
-        mine, theirs = self.to_attributes(), other.to_attributes()
-        # How many frames share a file, and how they are compressed, is the store's own affair.
-        names = [name for name in mine if name not in _OWN and mine[name] != theirs[name]]
-        return [(name, mine[name], theirs[name]) for name in names]
-
-    def check_same(self, other: "StoreSpec", path: object) -> None:
-        """Refuse sizes that differ from those of the store at `path`.
-
-        Raises:
-            StoreError: naming every difference.
-        """
-        different = self.differences(other)
-        if different:
-            listed = "; ".join(f"{name}: store {a}, given {b}" for name, a, b in different)
-            raise StoreError(
-                f"'{path}' holds episodes of another form ({listed}); record into a new folder"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +140,12 @@ META_ARRAYS: dict[str, ArrayLayout] = {
     "condition": _column(_TEXT, ""),
     "fault_step": _column(np.int32, -1),
     "fault_strength": _column(np.float32, np.nan),
+    "source": _column(_TEXT, ""),
 }
 """Arrays under `meta/` beside `episode_ends`: one per field of `EpisodeMeta`, by its name."""
+
+SINCE: dict[str, int] = {"source": 3}
+"""First schema version of the arrays under `meta/` that stores did not have from the start."""
 
 
 def store_attributes(spec: StoreSpec) -> dict[str, Any]:

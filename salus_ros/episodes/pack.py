@@ -26,18 +26,20 @@ from zarr.storage import ZipStore
 
 from salus_ros.core import schema
 from salus_ros.core.errors import StoreError
+from salus_ros.episodes.buffer import RowBuffer
+from salus_ros.episodes.columns import columns
 from salus_ros.episodes.files import PACKED_SUFFIX, STRICT, ZarrArray, is_packed, store_errors
 from salus_ros.episodes.identity import CONTENT, content_key
 from salus_ros.episodes.layout import (
     EPISODE_ENDS,
     META_ARRAYS,
     ArrayLayout,
-    StoreSpec,
     data_arrays,
     image_array,
     store_attributes,
 )
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.episodes.spec import NAMED, StoreSpec
 
 CHUNK_STEPS = 4096
 """Rows of a low-dimensional chunk; smaller ones cost bytes, larger ones time to read a row."""
@@ -95,6 +97,8 @@ def select_episodes(
 ) -> Selection:
     """Choose the episodes of some stores, each once.
 
+    Columns with names are brought into the order of the first store that knows them.
+
     Two episodes are the same if their `content_key` is; the first one counts, or the first that
     is labelled.
 
@@ -115,7 +119,8 @@ def select_episodes(
     chosen: list[tuple[StoreReader, int]] = []
     repeated = 0
     for reader in readers:
-        different = spec.differences(_packed_spec(reader.spec, images))
+        other = _packed_spec(reader.spec, images)
+        different = spec.differences(other)
         if different:
             listed = "; ".join(f"{name}: {here}, there {there}" for name, here, there in different)
             raise StoreError(
@@ -123,7 +128,8 @@ def select_episodes(
                 f"({listed}); pack them into separate files"
                 + ("" if images else ", or leave the images out where only they differ")
             )
-        content = reader.to_numpy(CONTENT)
+        spec = spec.with_names_of(other)
+        content = _in_order(reader.to_numpy(CONTENT), spec, reader.spec)
         for index in range(len(reader)):
             if len(chosen) == limit:
                 break
@@ -200,21 +206,22 @@ def _write(selection: Selection, part: Path, on_episode: Callable[[int], None] |
     ends = np.cumsum(lengths, dtype=np.int64)
     with ZipStore(part, mode="w") as place:
         group = zarr.create_group(place, attributes=store_attributes(selection.spec))
-        columns = {
-            name: _Column(_create(group, f"data/{name}", layout, int(ends[-1])))
+        arrays = {
+            name: RowBuffer(_create(group, f"data/{name}", layout, int(ends[-1])), 0)
             for name, layout in data_arrays(selection.spec).items()
         }
         images = {image_array(camera): camera for camera in selection.spec.cameras}
-        low_dimensional = [name for name in columns if name not in images]
+        low_dimensional = [name for name in arrays if name not in images]
         for done, (reader, index) in enumerate(selection.episodes, start=1):
-            for name, values in reader.to_numpy(low_dimensional, reader.rows(index)).items():
-                columns[name].add(values)
+            read = reader.to_numpy(low_dimensional, reader.rows(index))
+            for name, values in _in_order(read, selection.spec, reader.spec).items():
+                arrays[name].add(values)
             for name, camera in images.items():
-                columns[name].add(reader.frames(camera, index))
+                arrays[name].add(reader.frames(camera, index))
             if on_episode is not None:
                 on_episode(done)
-        for column in columns.values():
-            column.finish()
+        for array in arrays.values():
+            array.flush()
         metas = [reader.meta(index) for reader, index in selection.episodes]
         for name, layout in META_ARRAYS.items():
             values = np.array([getattr(meta, name) for meta in metas], dtype=layout.dtype)
@@ -222,36 +229,6 @@ def _write(selection: Selection, part: Path, on_episode: Callable[[int], None] |
         end_layout = ArrayLayout((), np.dtype(np.int64), 0, 1)
         _create(group, EPISODE_ENDS, end_layout, len(metas))[:] = ends
     return int(ends[-1])
-
-
-class _Column:
-    """An array that is written a chunk at a time, since a zip cannot write anything twice."""
-
-    def __init__(self, array: ZarrArray) -> None:
-        self._array = array
-        self._chunk = int(array.chunks[0])
-        self._pending: list[NDArray[Any]] = []
-        self._written = 0
-
-    def add(self, values: NDArray[Any]) -> None:
-        """Append rows (T, ...)."""
-        self._pending.append(values)
-        if sum(map(len, self._pending)) >= self._chunk:
-            rows = np.concatenate(self._pending)
-            whole = len(rows) - len(rows) % self._chunk
-            self._put(rows[:whole])
-            self._pending = [rows[whole:].copy()]
-
-    def finish(self) -> None:
-        """Write what is left, less than a chunk."""
-        rest = [part for part in self._pending if len(part)]
-        if rest:
-            self._put(np.concatenate(rest))
-        self._pending = []
-
-    def _put(self, rows: NDArray[Any]) -> None:
-        self._array[self._written : self._written + len(rows)] = rows
-        self._written += len(rows)
 
 
 def _create(group: zarr.Group, path: str, layout: ArrayLayout, rows: int) -> ZarrArray:
@@ -274,6 +251,18 @@ def _create(group: zarr.Group, path: str, layout: ArrayLayout, rows: int) -> Zar
     arguments["chunks"] = (min(chunk, rows), *layout.row_shape)
     array: ZarrArray = group.create_array(path, config=STRICT, **arguments)
     return array
+
+
+def _in_order(
+    arrays: dict[str, NDArray[Any]], spec: StoreSpec, given: StoreSpec
+) -> dict[str, NDArray[Any]]:
+    """The arrays of a store with their columns in the order of the packed one, by name."""
+    moved = {
+        what: arrays[what][:, columns(spec.names(what), given.names(what), what)]
+        for what in NAMED
+        if what in arrays
+    }
+    return arrays | moved
 
 
 def _packed_spec(spec: StoreSpec, images: bool) -> StoreSpec:

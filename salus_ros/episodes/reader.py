@@ -17,9 +17,10 @@ from salus_ros.episodes.files import (
     committed_ends,
     get_array,
     open_group,
+    read_table,
     store_errors,
 )
-from salus_ros.episodes.layout import META_ARRAYS, data_arrays, image_array
+from salus_ros.episodes.layout import data_arrays, image_array
 from salus_ros.episodes.location import holds_something, resolve
 
 
@@ -56,10 +57,7 @@ class StoreReader:
             # Opened after the ends were read, an array has all their rows, in other threads too.
             self._arrays, self._ends = {}, ends
             check_arrays(self._group, self.spec, self.steps, len(self))
-            self._table = {
-                name: np.asarray(get_array(self._group, f"meta/{name}")[: len(self)])
-                for name in META_ARRAYS
-            }
+            self._table = read_table(self._group, len(self))
             # The outcome is written last when an episode is labelled, so it alone decides.
             failed = self._table["outcome"] == Outcome.FAILURE
             self._table["failure_type"][~failed] = FailureType.NONE

@@ -15,6 +15,7 @@ from zarr.storage import MemoryStore
 
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes.buffer import RowBuffer
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import (
     STRICT,
@@ -22,6 +23,7 @@ from salus_ros.episodes.files import (
     committed_ends,
     expected_arrays,
     get_array,
+    meta_arrays,
     open_group,
     refuse_packed,
     store_errors,
@@ -29,8 +31,8 @@ from salus_ros.episodes.files import (
 from salus_ros.episodes.layout import (
     EPISODE_ENDS,
     META_ARRAYS,
+    SCHEMA_VERSION,
     ArrayLayout,
-    StoreSpec,
     data_arrays,
     image_array,
     store_attributes,
@@ -38,6 +40,7 @@ from salus_ros.episodes.layout import (
 from salus_ros.episodes.location import holds_something, is_remote, put_whole, resolve
 from salus_ros.episodes.lock import Lock, lock_store
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.episodes.spec import NAMED, StoreSpec
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +63,9 @@ class EpisodeStore:
         self._group = group
         self._lock = lock
         self._ends: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._pending = 0  # steps written and not committed
+        self._pending = 0  # steps taken and not committed
         self._last_ns = -1  # stamp of the last of them
+        self._buffers: dict[str, RowBuffer] = {}  # of the arrays under data/
 
     @classmethod
     def create(cls, path: str | Path, spec: StoreSpec) -> Self:
@@ -103,13 +107,16 @@ class EpisodeStore:
     def open(cls, path: str | Path, spec: StoreSpec | None = None) -> Self:
         """Open an existing store to append; rows that were never committed are trimmed.
 
+        A store of an earlier schema version becomes one of this version.
+
         Args:
             path: Folder of the store.
-            spec: If given, the sizes the store must have.
+            spec: If given, the sizes the store must have. Names of columns that the store does
+                not know are kept in it from now on.
 
         Raises:
-            StoreError: if it is no store, is damaged, packed, has other sizes, or has a writer
-                already.
+            StoreError: if it is no store, is damaged, packed, has other sizes or names, or has a
+                writer already.
         """
         path = resolve(path)
         refuse_packed(path)
@@ -125,6 +132,9 @@ class EpisodeStore:
                 store._ends = committed_ends(group)
                 check_arrays(group, stored, store.steps, len(store))
                 store._trim()
+                store._migrate()
+                if spec is not None:
+                    store._take_names(spec)
             return store
         except BaseException:
             lock.release()
@@ -166,20 +176,23 @@ class EpisodeStore:
 
     @property
     def pending(self) -> int:
-        """Number of steps that are written and not committed."""
+        """Number of steps that were taken and are not committed."""
         return self._pending
 
     def write(self, block: Episode) -> None:
-        """Write the next steps of the episode in flight, which no reader sees before `commit`.
+        """Take the next steps of the episode in flight, which no reader sees before `commit`.
 
-        Blocks that end where an image file does (`steps_to_shard_end`) write each file once.
+        Blocks may have any size: each file is written when it is full, what fills none waits in
+        memory, at most one shard of each camera. Blocks that end where a shard does
+        (`steps_to_shard_end`) are not even copied.
 
         Args:
             block: The steps; its metadata is not looked at.
 
         Raises:
-            StoreError: if the block does not have the store's sizes, does not come after what is
-                written, or cannot be written; what was written before it is still there.
+            StoreError: if the block does not have the store's sizes or does not come after what
+                is there, which leaves the episode as it was; or if the disk does not take it,
+                which drops the episode in flight.
         """
         if self._lock.released:
             raise StoreError(f"'{self.path}' has been closed; open it again to append")
@@ -189,14 +202,22 @@ class EpisodeStore:
                 f"{self._last_ns} to {block.stamp_ns[0]} after step {self._pending - 1}"
             )
         rows = self._rows(block)
-        start = self.steps + self._pending
-        end = start + len(block)
-        with store_errors(self.path, "append to"):
-            for name, values in rows.items():
-                array = get_array(self._group, f"data/{name}")
-                array.resize((end, *array.shape[1:]))
-                array[start:end] = values
-        self._pending, self._last_ns = end - self.steps, int(block.stamp_ns[-1])
+        try:
+            with store_errors(self.path, "append to"):
+                if not self._pending:
+                    self._buffers = {name: self._buffer(name) for name in rows}
+                for name, values in rows.items():
+                    self._buffers[name].add(values)
+        except BaseException:
+            self.discard()
+            raise
+        self._pending, self._last_ns = self._pending + len(block), int(block.stamp_ns[-1])
+
+    def _buffer(self, name: str) -> RowBuffer:
+        array = get_array(self._group, f"data/{name}")
+        if array.shape[0] > self.steps:  # of an episode that was discarded
+            array.resize((self.steps, *array.shape[1:]))
+        return RowBuffer(array, self.steps)
 
     @property
     def steps_to_shard_end(self) -> int:
@@ -218,19 +239,21 @@ class EpisodeStore:
         meta.check_length(self._pending)
         index, end = len(self), self.steps + self._pending
         with store_errors(self.path, "append to"):
+            for buffer in self._buffers.values():
+                buffer.flush()
             for name in META_ARRAYS:
                 self._write_row(f"meta/{name}", index, getattr(meta, name))
             self._write_row(EPISODE_ENDS, index, end)
         self._ends = np.append(self._ends, np.int64(end))
-        self._pending = 0
+        self.discard()  # nothing is left of it in memory
         return index
 
     def discard(self) -> None:
-        """Drop the steps that were written and not committed, if there are any.
+        """Drop the steps that were taken and not committed, if there are any.
 
         Their files are overwritten by the next episode, or trimmed when the store is opened.
         """
-        self._pending = 0
+        self._pending, self._buffers = 0, {}
 
     def relabel(
         self, index: int, outcome: Outcome, failure_type: FailureType, failure_step: int
@@ -315,13 +338,47 @@ class EpisodeStore:
                     )
         return rows
 
+    def _take_names(self, spec: StoreSpec) -> None:
+        """Keep the names of columns that the store did not know."""
+        named = self.spec.with_names_of(spec)
+        if named == self.spec:
+            return
+        if len(self):
+            logger.warning(
+                "'%s' did not know the names of its columns; its %d episodes count as those of "
+                "the next: state %s, action %s",
+                self.path,
+                len(self),
+                list(named.state_names),
+                list(named.action_names),
+            )
+        attributes = named.to_attributes()
+        self._group.attrs.update({f"{what}_names": attributes[f"{what}_names"] for what in NAMED})
+        self.spec = named
+
+    def _migrate(self) -> None:
+        """Add the arrays that a store of an earlier schema version lacks, as unknown."""
+        if self._group.attrs["schema_version"] == SCHEMA_VERSION:
+            return
+        there = meta_arrays(self._group)
+        for name in META_ARRAYS:
+            if name not in there:
+                layout = META_ARRAYS[name]
+                arguments = layout.create_arguments() | {"shape": (len(self),)}
+                array = self._group.create_array(
+                    f"meta/{name}", config=STRICT, overwrite=True, **arguments
+                )
+                array[:] = np.full(len(self), layout.fill_value, layout.dtype)
+        # Last: killed before, the store is still whole in its old form.
+        self._group.attrs.update({"schema_version": SCHEMA_VERSION})
+
     def _trim(self) -> None:
         """Drop rows and unfinished files that a killed writer left behind its last commit."""
         if not is_remote(self.path):  # an object is there as a whole or not at all
             for unfinished in self.path.rglob("*.partial"):
                 unfinished.unlink()
         trimmed = 0
-        for name in expected_arrays(self.spec):
+        for name in expected_arrays(self._group, self.spec):
             array = get_array(self._group, name)
             rows = self.steps if name.startswith("data/") else len(self)
             if array.shape[0] > rows:
@@ -336,7 +393,7 @@ class EpisodeStore:
 
 def _create_group(place: Path | MemoryStore, spec: StoreSpec) -> None:
     group = zarr.create_group(place, attributes=store_attributes(spec))
-    for name, layout in expected_arrays(spec).items():
+    for name, layout in expected_arrays(group, spec).items():
         group.create_array(name, config=STRICT, **layout.create_arguments())
     ends = ArrayLayout((), np.dtype(np.int64), 0, 4096)
     group.create_array(EPISODE_ENDS, config=STRICT, **ends.create_arguments())

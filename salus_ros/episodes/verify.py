@@ -90,7 +90,7 @@ def verify(path: str | Path, on_progress: Callable[[float], None] | None = None)
     found: list[Problem] = []
     uncommitted, unchecked = 0, []
     arrays: dict[str, ZarrArray] = {}
-    for name, layout in expected_arrays(spec).items():
+    for name, layout in expected_arrays(group, spec).items():
         rows = steps if name.startswith("data/") else episodes
         array = _open(path, group, name, layout, rows, found)
         if array is None:

@@ -12,6 +12,7 @@ from salus_ros.evaluation.episode_metrics import (
     Episodes,
     Ranking,
     average_precision_replicates,
+    draw_episodes,
     episode_scores,
     matched_threshold,
     percentile_interval,
@@ -119,15 +120,16 @@ def rank(scores: NDArray[np.float64], episodes: Episodes) -> dict[str, Any]:
     failures = int(episodes.failed.sum())
     enough = min(failures, len(episodes) - failures) >= LEAST_EPISODES
     nothing = np.full(1, np.nan)
+    drawn = draw_episodes(episodes.failed) if enough else np.zeros((0, len(episodes)))
     found: dict[str, tuple[float, NDArray[np.float64]]] = {}
     for name, within in (("auroc_within_task", True), ("auroc_pooled", False)):
         ranking = Ranking(scores, episodes, within=within)
-        found[name] = (ranking.auroc, ranking.replicates() if enough else nothing)
+        found[name] = (ranking.auroc, ranking.replicates(drawn) if enough else nothing)
     there = np.isfinite(scores)
     lowest = scores[there].min() - 1.0 if there.any() else 0.0
     found["average_precision"] = (
         average_precision(np.where(there, scores, lowest), episodes.failed),
-        average_precision_replicates(scores, episodes) if enough else nothing,
+        average_precision_replicates(scores, episodes, drawn) if enough else nothing,
     )
     result: dict[str, Any] = {}
     for name, (value, replicates) in found.items():

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_ros.core.schema import MAX_EPISODE_STEPS
 from salus_ros.evaluation.statistics import CONFIDENCE, REPLICATES, count_wins, wilson_interval
 
 Array = NDArray[np.float64]
@@ -32,7 +31,7 @@ class Episodes:
     failure_type: NDArray[np.int64]
     task: NDArray[np.int64]
     rate_hz: Array
-    time_limit: int = MAX_EPISODE_STEPS
+    time_limit: int
 
     def __len__(self) -> int:
         """Number of episodes E."""
@@ -100,11 +99,10 @@ def latest_scores(
 
 
 class Ranking:
-    """AUROC of episode scores, pooled and within tasks, with paired bootstrap replicates.
+    """AUROC of episode scores, pooled and within tasks, with bootstrap replicates.
 
     Within tasks only pairs of a failure and a success of one task count, so that a task's own
-    failure rate gives nothing. Replicates resample successes and failures; with one seed they
-    draw the same episodes for every score, so that differences are paired.
+    failure rate gives nothing.
 
     Args:
         scores: (E,); NaN counts as the lowest score.
@@ -116,12 +114,13 @@ class Ranking:
         scores = np.where(np.isnan(scores), -np.inf, scores)
         _, ranks = np.unique(scores, return_inverse=True)  # -inf has no place among the wins
         failed, good = np.flatnonzero(episodes.failed), np.flatnonzero(~episodes.failed)
-        self._shape = (len(good), len(failed))
+        self._failed, self._good = failed, good
+        shape = (len(good), len(failed))
         values = ranks.astype(np.float64)
         wins = count_wins(
-            values[good], np.arange(len(good)), values[failed], np.arange(len(failed)), self._shape
+            values[good], np.arange(len(good)), values[failed], np.arange(len(failed)), shape
         )
-        same = np.ones(self._shape)
+        same = np.ones(shape)
         if within:
             same = (episodes.task[good][:, None] == episodes.task[failed]).astype(np.float64)
         self._wins, self._pairs = wins * same, same
@@ -132,53 +131,63 @@ class Ranking:
         pairs = self._pairs.sum()
         return float(self._wins.sum() / pairs) if pairs else float("nan")
 
-    def replicates(self, seed: int = 0, number: int = REPLICATES) -> Array:
-        """AUROC (number,) of resampled episodes; NaN where a resample has no pair."""
-        if not all(self._shape):
-            return np.full(number, np.nan)
-        good, bad = _draws(self._shape, seed, number)
+    def replicates(self, drawn: Array) -> Array:
+        """AUROC (R,) of resampled episodes; NaN where a resample has no pair.
+
+        Args:
+            drawn: How often each episode is drawn, (R, E), see `draw_episodes`.
+        """
+        good, bad = drawn[:, self._good], drawn[:, self._failed]
         won = ((good @ self._wins) * bad).sum(axis=1)
         pairs = ((good @ self._pairs) * bad).sum(axis=1)
-        replicates: Array = np.divide(won, pairs, out=np.full(number, np.nan), where=pairs > 0)
+        replicates: Array = np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)
         return replicates
 
 
-def average_precision_replicates(
-    scores: Array, episodes: Episodes, seed: int = 0, number: int = REPLICATES
-) -> Array:
-    """Average precision (number,) of resampled episodes, drawn as by `Ranking.replicates`.
+def average_precision_replicates(scores: Array, episodes: Episodes, drawn: Array) -> Array:
+    """Average precision (R,) of resampled episodes; NaN where a resample has no failure.
 
     Args:
         scores: (E,); NaN counts as the lowest score.
         episodes: The episodes.
-        seed: Seed of the resamples.
-        number: Number of resamples.
+        drawn: How often each episode is drawn, (R, E), see `draw_episodes`.
     """
-    failed = episodes.failed
-    good, bad = np.flatnonzero(~failed), np.flatnonzero(failed)
-    if not bad.size:
-        return np.full(number, np.nan)
-    weights = np.zeros((number, len(episodes)))
-    weights[:, good], weights[:, bad] = _draws((good.size, bad.size), seed, number)
     known = np.where(np.isnan(scores), -np.inf, scores)
     order = np.argsort(-known, kind="stable")
     ends = np.flatnonzero(np.append(known[order][1:] != known[order][:-1], True))  # of ties
-    found = np.cumsum(weights[:, order] * failed[order], axis=1)[:, ends]
-    predicted = np.cumsum(weights[:, order], axis=1)[:, ends]
+    found = np.cumsum(drawn[:, order] * episodes.failed[order], axis=1)[:, ends]
+    predicted = np.cumsum(drawn[:, order], axis=1)[:, ends]
     precision = np.divide(found, predicted, out=np.zeros_like(found), where=predicted > 0)
-    replicates: Array = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1) / bad.size
+    hits = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1)
+    replicates: Array = np.divide(
+        hits, found[:, -1], out=np.full(len(hits), np.nan), where=found[:, -1] > 0
+    )
     return replicates
 
 
-def _draws(sizes: tuple[int, int], seed: int, number: int) -> list[Array]:
-    """How often each episode of two classes is drawn: (number, size) of each."""
+def draw_episodes(failed: NDArray[np.bool_], seed: int = 0, number: int = REPLICATES) -> Array:
+    """Resample episodes, the successes and the failures each to their own number.
+
+    Figures that are compared, or averaged over splits of the same episodes, are all to be
+    resampled by one draw: only then a difference is paired, and an average as uncertain as its
+    episodes.
+
+    Args:
+        failed: Which episodes failed, (E,).
+        seed: Seed of the draw.
+        number: Number of resamples R.
+
+    Returns:
+        How often each episode is drawn, (R, E).
+    """
     rng = np.random.default_rng(seed)
-    return [
-        rng.multinomial(size, np.full(size, 1 / size), size=number).astype(np.float64)
-        if size
-        else np.zeros((number, 0))
-        for size in sizes
-    ]
+    drawn = np.zeros((number, len(failed)))
+    for kind in (False, True):
+        places = np.flatnonzero(failed == kind)
+        if places.size:
+            even = np.full(places.size, 1 / places.size)
+            drawn[:, places] = rng.multinomial(places.size, even, size=number)
+    return drawn
 
 
 def percentile_interval(replicates: Array) -> tuple[float, float]:

@@ -11,21 +11,29 @@ from sklearn.model_selection import StratifiedGroupKFold
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import Outcome
 from salus_ros.training.dataset import Samples
+from salus_ros.training.split import SplitName, split_episodes
 
 PROTOCOLS = ("folds", "seen", "unseen")
-"""Every episode tested once; shares of every task (70/15/15); whole tasks held out."""
+"""Every episode tested once; shares of every task, 15 % to test; whole tasks held out."""
 
 UNSEEN_TASKS = 3
 """Tasks that the protocol "unseen" holds out, as ActProbe does on LIBERO-10."""
 
+SHARES: dict[SplitName, float] = {"validation": 0.125, "calibration": 0.1875}
+"""Of what a fold does not test: 10 and 15 % of all, with five folds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Places of the episodes of each part, and the seed of what is fitted to them."""
+    """Places of the episodes of each part, and the seed of what is fitted to them.
+
+    Validation chooses epochs and settings; calibration fits probabilities and alarm thresholds.
+    """
 
     name: str
     train: tuple[int, ...]
     validation: tuple[int, ...]
+    calibration: tuple[int, ...]
     test: tuple[int, ...]
     seed: int
 
@@ -35,9 +43,10 @@ def make_folds(samples: Samples, protocol: str = "folds", number: int = 5) -> tu
 
     Args:
         samples: The episodes.
-        protocol: One of `PROTOCOLS`. "folds" gives 70 % to training, 10 to validation and 20 to
-            test, each episode tested once, repeats of an episode together, tasks and endings
-            spread evenly. "seen" and "unseen" are those of ActProbe (arXiv 2606.08508).
+        protocol: One of `PROTOCOLS`. "folds", with five of them, gives 55 % to training, 10 to
+            validation, 15 to calibration and 20 to test, each episode tested once, repeats of an
+            episode together, tasks and endings spread evenly. "seen" and "unseen" are those of
+            ActProbe (arXiv 2606.08508), with their validation halved for a calibration.
         number: Number of splits, each with a seed of its own.
 
     Raises:
@@ -68,16 +77,18 @@ def make_folds(samples: Samples, protocol: str = "folds", number: int = 5) -> tu
 def _deal(samples: Samples, number: int) -> tuple[Fold, ...]:
     strata = [f"{record.meta.task} {record.stratum}" for record in samples.records]
     keys = [record.key for record in samples.records]
-    dealer = StratifiedGroupKFold(2 * number, shuffle=True, random_state=0)
+    dealer = StratifiedGroupKFold(number, shuffle=True, random_state=0)
     with warnings.catch_warnings():  # of endings rarer than the number of parts
         warnings.simplefilter("ignore", UserWarning)
-        parts = [part.tolist() for _, part in dealer.split(strata, strata, keys)]
+        tests = [part.tolist() for _, part in dealer.split(strata, strata, keys)]
     folds = []
-    for seed in range(number):
-        test = parts[2 * seed] + parts[2 * seed + 1]
-        validation = parts[(2 * seed + 2) % len(parts)]
-        train = set(range(len(keys))) - {*test, *validation}
-        folds.append(_fold("fold", seed, train, validation, test))
+    for seed, test in enumerate(tests):
+        rest = sorted(set(range(len(keys))) - set(test))
+        parts = split_episodes([keys[n] for n in rest], [strata[n] for n in rest], SHARES, seed)
+        learnt, checked, calibrated = (
+            [rest[n] for n in parts[part]] for part in ("train", "validation", "calibration")
+        )
+        folds.append(_fold("fold", seed, learnt, checked, calibrated, test))
     return tuple(folds)
 
 
@@ -86,21 +97,28 @@ def _draw(tasks: NDArray[np.str_], bad: NDArray[np.bool_], seed: int, *, unseen:
     names = np.unique(tasks)
     new = set(rng.permutation(names)[:UNSEEN_TASKS]) if unseen else set()
     train: list[int] = []
-    validation: list[int] = []
+    checked: list[int] = []
     test = np.flatnonzero(np.isin(tasks, list(new))).tolist() if unseen else []
     for task in sorted(set(names) - new):
         for kind in (False, True):
             places = rng.permutation(np.flatnonzero((tasks == task) & (bad == kind))).tolist()
             learnt = int(0.7 * len(places))
-            checked = len(places) if unseen else learnt + int(0.15 * len(places))
+            end = len(places) if unseen else learnt + int(0.15 * len(places))
             train += places[:learnt]
-            validation += places[learnt:checked]
-            test += places[checked:]
-    return _fold("unseen" if unseen else "seen", seed, train, validation, test)
+            checked += places[learnt:end]
+            test += places[end:]
+    name = "unseen" if unseen else "seen"
+    return _fold(name, seed, train, checked[::2], checked[1::2], test)
 
 
 def _fold(
-    name: str, seed: int, train: Iterable[int], validation: Iterable[int], test: Iterable[int]
+    name: str,
+    seed: int,
+    train: Iterable[int],
+    validation: Iterable[int],
+    calibration: Iterable[int],
+    test: Iterable[int],
 ) -> Fold:
-    learnt, checked, tested = (tuple(sorted(part)) for part in (train, validation, test))
-    return Fold(f"{name}{seed}", learnt, checked, tested, seed)
+    parts = (tuple(sorted(part)) for part in (train, validation, calibration, test))
+    learnt, checked, calibrated, tested = parts
+    return Fold(f"{name}{seed}", learnt, checked, calibrated, tested, seed)

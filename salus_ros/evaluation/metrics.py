@@ -1,15 +1,22 @@
-"""Figures of a multi-label predictor, counted over (step, horizon, type) outputs.
+"""Figures of a multi-label predictor, over (step, horizon, type) outputs, by scikit-learn.
 
-Rule for divisions by zero: a figure that no sample can define is NaN, never 0 or 1.
+Rule for what cannot be defined: a figure that no sample can define is NaN, never 0 or 1.
 Precision is undefined when nothing was predicted, recall when nothing was to be found, and
 F1 = 2 TP / (2 TP + FP + FN) only when both hold; so F1 is 0 when positives exist and none was
 found. A report writes such a figure as null with the reason.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from salus_ros.core.errors import ConfigError
 
@@ -18,66 +25,49 @@ CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Confusion counts, and the figures that follow from them."""
+class Decisions:
+    """How well yes-or-no predictions fit their labels.
 
-    true_positive: int
-    false_positive: int
-    false_negative: int
-    true_negative: int
-
-    @property
-    def positives(self) -> int:
-        """Number of outputs whose label is 1."""
-        return self.true_positive + self.false_negative
-
-    @property
-    def predicted(self) -> int:
-        """Number of outputs predicted 1."""
-        return self.true_positive + self.false_positive
-
-    @property
-    def total(self) -> int:
-        """Number of outputs counted."""
-        return self.positives + self.false_positive + self.true_negative
-
-    @property
-    def accuracy(self) -> float:
-        """(TP + TN) / all; NaN without any output."""
-        return _ratio(self.true_positive + self.true_negative, self.total)
-
-    @property
-    def precision(self) -> float:
-        """TP / (TP + FP); NaN when nothing was predicted."""
-        return _ratio(self.true_positive, self.predicted)
-
-    @property
-    def recall(self) -> float:
-        """TP / (TP + FN); NaN when there was nothing to find."""
-        return _ratio(self.true_positive, self.positives)
-
-    @property
-    def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN); NaN when nothing was predicted nor to be found."""
-        return _ratio(2 * self.true_positive, self.predicted + self.positives)
-
-
-def count(predicted: NDArray[np.bool_], labels: NDArray[np.bool_]) -> Counts:
-    """Micro confusion counts of two boolean arrays of one shape.
-
-    For the counts of one type, or with a type left out, pass that part of both arrays.
+    Attributes:
+        accuracy: (TP + TN) / all.
+        precision: TP / (TP + FP).
+        recall: TP / (TP + FN).
+        f1: 2 TP / (2 TP + FP + FN).
+        positives: Number of outputs whose label is 1.
+        predicted: Number of outputs predicted 1.
     """
-    if predicted.shape != labels.shape:
-        raise ConfigError(f"predictions {predicted.shape} and labels {labels.shape} differ")
-    hits = int(np.count_nonzero(predicted & labels))
-    predicted_count = int(np.count_nonzero(predicted))
-    label_count = int(np.count_nonzero(labels))
-    return Counts(
-        true_positive=hits,
-        false_positive=predicted_count - hits,
-        false_negative=label_count - hits,
-        true_negative=labels.size - predicted_count - label_count + hits,
-    )
+
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    positives: int
+    predicted: int
+
+    @classmethod
+    def of(cls, predicted: NDArray[np.bool_], labels: NDArray[np.bool_]) -> Self:
+        """Compare two boolean arrays of one shape, all outputs alike (micro).
+
+        For one type, or with a type left out, pass that part of both arrays.
+
+        Raises:
+            ConfigError: if their shapes differ.
+        """
+        if predicted.shape != labels.shape:
+            raise ConfigError(f"predictions {predicted.shape} and labels {labels.shape} differ")
+        if not labels.size:
+            return cls(np.nan, np.nan, np.nan, np.nan, 0, 0)
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            labels.ravel(), predicted.ravel(), average="binary", zero_division=np.nan
+        )
+        return cls(
+            accuracy=float((predicted == labels).mean()),
+            precision=float(precision),
+            recall=float(recall),
+            f1=float(f1),
+            positives=int(labels.sum()),
+            predicted=int(predicted.sum()),
+        )
 
 
 def average_precision(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
@@ -86,43 +76,46 @@ def average_precision(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -
     Equal scores form one threshold, so the order of ties does not matter.
 
     Args:
-        scores: Any shape; higher means failure.
+        scores: Any shape, finite; higher means failure.
         labels: Bool, same shape.
 
     Returns:
         Value in [0, 1]; NaN without a positive label.
+
+    Raises:
+        ConfigError: if a score is NaN, or the shapes differ.
     """
-    true_positive, false_positive = _cumulative_counts(scores, labels)
+    _check(scores, labels)
     if not labels.any():
         return float("nan")
-    precision = true_positive / (true_positive + false_positive)
-    recall = true_positive / true_positive[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    return float(average_precision_score(labels.ravel(), scores.ravel()))
 
 
 def auroc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
     """Probability that a positive outscores a negative, ties counting one half.
 
     Args:
-        scores: Any shape; higher means failure.
+        scores: Any shape, finite; higher means failure.
         labels: Bool, same shape.
 
     Returns:
         Value in [0, 1]; NaN unless both classes are present.
+
+    Raises:
+        ConfigError: if a score is NaN, or the shapes differ.
     """
-    true_positive, false_positive = _cumulative_counts(scores, labels)
+    _check(scores, labels)
     if labels.all() or not labels.any():
         return float("nan")
-    hit_rate = np.concatenate(([0.0], true_positive / true_positive[-1]))
-    alarm_rate = np.concatenate(([0.0], false_positive / false_positive[-1]))
-    return float(np.trapezoid(hit_rate, alarm_rate))
+    return float(roc_auc_score(labels.ravel(), scores.ravel()))
 
 
 def brier_score(probability: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
     """Mean squared difference of probabilities and labels (Brier 1950); NaN without any."""
     if not labels.size:
         return float("nan")
-    return float(np.mean(np.square(probability.astype(np.float64) - labels)))
+    flat = probability.ravel().astype(np.float64)
+    return float(brier_score_loss(labels.ravel(), flat, labels=[False, True], pos_label=True))
 
 
 def expected_calibration_error(
@@ -149,40 +142,8 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / values.size)
 
 
-def best_f1_threshold(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
-    """Threshold c that maximises the F1 of `scores > c`; the highest one among equals.
-
-    Returns:
-        Midpoint between two neighbouring scores; NaN without a positive label, because then no
-        choice is better than another.
-    """
-    true_positive, false_positive = _cumulative_counts(scores, labels)
-    if not labels.any():
-        return float("nan")
-    f1 = 2 * true_positive / (true_positive + false_positive + true_positive[-1])
-    distinct = np.unique(scores)[::-1].astype(np.float64)  # from the highest down, as f1
-    best = int(np.argmax(f1))
-    if best + 1 == distinct.size:
-        return float(np.nextafter(np.float32(distinct[best]), np.float32(-np.inf)))
-    return float((distinct[best] + distinct[best + 1]) / 2)
-
-
-def _cumulative_counts(
-    scores: NDArray[np.floating], labels: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """TP and FP of `scores >= c` for every distinct score c, from the highest down."""
+def _check(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> None:
     if scores.shape != labels.shape:
         raise ConfigError(f"scores {scores.shape} and labels {labels.shape} differ")
     if np.isnan(scores).any():
         raise ConfigError("scores hold NaN; leave out the steps without a prediction")
-    order = np.argsort(-scores, axis=None, kind="stable")
-    sorted_scores = scores.ravel()[order]
-    sorted_labels = labels.ravel()[order]
-    last_of_ties = np.append(np.diff(sorted_scores) != 0, True)[: sorted_scores.size]
-    true_positive = np.cumsum(sorted_labels, dtype=np.int64)[last_of_ties]
-    predicted = np.flatnonzero(last_of_ties) + 1
-    return true_positive, predicted - true_positive
-
-
-def _ratio(numerator: int, denominator: int) -> float:
-    return numerator / denominator if denominator else float("nan")

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from salus_ros.core.failures import FailureType
 from salus_ros.evaluation.episode_metrics import percentile_interval
 from salus_ros.evaluation.metrics import (
-    Counts,
+    Decisions,
     average_precision,
     brier_score,
-    count,
     expected_calibration_error,
 )
 from salus_ros.evaluation.statistics import REPLICATES
@@ -95,7 +94,7 @@ def figures(
     ranked: bool = True,
 ) -> dict[str, Any]:
     """Figures of some outputs: `DECISIONS`, `positives`, `predicted` and, if ranked, `SCORES`."""
-    found = decisions(count(probability > threshold, labels))
+    found = decisions(probability > threshold, labels)
     if ranked:
         values = (
             average_precision(probability, labels),
@@ -106,10 +105,11 @@ def figures(
     return found
 
 
-def decisions(counts: Counts) -> dict[str, Any]:
-    """Figures of confusion counts."""
-    found: dict[str, Any] = {name: defined(getattr(counts, name)) for name in DECISIONS}
-    return found | {"positives": counts.positives, "predicted": counts.predicted}
+def decisions(predicted: NDArray[np.bool_], labels: NDArray[np.bool_]) -> dict[str, Any]:
+    """`Decisions` as JSON values."""
+    made = Decisions.of(predicted, labels)
+    found: dict[str, Any] = {name: defined(getattr(made, name)) for name in DECISIONS}
+    return found | {"positives": made.positives, "predicted": made.predicted}
 
 
 def undefined(found: dict[str, Any]) -> dict[str, str]:

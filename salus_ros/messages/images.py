@@ -1,82 +1,128 @@
-"""Image messages as arrays, for every library that reads them."""
+"""Image messages as RGB arrays, for every library that reads them."""
 
-import io
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from rosbags.image.image import ENCODINGMAP, convert_color
 
 from salus_ros.core.errors import ObservationError
+from salus_ros.messages.depth import DEPTHS, depth_to_array, encoding_of, is_depth
+from salus_ros.messages.pixels import (
+    CAMERA,
+    DRIVER,
+    Advice,
+    Pixels,
+    picture_pixels,
+    raw_pixels,
+)
 
-ENCODINGS: dict[str, tuple[int, tuple[int, int, int]]] = {
-    "rgb8": (3, (0, 1, 2)),
-    "bgr8": (3, (2, 1, 0)),
-    "rgba8": (4, (0, 1, 2)),
-    "bgra8": (4, (2, 1, 0)),
-    "mono8": (1, (0, 0, 0)),
+ALIASES = {
+    "8UC1": "mono8",
+    "8UC3": "bgr8",
+    "8UC4": "bgra8",
+    "16UC3": "bgr16",
+    "16UC4": "bgra16",
 }
-"""Accepted image encodings: bytes per pixel, and where red, green and blue stand in them."""
+"""What images are taken for whose encoding names no colours: OpenCV's order, in which cv_bridge
+passes its arrays through."""
+
+ENCODINGS: tuple[str, ...] = (*ENCODINGMAP, *ALIASES, *DEPTHS)
+"""Accepted encodings; those of depth with a range alone."""
+
+_SWAPPED = ("bgr8", "bgra8", "bgr16", "bgra16")
 
 
-def image_to_array(message: Any, name: str) -> NDArray[np.uint8]:
-    """Read an image of 8 bits per channel.
+def read_image(
+    message: Any,
+    camera: str,
+    *,
+    encoding: str = "",
+    depth_range_mm: tuple[float, float] | None = None,
+    advice: Advice = DRIVER,
+) -> NDArray[np.uint8]:
+    """Read an image of either kind as 8 bits a channel.
 
-    `is_bigendian` does not matter here: a channel is one byte. Rows may be padded (`step`).
-
-    Args:
-        message: A sensor_msgs/Image, of whichever library; its data are bytes or uint8.
-        name: Its camera, for the error text.
-
-    Returns:
-        RGB uint8 (H, W, 3), contiguous; the alpha channel is dropped, mono is repeated.
-
-    Raises:
-        ObservationError: if the encoding is not accepted or the size does not add up.
-    """
-    if message.encoding not in ENCODINGS:
-        raise ObservationError(
-            f"camera '{name}' sends encoding '{message.encoding}'; accepted are "
-            f"{', '.join(ENCODINGS)}, and 16UC1 with a range of depth; set the driver's encoding"
-        )
-    channels, order = ENCODINGS[message.encoding]
-    height, width, step = message.height, message.width, message.step
-    if height == 0 or width == 0 or step < width * channels or len(message.data) != height * step:
-        raise ObservationError(
-            f"camera '{name}' sends {len(message.data)} bytes for {width}x{height} pixels of "
-            f"{message.encoding} with step {step}; needed are a step of at least "
-            f"{width * channels} and height x step = {height * step} bytes; check the driver"
-        )
-    rows = np.frombuffer(message.data, np.uint8).reshape(height, step)
-    pixels = rows[:, : width * channels].reshape(height, width, channels)
-    if order == (0, 1, 2) and channels == 3:
-        return np.ascontiguousarray(pixels)
-    return np.ascontiguousarray(pixels[:, :, order])
-
-
-def compressed_image_to_array(message: Any, name: str) -> NDArray[np.uint8]:
-    """Read a jpeg or png of 8 bits per channel.
+    Of 16 bits v a channel becomes round(v / 257), so that white stays white. YUV is taken for that
+    of BT.601 with a limited range, as cameras send it.
 
     Args:
-        message: A sensor_msgs/CompressedImage, of whichever library; its data are bytes or uint8.
-        name: Its camera, for the error text.
+        message: A sensor_msgs/Image or CompressedImage, of whichever library; its data are bytes
+            or uint8.
+        camera: Its camera, for the error text.
+        encoding: What it is taken for, whatever it says: one of `ENCODINGS`. Of a compressed
+            picture, "bgr8" swaps red and blue, and bayer is made of one channel.
+        depth_range_mm: Near and far of a camera that gives depth (`depth_to_array`).
+        advice: What the error text advises.
 
     Returns:
         RGB uint8 (H, W, 3), contiguous; an alpha channel is dropped, grey is repeated.
 
     Raises:
-        ObservationError: if it is damaged, or of another format or depth.
+        ObservationError: if it is damaged, too large, of an encoding that is not accepted, or
+            depth without a range, or no depth with one.
     """
-    try:
-        with Image.open(io.BytesIO(bytes(message.data)), formats=("jpeg", "png")) as picture:
-            if picture.mode.startswith("I"):
-                raise ObservationError(
-                    f"camera '{name}' sends format '{message.format}' of 16 bits per channel; "
-                    "accepted are 8; set the driver's encoding to 8 bits"
-                )
-            return np.array(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    if depth_range_mm is not None:
+        return depth_to_array(message, camera, depth_range_mm, encoding, advice)
+    raw = hasattr(message, "encoding")
+    said = encoding or encoding_of(message)
+    if is_depth(message, encoding):
+        raise _is_depth(camera, said, advice)
+    if raw:
+        return image_to_array(message, camera, encoding, advice)
+    return compressed_image_to_array(message, camera, encoding, advice)
+
+
+def image_to_array(
+    message: Any, camera: str, encoding: str = "", advice: Advice = DRIVER
+) -> NDArray[np.uint8]:
+    """Read a raw image, as `read_image` does."""
+    said = encoding or str(message.encoding)
+    known = ALIASES.get(said, said)
+    if known not in ENCODINGMAP:
         raise ObservationError(
-            f"camera '{name}' sends {len(message.data)} bytes of format '{message.format}' that "
-            "are no whole jpeg or png; check the driver"
+            f"camera '{camera}' sends encoding '{said}'; accepted are {', '.join(ENCODINGS)}; "
+            f"{advice.encoding.replace(CAMERA, camera)}"
+        )
+    return _rgb8(raw_pixels(message, camera, known, advice), known, camera)
+
+
+def compressed_image_to_array(
+    message: Any, camera: str, encoding: str = "", advice: Advice = DRIVER
+) -> NDArray[np.uint8]:
+    """Read a compressed image, as `read_image` does."""
+    said = encoding or encoding_of(message)
+    known = ALIASES.get(said, said)
+    pixels = picture_pixels(message, camera, advice)
+    bits = 16 if pixels.dtype == np.uint16 else 8
+    if pixels.dtype == np.float32:
+        raise _is_depth(camera, "float", advice)
+    if pixels.ndim == 3:
+        return _rgb8(pixels, f"{'bgr' if encoding in _SWAPPED else 'rgb'}{bits}", camera)
+    if known.startswith("bayer_"):
+        return _rgb8(pixels, f"{known.rstrip('0123456789')}{bits}", camera)
+    if bits == 16 and known != "mono16":
+        raise _is_depth(camera, message.format, advice)
+    return _rgb8(pixels, f"mono{bits}", camera)
+
+
+def _rgb8(pixels: Pixels, encoding: str, camera: str) -> NDArray[np.uint8]:
+    try:
+        bits = 16 if pixels.dtype == np.uint16 else 8
+        rgb = convert_color(pixels, encoding, f"rgb{bits}")
+        if bits == 16:
+            rgb = cv2.convertScaleAbs(rgb, alpha=1 / 257)
+    except cv2.error as error:  # such as one column of yuv422
+        height, width = pixels.shape[:2]
+        raise ObservationError(
+            f"camera '{camera}' sends {width}x{height} pixels, too few for {encoding}"
         ) from error
+    return np.ascontiguousarray(rgb, dtype=np.uint8)
+
+
+def _is_depth(camera: str, said: str, advice: Advice) -> ObservationError:
+    return ObservationError(
+        f"camera '{camera}' sends '{said}', of more than 8 bits a pixel without a colour; "
+        f"{advice.depth.replace(CAMERA, camera)}"
+    )

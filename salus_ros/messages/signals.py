@@ -1,11 +1,60 @@
-"""Messages of the graph as arrays, for every library that reads them."""
+"""What the policy's tap and the predictor say of a step, as arrays, checked where they enter."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core import schema
+from salus_ros.core.errors import ObservationError
+from salus_ros.core.failures import FAILURE_TYPES, FailureType
+
+PROBABILITY_TOLERANCE = 1e-6
+"""Part by which a probability may leave [0, 1]: that of float32, in which they are sent."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SignalsRow:
+    """Signals of one step.
+
+    Attributes:
+        signals: Float32 (12,), NaN where not valid.
+        valid: Bool (12,).
+        fresh: Whether the network ran at this step.
+        embedding: Float16 (D,): finite, or NaN throughout where the message's is not; (0,) where
+            it has none.
+        chunk_statistics: Float32 (S,) where they are known, which no message tells.
+    """
+
+    signals: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    fresh: bool
+    embedding: NDArray[np.float16]
+    chunk_statistics: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionRow:
+    """Prediction of one step.
+
+    Attributes:
+        probability: Float32 (H, K), each in [0, 1].
+        risk: The largest probability of any failure, in [0, 1].
+        alarm: Whether it alarmed.
+        model_id: Which model predicted.
+        horizons_s: The H horizons in s, ascending.
+        failure_types: The K types.
+    """
+
+    probability: NDArray[np.float32]
+    risk: float
+    alarm: bool
+    model_id: str
+    horizons_s: tuple[float, ...] = schema.HORIZONS_S
+    failure_types: tuple[FailureType, ...] = FAILURE_TYPES
 
 
 def signals_array(message: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -17,8 +66,155 @@ def signals_array(message: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]
     Returns:
         Signals float32 (12,), NaN where not valid, and validity bool (12,). A value that is
         not finite is not valid, whatever the message says.
+
+    Raises:
+        ObservationError: if it has other signals than this version's.
     """
-    signals = np.array([getattr(message, n) for n in schema.SIGNAL_NAMES], dtype=np.float32)
-    valid = np.asarray(message.valid, dtype=np.bool_) & np.isfinite(signals)
+    if missing := [name for name in schema.SIGNAL_NAMES if not hasattr(message, name)]:
+        raise ObservationError(
+            f"it has no {', '.join(missing)}; it is of another version of salus_msgs"
+        )
+    with np.errstate(over="ignore"):
+        signals = np.array([getattr(message, n) for n in schema.SIGNAL_NAMES], dtype=np.float32)
+    said = np.asarray(message.valid, dtype=np.bool_)
+    if said.shape != signals.shape:
+        raise ObservationError(
+            f"it says of {said.size} signals whether they are valid; it needs {signals.size}",
+            "not one validity a signal",
+        )
+    valid = said & np.isfinite(signals)
     signals[~valid] = np.nan
     return signals, valid
+
+
+def embedding_array(message: Any) -> NDArray[np.float32] | None:
+    """Read the pooled hidden state.
+
+    Args:
+        message: A salus_msgs/VlaSignals, of whichever library.
+
+    Returns:
+        Float32 (D,), finite, or NaN throughout where one of its values is not; None where the
+        message has none.
+    """
+    values = np.array(message.embedding, dtype=np.float32)
+    if not np.isfinite(values).all():
+        values[:] = np.nan
+    return values if values.size else None
+
+
+def read_signals(message: Any) -> SignalsRow:
+    """Read the signals of one step as the store holds them.
+
+    Args:
+        message: A salus_msgs/VlaSignals, of whichever library.
+
+    Raises:
+        ObservationError: if it has other signals than this version's, or its embedding does not
+            fit float16.
+    """
+    signals, valid = signals_array(message)
+    embedding = embedding_array(message)
+    if embedding is None:
+        embedding = np.zeros(0, np.float32)
+    largest = float(np.finfo(np.float16).max)
+    if (np.abs(embedding) > largest).any():
+        raise ObservationError(
+            f"its embedding has values of up to {np.abs(embedding).max():g}; the store keeps "
+            f"float16, up to {largest:g}; scale it, or publish none",
+            "an embedding that float16 cannot hold",
+        )
+    return SignalsRow(signals, valid, bool(message.fresh), embedding.astype(np.float16))
+
+
+def read_prediction(message: Any) -> PredictionRow:
+    """Read the prediction of one step.
+
+    Args:
+        message: A salus_msgs/FailureHorizons, of whichever library.
+
+    Raises:
+        ObservationError: if its horizons do not ascend above 0, a type is not known or is there
+            twice, it has not H x K probabilities, or one of them or the risk is not in [0, 1].
+    """
+    horizons_s = tuple(round(float(h), 6) for h in message.horizons)
+    ends = (0.0, *horizons_s)
+    rising = all(a < b < np.inf for a, b in pairwise(ends))
+    if not horizons_s or not rising:
+        raise ObservationError(
+            f"its horizons are {list(horizons_s)} s; they have to be above 0 and ascend",
+            "horizons that do not ascend",
+        )
+    failure_types = _failure_types(message)
+    shape = len(horizons_s), len(failure_types)
+    probability = np.asarray(message.probability, np.float32)
+    if probability.size != shape[0] * shape[1]:
+        raise ObservationError(
+            f"it has {probability.size} probabilities; {shape[0]} horizons x {shape[1]} types "
+            f"need {shape[0] * shape[1]}",
+            "not one probability a horizon and type",
+        )
+    said = np.append(probability, np.float32(message.risk))
+    # NaN is in no range.
+    if not ((said >= -PROBABILITY_TOLERANCE) & (said <= 1 + PROBABILITY_TOLERANCE)).all():
+        raise ObservationError(
+            f"its risk is {message.risk} and its probabilities are from {probability.min()} to "
+            f"{probability.max()}; all have to be in [0, 1]",
+            "a risk or a probability that is not in [0, 1]",
+        )
+    return PredictionRow(
+        probability=np.clip(probability, 0, 1).reshape(shape),
+        risk=min(max(float(message.risk), 0.0), 1.0),
+        alarm=bool(message.alarm),
+        model_id=str(message.model_id),
+        horizons_s=horizons_s,
+        failure_types=failure_types,
+    )
+
+
+def prediction_array(
+    message: Any, horizons_s: Sequence[float], failure_types: Sequence[int]
+) -> NDArray[np.float32]:
+    """Read the probabilities of a prediction for a store that is there.
+
+    Args:
+        message: A salus_msgs/FailureHorizons, of whichever library.
+        horizons_s: The horizons it must have, in s.
+        failure_types: The types it must have.
+
+    Returns:
+        Float32 (H, K).
+
+    Raises:
+        ObservationError: as `read_prediction`, or if it has other horizons or types.
+    """
+    row = read_prediction(message)
+    check_form(row, horizons_s, failure_types)
+    return row.probability
+
+
+def check_form(
+    row: PredictionRow, horizons_s: Sequence[float], failure_types: Sequence[int]
+) -> None:
+    """Refuse a prediction that a store does not take.
+
+    Raises:
+        ObservationError: if it has other horizons or types than those given.
+    """
+    same = len(row.horizons_s) == len(horizons_s) and np.allclose(row.horizons_s, horizons_s)
+    if not same or list(row.failure_types) != list(failure_types):
+        raise ObservationError(
+            f"failure_horizons has horizons {list(row.horizons_s)} s and types "
+            f"{[int(kind) for kind in row.failure_types]}; the store takes {list(horizons_s)} s "
+            f"and {[int(kind) for kind in failure_types]}; record into another store"
+        )
+
+
+def _failure_types(message: Any) -> tuple[FailureType, ...]:
+    given = [int(kind) for kind in message.failure_types]
+    known = [int(kind) for kind in FAILURE_TYPES]
+    if not given or set(given) - set(known) or len(set(given)) < len(given):
+        raise ObservationError(
+            f"its failure types are {given}; allowed is each of {known} once, and one at least"
+        )
+    return tuple(FailureType(kind) for kind in given)

@@ -1,9 +1,8 @@
 """Messages to arrays and back, checked where they enter."""
 
 import array
-import math
-import struct
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -12,29 +11,20 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Header
 
-from salus_msgs.msg import FailureHorizons, VlaSignals
+from salus_msgs.msg import VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
-from salus_ros.messages.depth import DEPTH, depth_to_array
-from salus_ros.messages.images import compressed_image_to_array
+from salus_ros.messages.depth import is_depth
 from salus_ros.messages.images import image_to_array as image_to_array
+from salus_ros.messages.images import read_image
+from salus_ros.messages.joints import joint_positions as joint_positions
+from salus_ros.messages.signals import embedding_array as embedding_array
+from salus_ros.messages.signals import prediction_array as prediction_array
 from salus_ros.messages.signals import signals_array as signals_array
+from salus_ros.messages.stamps import NANO, header_stamp_ns
+from salus_ros.messages.stamps import to_ns as to_ns
 
-NANO = 1_000_000_000
-
-
-def to_ns(stamp: Time) -> int:
-    """Stamp in ns."""
-    return int(stamp.sec) * NANO + int(stamp.nanosec)
-
-
-def raw_stamp_ns(raw: bytes) -> int:
-    """Stamp in ns of a serialised message that begins with a header.
-
-    CDR: four bytes of which the second is 1 for little-endian, then seconds and nanoseconds.
-    """
-    seconds, nanoseconds = struct.unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
-    return int(seconds) * NANO + int(nanoseconds)
+raw_stamp_ns = header_stamp_ns
 
 
 def to_stamp(stamp_ns: int) -> Time:
@@ -48,31 +38,50 @@ def header(stamp_ns: int, frame_id: str = "") -> Header:
 
 
 def read_raw_image(
-    serialised: bytes, camera: str, depth_mm: tuple[float, float] | None = None
+    serialised: bytes,
+    camera: str,
+    depth_mm: tuple[float, float] | None = None,
+    encoding: str = "",
 ) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/Image, as `image_to_array` does; depth if its range is given.
+    """Read a serialised sensor_msgs/Image, as `read_image` does; depth if its range is given.
 
     Raises:
         ObservationError: if it cannot be read.
     """
-    message = deserialize_message(serialised, Image)
-    if message.encoding == DEPTH and depth_mm is not None:
-        return depth_to_array(message, camera, depth_mm)
-    return image_to_array(message, camera)
+    return _read(serialised, Image, camera, depth_mm, encoding)
 
 
 def read_compressed_image(
-    serialised: bytes, camera: str, depth_mm: tuple[float, float] | None = None
+    serialised: bytes,
+    camera: str,
+    depth_mm: tuple[float, float] | None = None,
+    encoding: str = "",
 ) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/CompressedImage, as `compressed_image_to_array` does.
+    """Read a serialised sensor_msgs/CompressedImage, as `read_raw_image` does.
 
     Raises:
         ObservationError: if it cannot be read.
     """
-    message = deserialize_message(serialised, CompressedImage)
-    if DEPTH in message.format and depth_mm is not None:  # "16UC1; png compressed "
-        return depth_to_array(message, camera, depth_mm)
-    return compressed_image_to_array(message, camera)
+    return _read(serialised, CompressedImage, camera, depth_mm, encoding)
+
+
+def _read(
+    serialised: bytes,
+    kind: Any,
+    camera: str,
+    depth_mm: tuple[float, float] | None,
+    encoding: str,
+) -> NDArray[np.uint8]:
+    try:
+        message = deserialize_message(serialised, kind)
+    except Exception as error:
+        raise ObservationError(
+            f"camera '{camera}' sends {len(serialised)} bytes that are no {kind.__name__}",
+            f"camera '{camera}' sends what is no {kind.__name__}",
+        ) from error
+    # The range is that of all cameras, of which some give depth.
+    range_mm = depth_mm if is_depth(message, encoding) else None
+    return read_image(message, camera, encoding=encoding, depth_range_mm=range_mm)
 
 
 def array_to_image(pixels: NDArray[np.uint8], head: Header) -> Image:
@@ -126,36 +135,6 @@ def joint_state(names: Sequence[str], positions: NDArray[np.floating], head: Hea
     return JointState(header=head, name=list(names), position=positions.tolist())
 
 
-def joint_positions(message: JointState, joints: Sequence[str]) -> NDArray[np.float32]:
-    """Read the positions of `joints` by their names, whatever the message's order.
-
-    Returns:
-        Float32 (len(joints),), in rad, in the order of `joints`.
-
-    Raises:
-        ObservationError: if a joint is missing, has no position, or is not finite.
-    """
-    if len(message.position) != len(message.name):
-        raise ObservationError(
-            f"joint_states has {len(message.name)} names and {len(message.position)} positions; "
-            "every joint needs a position"
-        )
-    by_name = dict(zip(message.name, message.position, strict=True))
-    missing = [joint for joint in joints if joint not in by_name]
-    if missing:
-        present = ", ".join(by_name) or "no joint"
-        raise ObservationError(
-            f"joint_states has no {', '.join(missing)}; it has {present}; "
-            "set the parameter state_joints to the robot's names"
-        )
-    bad = [f"{joint} = {by_name[joint]}" for joint in joints if not math.isfinite(by_name[joint])]
-    if bad:
-        raise ObservationError(
-            f"joint_states has {', '.join(bad)}; positions must be finite; check the driver"
-        )
-    return np.array([by_name[joint] for joint in joints], dtype=np.float32)
-
-
 def action_array(values: Sequence[float], size: int) -> NDArray[np.float32]:
     """Read an action.
 
@@ -185,41 +164,3 @@ def fill_signals(
     for name, value in zip(schema.SIGNAL_NAMES, signals.tolist(), strict=True):
         setattr(message, name, value)
     message.valid = valid.tolist()
-
-
-def embedding_array(message: VlaSignals) -> NDArray[np.float32] | None:
-    """Read the pooled hidden state, float32 (D,); None where the message has none."""
-    values = np.asarray(message.embedding, dtype=np.float32)
-    return values if values.size else None
-
-
-def prediction_array(
-    message: FailureHorizons, horizons_s: Sequence[float], failure_types: Sequence[int]
-) -> NDArray[np.float32]:
-    """Read the probabilities of a prediction.
-
-    Args:
-        message: The prediction.
-        horizons_s: The horizons it must have, in s.
-        failure_types: The types it must have.
-
-    Returns:
-        Float32 (H, K).
-
-    Raises:
-        ObservationError: if it has other horizons or types, or not as many values.
-    """
-    shape = (len(horizons_s), len(failure_types))
-    same = len(message.horizons) == shape[0] and np.allclose(message.horizons, horizons_s)
-    if not same or list(message.failure_types) != [int(kind) for kind in failure_types]:
-        raise ObservationError(
-            f"failure_horizons has horizons {[round(h, 4) for h in message.horizons]} s and types "
-            f"{list(message.failure_types)}; the store takes {list(horizons_s)} s and "
-            f"{[int(kind) for kind in failure_types]}; record into another store"
-        )
-    if len(message.probability) != shape[0] * shape[1]:
-        raise ObservationError(
-            f"failure_horizons has {len(message.probability)} probabilities; "
-            f"{shape[0]} horizons x {shape[1]} types need {shape[0] * shape[1]}"
-        )
-    return np.array(message.probability, dtype=np.float32).reshape(shape)

@@ -114,6 +114,16 @@ class NodeParameters:
 
     node_name: ClassVar[str]
 
+    autostart: bool = parameter(
+        True,
+        "Become active by itself; false waits for `ros2 lifecycle set`",
+    )
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Nodes that must be active, and listen, before this one is."""
+        return ()
+
     def __post_init__(self) -> None:
         for name, spec in self.specs().items():
             object.__setattr__(self, name, spec.check(name, getattr(self, name)))
@@ -133,7 +143,7 @@ class NodeParameters:
         for name in values:
             if name not in cls.specs():
                 raise ConfigError(cls.unknown(name))
-        return cls(**values)
+        return cls(**dict[str, Any](values))
 
     @classmethod
     def unknown(cls, name: str) -> str:
@@ -148,7 +158,7 @@ class NodeParameters:
         Raises:
             ConfigError: if a value is not allowed.
         """
-        return replace(self, **values)
+        return replace(self, **dict[str, Any](values))
 
 
 def _spec(item: Field[Any]) -> Spec:

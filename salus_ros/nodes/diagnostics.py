@@ -1,4 +1,4 @@
-"""A node's state for rqt_robot_monitor and Foxglove: level, one line, and figures."""
+"""A node's state for rqt_runtime_monitor and Foxglove: level, one line, and figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Diagnostics:
 
     def publish(self) -> None:
         """Publish the report now."""
-        report = self._report()
+        report = self._report() if self._node.active else self._inactive()
         status = DiagnosticStatus(
             level=report.level,
             name=self._node.get_fully_qualified_name().lstrip("/"),
@@ -48,6 +48,11 @@ class Diagnostics:
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
+
+    def _inactive(self) -> Report:
+        if missing := self._node.missing_listeners():
+            return Report(WARN, f"not active: waiting for {' and '.join(missing)}")
+        return Report(OK, "not active")
 
 
 def _text(value: object) -> str:
@@ -62,18 +67,24 @@ class Problem:
         self._node = node
         self.text = ""
         self.count = 0
+        self._cause = ""
 
-    def set(self, text: str) -> bool:
-        """Take note of an error; true when it is another one than the one that stood."""
-        new = text != self.text
-        self.text = text
+    def set(self, text: str, cause: str = "") -> bool:
+        """Take note of an error; true when it is another one than the one that stood.
+
+        Args:
+            text: What a person should read.
+            cause: The same without the numbers of one message, by which it is known again.
+        """
+        new = (cause or text) != self._cause
+        self.text, self._cause = text, cause or text
         self.count += 1
         if new:
             self._node.get_logger().error(text)
         return new
 
-    def clear(self) -> None:
-        """The input is good again."""
-        if self.text:
+    def clear(self, of: str = "") -> None:
+        """The input is good again: that whose errors begin with `of`."""
+        if self.text and self._cause.startswith(of):
             self._node.get_logger().info("the input is good again")
-        self.text = ""
+            self.text = self._cause = ""

@@ -12,13 +12,14 @@ from typing import ClassVar
 
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, RecorderStatus, VlaSignals
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
+from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.declaration import NodeParameters
+from salus_ros.nodes.qos import status_qos, stream_qos
 
 
 @dataclass(frozen=True)
 class MonitorParameters(NodeParameters):
-    """It has none."""
+    """It has none of its own."""
 
     node_name: ClassVar[str] = "monitor"
 
@@ -34,11 +35,14 @@ class MonitorNode(SalusNode[MonitorParameters]):
     def __init__(self, **options: object) -> None:
         super().__init__(MonitorParameters, **options)
         self._heard: dict[tuple[str, int], float] = {}
+
+    def activate(self) -> None:
+        """Listen."""
         qos = stream_qos()
-        self.create_subscription(EpisodeStatus, "episode", self._on_episode, status_qos())
         self.create_subscription(RecorderStatus, "recorder_status", self._on_status, status_qos())
-        self.create_subscription(VlaSignals, "signals", self._on_signals, qos)
         self.create_subscription(FailureHorizons, "failure_horizons", self._on_horizons, qos)
+        self.create_subscription(VlaSignals, "signals", self._on_signals, qos)
+        self.create_subscription(EpisodeStatus, "episode", self._on_episode, status_qos())
 
     def _say(self, kind: str, **values: object) -> None:
         sys.stdout.write(json.dumps({"kind": kind} | values) + "\n")

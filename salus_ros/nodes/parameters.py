@@ -12,14 +12,30 @@ from typing import ClassVar
 from salus_ros.core import schema
 from salus_ros.core.alarm import HYSTERESIS
 from salus_ros.core.errors import ConfigError
-from salus_ros.episodes.layout import IMAGE_CODECS
+from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.nodes.declaration import NodeParameters, Value, parameter
 
 PANDA_JOINTS: tuple[str, ...] = tuple(f"panda_joint{i}" for i in range(1, 8))
 
 
 @dataclass(frozen=True)
-class SimulatorParameters(NodeParameters):
+class WaitingParameters(NodeParameters):
+    """Of a node that must not become active before others have."""
+
+    wait_for: str = parameter(
+        "",
+        "Nodes that must be active, and listen to it, before this one is; names, separated by "
+        "commas, in its namespace or absolute",
+    )
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """The names of `wait_for`."""
+        return tuple(name.strip() for name in self.wait_for.split(",") if name.strip())
+
+
+@dataclass(frozen=True)
+class SimulatorParameters(WaitingParameters):
     """The world and the episodes run in it."""
 
     node_name: ClassVar[str] = "simulator"
@@ -54,9 +70,6 @@ class SimulatorParameters(NodeParameters):
     joint_names: tuple[str, ...] = parameter(
         PANDA_JOINTS, "Names of the joints of `agent_pos`, for a world that names none"
     )
-    min_subscribers: int = parameter(
-        0, "Nodes that must listen to `episode` before the first episode starts", minimum=0
-    )
     republish_s: float = parameter(
         1.0,
         "How often lockstep repeats an observation that nobody answered",
@@ -68,7 +81,7 @@ class SimulatorParameters(NodeParameters):
 
 
 @dataclass(frozen=True)
-class VlaParameters(NodeParameters):
+class VlaParameters(WaitingParameters):
     """The policy and the inputs it takes."""
 
     node_name: ClassVar[str] = "vla"
@@ -110,10 +123,9 @@ class VlaParameters(NodeParameters):
         maximum=3600.0,
     )
     reliable_sensors: bool = parameter(
-        True, "Ask for reliable images and joint states; false for drivers that offer best effort"
-    )
-    min_subscribers: int = parameter(
-        0, "Nodes that must listen to `signals` before this one listens to `episode`", minimum=0
+        False,
+        "Ask for reliable images and joint states, so that none of a simulated world is missed; "
+        "false takes them from any driver",
     )
     publish_embedding: bool = parameter(True, "Publish the hidden state with the signals")
     threads: int = parameter(
@@ -122,7 +134,7 @@ class VlaParameters(NodeParameters):
 
 
 @dataclass(frozen=True)
-class PredictorParameters(NodeParameters):
+class PredictorParameters(WaitingParameters):
     """The failure predictor and its alarm."""
 
     node_name: ClassVar[str] = "predictor"
@@ -148,11 +160,6 @@ class PredictorParameters(NodeParameters):
         minimum=0.0,
         maximum=1.0,
         live=True,
-    )
-    min_subscribers: int = parameter(
-        0,
-        "Nodes that must listen to `failure_horizons` before this one listens to `episode`",
-        minimum=0,
     )
     stale_s: float = parameter(
         2.0,
@@ -214,7 +221,9 @@ class RecorderParameters(NodeParameters):
         PANDA_JOINTS, "Joints whose positions are recorded as the state, in this order"
     )
     reliable_sensors: bool = parameter(
-        True, "Ask for reliable images and joint states; false for drivers that offer best effort"
+        False,
+        "Ask for reliable images and joint states, so that none of a simulated world is missed; "
+        "false takes them from any driver",
     )
     max_age_ms: float = parameter(
         100.0,

@@ -13,10 +13,12 @@ from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.alarm import Alarm
 from salus_ros.core.errors import CheckpointError, SalusError
+from salus_ros.messages.stamps import NANO
 from salus_ros.nodes import convert
-from salus_ros.nodes.base import SalusNode, resolve_device, run, status_qos, stream_qos
+from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import OK, STALE, WARN, Diagnostics, Report
 from salus_ros.nodes.parameters import PredictorParameters
+from salus_ros.nodes.qos import status_qos, stream_qos
 from salus_ros.prediction.predictor import Predictor, PredictorStream
 
 CLOCKS_DIFFER_S = 3600.0
@@ -27,12 +29,19 @@ class PredictorNode(SalusNode[PredictorParameters]):
     """Answers every signals message with a prediction of the same stamp."""
 
     def __init__(self, **options: object) -> None:
+        """Declare the parameters.
+
+        Raises:
+            ConfigError: if one is not allowed.
+        """
+        super().__init__(PredictorParameters, **options)
+
+    def configure(self) -> None:
         """Load the model if one is given.
 
         Raises:
-            SalusError: if a parameter is not allowed or the model cannot be loaded.
+            SalusError: if it cannot be loaded.
         """
-        super().__init__(PredictorParameters, **options)
         given = self.parameters
         self._device = resolve_device(given.device)
         self._model: Predictor | None = None
@@ -54,15 +63,22 @@ class PredictorNode(SalusNode[PredictorParameters]):
 
         qos = stream_qos()
         self._horizons = self.create_publisher(FailureHorizons, "failure_horizons", qos)
+        self.needs_listeners(self._horizons)
         self._risk = self.create_publisher(Float32, "risk", qos)
-        self.create_subscription(VlaSignals, "signals", self._on_signals, qos)
-        self.when_heard(self._horizons, given.min_subscribers, self._take_part)
         Diagnostics(self, self._report)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
 
-    def _take_part(self) -> None:
+    def activate(self) -> None:
+        """Predict from the next signals on."""
+        self.create_subscription(VlaSignals, "signals", self._on_signals, stream_qos())
         self.create_subscription(EpisodeStatus, "episode", self._on_episode, status_qos())
+
+    def cleanup(self) -> None:
+        """Let go of the model."""
+        self.remove_on_set_parameters_callback(self._check_parameters)
+        self.remove_post_set_parameters_callback(self._take_parameters)
+        self._model = self._stream = None
 
     # Predicting
 
@@ -173,7 +189,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         now = time.monotonic()
         (count, since), self._reported = self._reported, (self._count, now)
         model = self._model
-        age_s = (self.get_clock().now().nanoseconds - self._stamp_ns) / convert.NANO
+        age_s = (self.get_clock().now().nanoseconds - self._stamp_ns) / NANO
         silent_s = now - self._heard_at
         values: dict[str, object] = {
             "rate_hz": (self._count - count) / max(now - since, 1e-3),

@@ -13,16 +13,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.duration import Duration
+from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from salus_msgs.msg import EpisodeStatus, PolicyAction
 from salus_msgs.srv import ResetEpisode
 from salus_ros.core.errors import ObservationError, SalusError
+from salus_ros.messages.stamps import NANO
 from salus_ros.nodes import convert
-from salus_ros.nodes.base import SalusNode, run, status_qos, stream_qos
+from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import SimulatorParameters
+from salus_ros.nodes.qos import OVERRIDES, status_qos, stream_qos
 from salus_ros.worlds.adapter import Observation, World
 from salus_ros.worlds.faults import fault_of
 
@@ -41,12 +44,19 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
     """Runs episodes of one world and steps it by the actions it receives."""
 
     def __init__(self, **options: object) -> None:
-        """Build the world; the first episode starts when enough nodes listen.
+        """Declare the parameters.
 
         Raises:
-            SalusError: if a parameter is not allowed or the world cannot be built.
+            ConfigError: if one is not allowed.
         """
         super().__init__(SimulatorParameters, **options)
+
+    def configure(self) -> None:
+        """Build the world; the first episode starts when the node becomes active.
+
+        Raises:
+            SalusError: if the world cannot be built or takes another task or fault.
+        """
         given = self.parameters
         self._lockstep = given.mode == "lockstep"
         self._world = World(given.env_id, given.joint_names)
@@ -69,39 +79,50 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         self._held_steps = 0
         self._problem = Problem(self)
 
-        qos = stream_qos()
         self._clock_pub = self.create_publisher(Clock, "clock", 10)
         self._images = {
-            name: self.create_publisher(Image, f"camera/{name}/image_raw", qos)
+            name: self._sensor_publisher(Image, f"camera/{name}/image_raw")
             for name in self._world.image_sizes
         }
         self._infos = {
-            name: self.create_publisher(CameraInfo, f"camera/{name}/camera_info", qos)
+            name: self._sensor_publisher(CameraInfo, f"camera/{name}/camera_info")
             for name in self._world.image_sizes
         }
-        self._joints = self.create_publisher(JointState, "joint_states", qos)
+        self._joints = self._sensor_publisher(JointState, "joint_states")
         self._status = self.create_publisher(EpisodeStatus, "episode", status_qos())
-        self.create_subscription(PolicyAction, "action", self._on_action, qos)
-        self.create_service(ResetEpisode, "~/reset", self._on_reset)
+        self.needs_listeners(self._status)
         self._diagnostics = Diagnostics(self, self._report)
+        # An impossible task or fault is found here, not in the first episode.
+        self._reset_world(given.seed + given.first_episode, given.task, given.fault, "")
+        self._publish_status()
+
+    def _sensor_publisher(self, kind: type, topic: str) -> Publisher:
+        return self.create_publisher(kind, topic, stream_qos(), qos_overriding_options=OVERRIDES)
+
+    def activate(self) -> None:
+        """Start the next episode."""
+        given = self.parameters
+        self.create_subscription(PolicyAction, "action", self._on_action, stream_qos())
+        self.create_service(ResetEpisode, "~/reset", self._on_reset)
         if self._lockstep:
             self._timer = self.create_steady_timer(given.republish_s, self._repeat)
         else:
             self._timer = self.create_steady_timer(1.0 / given.rate_hz, self._tick)
-        # An impossible task or fault is found here, not in the first episode.
-        self._reset_world(given.seed + given.first_episode, given.task, given.fault, "")
-        self._publish_status()
-        self.when_heard(self._status, given.min_subscribers, self._start)
+        if self._phase != EpisodeStatus.PHASE_FINISHED:
+            self._begin()
 
-    def close(self) -> None:
+    def deactivate(self) -> None:
+        """Give up the episode that is running; it is not to be kept."""
+        if self._phase == EpisodeStatus.PHASE_RUNNING:
+            self._phase = EpisodeStatus.PHASE_DISCARDED
+            self._next_stamp()
+            self._publish_status()
+
+    def cleanup(self) -> None:
         """Release the world."""
         self._world.close()
 
     # Episodes
-
-    def _start(self) -> None:
-        if self._phase == EpisodeStatus.PHASE_IDLE:
-            self._begin()
 
     def _begin(
         self, seed: int = -1, task: str = "", fault: str | None = None, condition: str = ""
@@ -123,7 +144,8 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
     def _reset_world(self, seed: int, task: str, fault: str, condition: str) -> Observation:
         given = self.parameters
         fault = fault_of(fault, seed, given.fault_rate)
-        return self._world.reset(seed, task or given.task, fault, condition or given.condition)
+        self._task = task or given.task
+        return self._world.reset(seed, self._task, fault, condition or given.condition)
 
     def _advance(self, action: NDArray[np.float32]) -> None:
         observation = self._world.step(action)
@@ -201,7 +223,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
             max_steps=self._world.max_steps,
         )
         if seen is not None:
-            message.task, message.fault = seen.task, seen.fault
+            message.task, message.fault = seen.task or self._task, seen.fault
             message.fault_step, message.fault_strength = seen.fault_step, seen.fault_strength
             message.condition = seen.condition
             if self._phase in (EpisodeStatus.PHASE_ENDED, EpisodeStatus.PHASE_FINISHED):
@@ -219,7 +241,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         self._ticks += 1
         self._shown_at = time.monotonic()
         if self._lockstep:
-            self._stamp_ns = round(self._ticks * convert.NANO / self.parameters.rate_hz)
+            self._stamp_ns = round(self._ticks * NANO / self.parameters.rate_hz)
         else:
             self._stamp_ns = max(self._stamp_ns + 1, self.get_clock().now().nanoseconds)
 

@@ -12,15 +12,15 @@ from sensor_msgs.msg import Image, JointState
 from salus_msgs.msg import EpisodeStatus, PolicyAction, VlaSignals
 from salus_ros.core.errors import ObservationError, PolicyError
 from salus_ros.nodes import convert
-from salus_ros.nodes.base import SalusNode, resolve_device, run, status_qos, stream_qos
+from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import VlaParameters
+from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
 from salus_ros.policies.runner import PolicyStep, SmolVLARunner, match_cameras
 from salus_ros.policies.tiny import SHIPPED
 from salus_ros.recording.sync import ObservationSync
 
 CLOSE_TIMEOUT_S = 10.0
-LISTENERS_TIMEOUT_S = 5.0
 
 
 class VlaNode(SalusNode[VlaParameters]):
@@ -31,13 +31,19 @@ class VlaNode(SalusNode[VlaParameters]):
     """
 
     def __init__(self, **options: object) -> None:
+        """Declare the parameters.
+
+        Raises:
+            ConfigError: if one is not allowed.
+        """
+        super().__init__(VlaParameters, **options)
+
+    def configure(self) -> None:
         """Load the policy.
 
         Raises:
-            SalusError: if a parameter is not allowed, or the policy cannot be loaded or takes
-                other inputs than the robot has.
+            SalusError: if the policy cannot be loaded or takes other inputs than the robot has.
         """
-        super().__init__(VlaParameters, **options)
         given = self.parameters
         if given.threads:
             import torch
@@ -46,6 +52,7 @@ class VlaNode(SalusNode[VlaParameters]):
         qos = stream_qos()
         self._actions = self.create_publisher(PolicyAction, "action", qos)
         self._signals = self.create_publisher(VlaSignals, "signals", qos)
+        self.needs_listeners(self._signals)
         path = given.policy_path or str(SHIPPED)
         self.get_logger().info(f"loading the policy '{path}'")
         self._runner = SmolVLARunner(
@@ -61,8 +68,18 @@ class VlaNode(SalusNode[VlaParameters]):
                 f"state_joints names {len(given.state_joints)}; set state_joints to the joints "
                 "that it was trained with"
             )
+        self._topics = {camera: f"camera/{camera}/image_raw" for camera in given.cameras}
+        self._topics = {c: t for c, t in self._topics.items() if c in self._camera_of.values()}
+        self._topics |= {"joint_states": "joint_states", "episode": "episode"}
+        self._problem = Problem(self)
+        self._forget()
+        self._diagnostics = Diagnostics(self, self._report)
+        self.get_logger().info(f"policy {self._runner.policy_id} is ready")
+
+    def _forget(self) -> None:
+        """Nothing has been heard or answered."""
         self._sync = ObservationSync(
-            list(self._camera_of.values()), round(given.sync_slop_ms * 1e6)
+            list(self._camera_of.values()), round(self.parameters.sync_slop_ms * 1e6)
         )
         self._slot: tuple[int, dict[str, Any]] | None = None
         self._wake = threading.Condition()
@@ -77,32 +94,35 @@ class VlaNode(SalusNode[VlaParameters]):
         self._gave_up = False  # waiting for listeners
         self._started_at = time.monotonic()
         self._heard_at: dict[str, float] = {}
-        self._problem = Problem(self)
 
-        self._diagnostics = Diagnostics(self, self._report)
-        sensors = stream_qos(reliable=given.reliable_sensors)
-        self._topics = {camera: f"camera/{camera}/image_raw" for camera in given.cameras}
-        self._topics = {c: t for c, t in self._topics.items() if c in self._camera_of.values()}
-        for camera, topic in self._topics.items():
-            self.create_subscription(Image, topic, partial(self._on_input, camera), sensors)
-        self._topics |= {"joint_states": "joint_states", "episode": "episode"}
-        joints = partial(self._on_input, "joint_states")
-        self.create_subscription(JointState, "joint_states", joints, sensors)
-        self.when_heard(self._signals, given.min_subscribers, self._take_part)
+    def activate(self) -> None:
+        """Answer from the next observation on."""
+        self._forget()
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
-        self.get_logger().info(f"policy {self._runner.policy_id} is ready")
+        for stream, topic in self._topics.items():
+            callback = partial(self._on_input, stream)
+            if stream == "episode":
+                self.create_subscription(EpisodeStatus, topic, callback, status_qos())
+                continue
+            self.create_subscription(
+                JointState if stream == "joint_states" else Image,
+                topic,
+                callback,
+                sensor_qos(reliable=self.parameters.reliable_sensors),
+                qos_overriding_options=OVERRIDES,
+            )
 
-    def _take_part(self) -> None:
-        callback = partial(self._on_input, "episode")
-        self.create_subscription(EpisodeStatus, "episode", callback, status_qos())
-
-    def close(self) -> None:
+    def deactivate(self) -> None:
         """Let the thread finish the step it is at."""
         with self._wake:
             self._closing = True
             self._wake.notify()
         self._thread.join(CLOSE_TIMEOUT_S)
+
+    def cleanup(self) -> None:
+        """Let go of the policy."""
+        del self._runner
 
     # The executor's thread
 
@@ -161,17 +181,10 @@ class VlaNode(SalusNode[VlaParameters]):
 
     def _await_listeners(self) -> None:
         """Give one that has started again the time to be found; not again if it stays away."""
-        end = time.monotonic() + (0.0 if self._gave_up else LISTENERS_TIMEOUT_S)
-        expected = self.parameters.min_subscribers
-        while (found := self._signals.get_subscription_count()) < expected:
-            if self._closing or time.monotonic() >= end:
-                break
-            time.sleep(0.01)
-        if found < expected and not self._gave_up:
-            self.get_logger().warning(
-                f"only {found} of {expected} nodes listen to signals; going on without the others"
-            )
-        self._gave_up = found < expected
+        missing = self.await_listeners(lambda: self._closing or self._gave_up)
+        if missing and not self._gave_up:
+            self.get_logger().warning(f"waited for {' and '.join(missing)}; going on without")
+        self._gave_up = bool(missing)
 
     def _infer(self, messages: dict[str, Any], status: EpisodeStatus, step: int) -> PolicyStep:
         given = self.parameters

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from salus_ros.core.errors import ConfigError, ObservationError, PolicyError
+from salus_ros.core.errors import ConfigError, ObservationError
+from salus_ros.policies.cameras import match_cameras as match_cameras
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS, ChunkStatistics
 from salus_ros.policies.reference import LatentReference
-from salus_ros.policies.smolvla.computer import SignalComputer
-from salus_ros.policies.smolvla.loading import IMAGE_PREFIX, load_policy
+from salus_ros.policies.smolvla.computer import SignalComputer, unavailable_signals
+from salus_ros.policies.smolvla.folder import IMAGE_PREFIX
+from salus_ros.policies.smolvla.loading import load_policy
 from salus_ros.policies.smolvla.tap import SmolVLATap, TappedSample
 
 
@@ -71,6 +73,14 @@ class SmolVLARunner:
     The executed chunk is the first of the K samples. Noise is seeded from (seed, step), so an
     episode repeats exactly and a runner restarted in its middle goes on alike.
 
+    Attributes:
+        cameras: Names of the cameras that the policy takes.
+        state_dim: Values of the state.
+        action_dim: Values of an action.
+        embedding_dim: H, values of the pooled hidden state.
+        policy_id: See `folder.policy_id`.
+        unavailable: Signals that this policy, run so, never has, each with the reason.
+
     Args:
         policy_path: Checkpoint folder, see `load_policy`.
         device: Torch device.
@@ -110,6 +120,13 @@ class SmolVLARunner:
         self._reference = LatentReference.load(Path(policy_path), self.embedding_dim)
         self._computer = SignalComputer(config.n_action_steps, self._reference)
         self._chunk_computer = ChunkStatistics()
+        self.unavailable: dict[str, str] = unavailable_signals(
+            config,
+            num_samples,
+            replan_every,
+            attention=self._tap.has_attention,
+            reference=self._reference is not None,
+        )
         self.reset(0)
 
     def sibling(self) -> "SmolVLARunner":
@@ -238,24 +255,6 @@ def step_together(
         runner._answer(given.step, fresh=fresh, inference_ms=elapsed_ms if fresh else float("nan"))
         for (runner, given), fresh in zip(pairs, due, strict=True)
     ]
-
-
-def match_cameras(policy: Sequence[str], robot: Sequence[str]) -> dict[str, str]:
-    """Say which of the robot's cameras each of the policy's cameras is.
-
-    Cameras of the same names are the same; where the names differ the order decides.
-
-    Raises:
-        PolicyError: if the names differ and there are not as many.
-    """
-    if set(policy) <= set(robot):
-        return {name: name for name in policy}
-    if len(policy) != len(robot):
-        raise PolicyError(
-            f"the policy takes {len(policy)} cameras ({', '.join(policy)}), the parameter cameras "
-            f"names {len(robot)} ({', '.join(robot)}); set cameras to as many, in that order"
-        )
-    return dict(zip(policy, robot, strict=True))
 
 
 def _check_runners(runners: Sequence[SmolVLARunner]) -> None:

@@ -193,7 +193,10 @@ class Checkpoint:
             state_dict=content["state_dict"],
             config=config,
             features=Features(
-                tuple(name for name in INPUTS if name in config.inputs), signals, embedding
+                tuple(name for name in INPUTS if name in config.inputs),
+                signals,
+                embedding,
+                config.time_limit_steps,
             ),
             signal_names=signal_names,
             horizons_s=horizons_s,

@@ -1,118 +1,173 @@
 """Settings of a training run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Self
+from dataclasses import asdict, fields, replace
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.schema import SIGNALS
-from salus_ros.prediction.features import INPUTS
+from salus_ros.core.schema import MAX_EPISODE_STEPS, SIGNALS
 
-MODELS = ("mlp", "tcn", "gru")
-SCHEDULES = ("plateau", "cosine", "constant")
-LOSSES = ("bce", "focal")
-PRECISIONS = ("float32", "mixed")
-SELECTIONS = ("f1", "average_precision", "loss")
+_LEAVABLE = {spec.name for spec in SIGNALS} | {spec.kind.name.lower() for spec in SIGNALS}
 
-_TUPLES = ("hidden", "inputs", "leave_out")
+Input = Literal["signals", "validity", "embedding", "clock"]
+"""One of `salus_ros.prediction.features.INPUTS`."""
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+_RULES = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid", validate_default=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_RULES)
 class TrainingConfig:
-    """Settings of a training run; the defaults are those of the proof of concept.
+    """Settings of a training run; but for its split, the defaults are the proof of concept's.
 
-    Every field has its description in its metadata, which the command shows too.
+    Every field has its description and its range in its `Field`, which the command shows too.
+
+    Raises:
+        ConfigError: naming the first value that is outside of what is allowed.
     """
 
-    model: str = _option("mlp", "Kind of network: mlp, tcn or gru.")
-    inputs: tuple[str, ...] = _option(
-        ("signals",),
-        "What it reads: signals, validity, embedding, clock (time since the start, and left).",
+    model: Annotated[
+        Literal["mlp", "tcn", "gru"], Field(description="Kind of network: mlp, tcn or gru.")
+    ] = "mlp"
+    inputs: Annotated[
+        tuple[Input, ...],
+        Field(
+            min_length=1,
+            description="What it reads: signals, validity, embedding, clock (time since the "
+            "start, and left).",
+        ),
+    ] = ("signals",)
+    time_limit_steps: Annotated[
+        int,
+        Field(
+            ge=0, description="Steps after which an episode counts as failed; the clock needs it."
+        ),
+    ] = 0
+    leave_out: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Signals, or kinds of them (attention, uncertainty, hidden_state), not to "
+            "read."
+        ),
+    ] = ()
+    eventual: Annotated[
+        bool,
+        Field(description="Predict also whether the episode will fail at all, at any distance."),
+    ] = False
+    hidden: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        Field(min_length=1, description="Widths of the hidden layers."),
+    ] = (64, 128, 128, 64)
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout probability, in [0, 1).")] = (
+        0.2
     )
-    leave_out: tuple[str, ...] = _option(
-        (), "Signals, or kinds of them (attention, uncertainty, hidden_state), not to read."
-    )
-    eventual: bool = _option(
-        False, "Predict also whether the episode will fail at all, at any distance."
-    )
-    hidden: tuple[int, ...] = _option((64, 128, 128, 64), "Widths of the hidden layers.")
-    dropout: float = _option(0.2, "Dropout probability, in [0, 1).")
-    epochs: int = _option(50, "Passes over the training episodes.")
-    batch_size: int = _option(
-        256, "Steps per gradient step; a tcn or gru takes whole episodes of that many."
-    )
-    learning_rate: float = _option(1e-3, "Initial rate of Adam.")
-    weight_decay: float = _option(1e-5, "L2 weight of Adam.")
-    schedule: str = _option("plateau", "Learning rate: plateau, cosine or constant.")
-    scheduler_factor: float = _option(0.5, "plateau: factor when the validation loss stalls.")
-    scheduler_patience: int = _option(5, "plateau: stalled epochs before the rate drops.")
-    early_stopping: int = _option(0, "Stop after this many epochs without a better one; 0: never.")
-    select_by: str = _option(
-        "f1", "Validation figure that chooses the epoch: f1 (at 0.5), average_precision or loss."
-    )
-    loss: str = _option("bce", "bce (binary cross-entropy) or focal.")
-    pos_weight: float = _option(3.0, "Weight of a positive label in the loss.")
-    focal_gamma: float = _option(2.0, "focal: exponent.")
-    oversample: float = _option(1.0, "How much oftener what fails is drawn; 1: as it comes.")
-    jitter_steps: int = _option(0, "Labels are moved against the signals by up to this.")
-    signal_noise: float = _option(0.0, "Gaussian noise on standardised inputs, in deviations.")
-    precision: str = _option("float32", "float32, or mixed: bfloat16 where CUDA can.")
-    train_fraction: float = _option(0.8, "Share of the episodes to train on.")
-    validation_fraction: float = _option(
-        0.1, "Share that chooses epoch and thresholds; the rest is for testing."
-    )
-    seed: int = _option(0, "Seed of split, weights and batches.")
+    epochs: Annotated[int, Field(ge=1, description="Passes over the training episodes.")] = 50
+    batch_size: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Steps per gradient step; a tcn or gru takes whole episodes of that many.",
+        ),
+    ] = 256
+    learning_rate: Annotated[float, Field(gt=0, description="Initial rate of Adam.")] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, description="L2 weight of Adam.")] = 1e-5
+    schedule: Annotated[
+        Literal["plateau", "cosine", "constant"],
+        Field(description="Learning rate: plateau, cosine or constant."),
+    ] = "plateau"
+    scheduler_factor: Annotated[
+        float, Field(gt=0, lt=1, description="plateau: factor when the validation loss stalls.")
+    ] = 0.5
+    scheduler_patience: Annotated[
+        int, Field(ge=0, description="plateau: stalled epochs before the rate drops.")
+    ] = 5
+    early_stopping: Annotated[
+        int, Field(ge=0, description="Stop after this many epochs without a better one; 0: never.")
+    ] = 0
+    select_by: Annotated[
+        Literal["f1", "average_precision", "loss"],
+        Field(
+            description="Validation figure that chooses the epoch: f1 (at 0.5), "
+            "average_precision or loss."
+        ),
+    ] = "f1"
+    loss: Annotated[
+        Literal["bce", "focal"], Field(description="bce (binary cross-entropy) or focal.")
+    ] = "bce"
+    pos_weight: Annotated[
+        float, Field(gt=0, description="Weight of a positive label in the loss.")
+    ] = 3.0
+    focal_gamma: Annotated[float, Field(ge=0, description="focal: exponent.")] = 2.0
+    oversample: Annotated[
+        float, Field(ge=1, description="How much oftener what fails is drawn; 1: as it comes.")
+    ] = 1.0
+    jitter_steps: Annotated[
+        int, Field(ge=0, description="Labels are moved against the signals by up to this.")
+    ] = 0
+    signal_noise: Annotated[
+        float, Field(ge=0, description="Gaussian noise on standardised inputs, in deviations.")
+    ] = 0.0
+    precision: Annotated[
+        Literal["float32", "mixed"],
+        Field(description="float32, or mixed: bfloat16 where CUDA can."),
+    ] = "float32"
+    train_fraction: Annotated[
+        float, Field(gt=0, lt=1, description="Share of the episodes to train on.")
+    ] = 0.65
+    validation_fraction: Annotated[
+        float, Field(gt=0, lt=1, description="Share that chooses epoch and thresholds.")
+    ] = 0.1
+    calibration_fraction: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="Share that is kept for `salus calibrate`; the rest is for testing.",
+        ),
+    ] = 0.15
+    seed: Annotated[int, Field(ge=0, description="Seed of split, weights and batches.")] = 0
 
-    def __post_init__(self) -> None:
-        """Check every value against its range.
+    @field_validator("leave_out")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(names) <= _LEAVABLE:
+            raise ValueError(f"allowed is any of {', '.join(sorted(_LEAVABLE))}")
+        return names
 
-        Raises:
-            ConfigError: naming the first value that is outside.
-        """
-        known = {spec.name for spec in SIGNALS} | {spec.kind.name.lower() for spec in SIGNALS}
-        rules = {
-            "model": (self.model in MODELS, _one_of(MODELS)),
-            "inputs": (
-                bool(self.inputs) and set(self.inputs) <= set(INPUTS),
-                f"one or more of {', '.join(INPUTS)}",
-            ),
-            "leave_out": (set(self.leave_out) <= known, f"any of {', '.join(sorted(known))}"),
-            "hidden": (
-                bool(self.hidden) and min(self.hidden) >= 1,
-                "one width or more, each >= 1",
-            ),
-            "dropout": (0 <= self.dropout < 1, "in [0, 1)"),
-            "epochs": (self.epochs >= 1, "at least 1"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "learning_rate": (self.learning_rate > 0, "above 0"),
-            "weight_decay": (self.weight_decay >= 0, "at least 0"),
-            "schedule": (self.schedule in SCHEDULES, _one_of(SCHEDULES)),
-            "scheduler_factor": (0 < self.scheduler_factor < 1, "between 0 and 1"),
-            "scheduler_patience": (self.scheduler_patience >= 0, "at least 0"),
-            "early_stopping": (self.early_stopping >= 0, "at least 0"),
-            "select_by": (self.select_by in SELECTIONS, _one_of(SELECTIONS)),
-            "loss": (self.loss in LOSSES, _one_of(LOSSES)),
-            "pos_weight": (self.pos_weight > 0, "above 0"),
-            "focal_gamma": (self.focal_gamma >= 0, "at least 0"),
-            "oversample": (self.oversample >= 1, "at least 1"),
-            "jitter_steps": (self.jitter_steps >= 0, "at least 0"),
-            "signal_noise": (self.signal_noise >= 0, "at least 0"),
-            "precision": (self.precision in PRECISIONS, _one_of(PRECISIONS)),
-            "train_fraction": (0 < self.train_fraction < 1, "between 0 and 1"),
-            "validation_fraction": (
-                self.validation_fraction > 0
-                and self.train_fraction + self.validation_fraction < 1,
-                "above 0, and below 1 together with train_fraction",
-            ),
-            "seed": (self.seed >= 0, "at least 0"),
-        }
-        for name, (fine, allowed) in rules.items():
-            if not fine:
-                raise ConfigError(f"{name} is {getattr(self, name)}; allowed is {allowed}")
+    @field_validator("calibration_fraction")
+    @classmethod
+    def _something_to_test_on(cls, share: float, info: ValidationInfo) -> float:
+        others = [info.data.get(f"{part}_fraction", 0.0) for part in ("train", "validation")]
+        if sum(others) + share >= 1:
+            raise ValueError(
+                "allowed is what leaves something to test on: below 1 together with "
+                f"train_fraction {others[0]:g} and validation_fraction {others[1]:g}"
+            )
+        return share
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refused_by_name(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"][:1])
+            why = first["msg"].removeprefix("Value error, ")
+            why = why.replace("Input should be", "allowed is").replace("Input should", "it should")
+            raise ConfigError(f"{name} is {first['input']!r}; {why}") from None
 
     @property
     def sequential(self) -> bool:
@@ -121,11 +176,12 @@ class TrainingConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values."""
-        return asdict(self) | {name: list(getattr(self, name)) for name in _TUPLES}
+        values = asdict(self)
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read settings back.
+        """Read settings back, also those of versions that had fewer.
 
         Raises:
             ConfigError: if a name is unknown or a value out of range.
@@ -133,12 +189,26 @@ class TrainingConfig:
         unknown = set(values) - {one.name for one in fields(cls)}
         if unknown:
             raise ConfigError(f"unknown training settings {sorted(unknown)}")
-        given = {name: tuple(values[name]) for name in _TUPLES if name in values}
-        return cls(**{**values, **given})
+        given: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
+        }
+        if "calibration_fraction" not in given:  # older: none was kept
+            given["calibration_fraction"] = 0.0
+        if "clock" in given.get("inputs", ()) and "time_limit_steps" not in given:
+            given["time_limit_steps"] = MAX_EPISODE_STEPS  # older: one limit was built in
+        return cls(**given)
 
 
-def _one_of(names: Any) -> str:
-    return f"one of {', '.join(names)}"
+_SCHEMA = TypeAdapter(TrainingConfig).json_schema()
+
+
+def describe(name: str) -> str:
+    """Description of a setting.
+
+    Args:
+        name: Name of a field of `TrainingConfig`.
+    """
+    return str(_SCHEMA["properties"][name]["description"])
 
 
 _PROOF = TrainingConfig()

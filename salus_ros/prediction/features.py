@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_ros.core.schema import MAX_EPISODE_STEPS
+from salus_ros.core.errors import ConfigError
 from salus_ros.prediction.normalisation import Normalisation
 
 INPUTS: tuple[str, ...] = ("signals", "validity", "embedding", "clock")
@@ -30,11 +30,23 @@ class Features:
         inputs: Which of `INPUTS`, in that order.
         signals: Statistics of the signals (S,).
         embedding: Statistics of the hidden state (D,); None without that input.
+        time_limit_steps: Steps after which an episode counts as failed; for the clock alone.
+
+    Raises:
+        ConfigError: if the clock is an input and there is no limit.
     """
 
     inputs: tuple[str, ...]
     signals: Normalisation
     embedding: Normalisation | None = None
+    time_limit_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if "clock" in self.inputs and self.time_limit_steps < 1:
+            raise ConfigError(
+                "inputs has 'clock', which tells how much of the time limit is left, but no limit "
+                "is given; give --time-limit-steps, or leave the clock out of the inputs"
+            )
 
     @classmethod
     def fit(
@@ -44,6 +56,7 @@ class Features:
         valid: NDArray[np.bool_],
         embedding: NDArray[np.float16] | None,
         left_out: NDArray[np.bool_] | None = None,
+        time_limit_steps: int = 0,
     ) -> Self:
         """Fit on the training split.
 
@@ -53,6 +66,7 @@ class Features:
             valid: (N, S).
             embedding: (N, D), needed for that input.
             left_out: Bool (S,), signals not to be read.
+            time_limit_steps: Steps after which an episode counts as failed, needed for the clock.
         """
         statistics = Normalisation.fit(signals, valid)
         if left_out is not None:
@@ -63,7 +77,8 @@ class Features:
             there = np.isfinite(embedding).all(axis=1)
             rows = embedding[there].astype(np.float32)
             hidden = Normalisation.fit(rows, np.ones(rows.shape, np.bool_))
-        return cls(tuple(name for name in INPUTS if name in inputs), statistics, hidden)
+        named = tuple(name for name in INPUTS if name in inputs)
+        return cls(named, statistics, hidden, time_limit_steps)
 
     @property
     def width(self) -> int:
@@ -104,7 +119,7 @@ class Features:
             elif name == "embedding":
                 parts += self._hidden(embedding, len(signals))
             else:
-                parts.append(_clock(np.full(len(signals), step)))
+                parts.append(_clock(np.full(len(signals), step), self.time_limit_steps))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def _hidden(
@@ -118,7 +133,7 @@ class Features:
         return [self.embedding.apply(values, there), there.astype(np.float32)]
 
 
-def _clock(step: NDArray[np.integer]) -> NDArray[np.float32]:
+def _clock(step: NDArray[np.integer], limit: int) -> NDArray[np.float32]:
     """Elapsed share of the time limit; steps left of the last ones, from 2 down to 0: (B, 2)."""
-    left = 2.0 * (MAX_EPISODE_STEPS - step) / CLOSE_STEPS
-    return np.column_stack((step / MAX_EPISODE_STEPS, left.clip(0.0, 2.0))).astype(np.float32)
+    left = 2.0 * (limit - step) / CLOSE_STEPS
+    return np.column_stack((step / limit, left.clip(0.0, 2.0))).astype(np.float32)

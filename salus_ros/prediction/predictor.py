@@ -1,6 +1,7 @@
 """Predicting with a trained model: the same code live and offline."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,6 @@ from salus_ros.core.failures import FailureType
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.models import run_sequences
-from salus_ros.training.dataset import Samples
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Raw outputs of B steps: of horizons and types (B, H, K), and of the eventual failure (B,), NaN
@@ -144,35 +144,61 @@ class Predictor:
         signals = np.atleast_2d(np.asarray(signals, dtype=np.float32))  # (T, S)
         valid = ~np.isnan(signals) if valid is None else np.atleast_2d(np.asarray(valid, bool))
         steps = np.arange(len(signals))
-        outputs = self._outputs(signals, valid, embedding, steps, (len(signals),))
+        return self.predict_episodes(signals, valid, embedding, steps, (len(signals),))
+
+    def predict_episodes(
+        self,
+        signals: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        embedding: NDArray[np.floating] | None,
+        step: NDArray[np.integer],
+        lengths: Sequence[int],
+    ) -> Prediction:
+        """Predict at all N steps of several episodes, each given from its first step.
+
+        Args:
+            signals: Float32 (N, S), the steps of one episode after the other; what is not valid
+                may be anything.
+            valid: Bool, same shape.
+            embedding: (N, D), or None where there is none.
+            step: (N,) step within its episode, from 0.
+            lengths: Steps of each episode, N in all.
+
+        Raises:
+            ObservationError: if the sizes differ from those of training, or a value marked valid
+                is not finite.
+        """
+        outputs = self.outputs(signals, valid, embedding, step, lengths)
         return self.decide(*outputs, np.any(valid, axis=1))
 
-    def predict_samples(self, samples: Samples) -> Prediction:
-        """Predict at all N steps of some episodes, each from its first step."""
-        return self.decide(*self.outputs_of(samples), np.any(samples.valid, axis=1))
+    def outputs(
+        self,
+        signals: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        embedding: NDArray[np.floating] | None,
+        step: NDArray[np.integer],
+        lengths: Sequence[int],
+    ) -> Outputs:
+        """Return the raw outputs at all N steps, see `Outputs`; arguments as `predict_episodes`.
 
-    def check_samples(self, samples: Samples) -> None:
+        Without any valid signal they are a guess.
+        """
+        features = self.checkpoint.features.apply(signals, valid, embedding, step)  # (N, F)
+        with torch.inference_mode():
+            given = torch.from_numpy(features).to(self.device)
+            return self.shaped(run_sequences(self.model, given, lengths))
+
+    def check_signals(self, names: Sequence[str]) -> None:
         """Refuse episodes with other signals than those of training.
 
         Raises:
             ConfigError: naming both.
         """
-        if samples.signal_names != self.checkpoint.signal_names:
+        if tuple(names) != self.checkpoint.signal_names:
             raise ConfigError(
-                f"the episodes have the signals {list(samples.signal_names)}, the predictor takes "
+                f"the episodes have the signals {list(names)}, the predictor takes "
                 f"{list(self.checkpoint.signal_names)}; record with the signals it was trained on"
             )
-
-    def logits_of(self, samples: Samples) -> NDArray[np.float32]:
-        """Return the raw outputs, float32 (N, H, K); without any valid signal they are a guess."""
-        return self.outputs_of(samples)[0]
-
-    def outputs_of(self, samples: Samples) -> Outputs:
-        """Return the raw outputs of all N steps, see `Outputs`."""
-        lengths = tuple(record.length for record in samples.records)
-        return self._outputs(
-            samples.signals, samples.valid, samples.embedding, samples.step, lengths
-        )
 
     def decide(
         self,
@@ -230,19 +256,6 @@ class Predictor:
         if not self.checkpoint.config.eventual:
             return flat.reshape(shape), np.full(len(flat), np.nan, np.float32)
         return flat[:, :-1].reshape(shape), flat[:, -1]
-
-    def _outputs(
-        self,
-        signals: NDArray[np.float32],
-        valid: NDArray[np.bool_],
-        embedding: NDArray[np.floating] | None,
-        step: NDArray[np.integer],
-        lengths: tuple[int, ...],
-    ) -> Outputs:
-        features = self.checkpoint.features.apply(signals, valid, embedding, step)  # (N, F)
-        with torch.inference_mode():
-            given = torch.from_numpy(features).to(self.device)
-            return self.shaped(run_sequences(self.model, given, lengths))
 
 
 class PredictorStream:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from salus_ros.recording.assembly import Row
+from salus_ros.recording.rows import Row
 
 WINDOW_STEPS = 90
 GAP_SHARE = 0.1

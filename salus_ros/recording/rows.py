@@ -1,28 +1,97 @@
-"""A finished episode's messages as the arrays of the episode store."""
+"""Rows of an episode, and what becomes of them: a block, a whole episode, or nothing."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_msgs.msg import FailureHorizons
-from salus_ros.core import schema
-from salus_ros.core.errors import ObservationError
-from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome
-from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
-from salus_ros.nodes import convert
-from salus_ros.recording.assembly import Finished, Row
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes import EpisodeMeta
 
-SIGNALS, PREDICTION, STATE, ACTION = "signals", "prediction", "state", "action"
+STATE, ACTION, SIGNALS, PREDICTION = "state", "action", "signals", "prediction"
+"""Names of the streams that are no cameras."""
+
+NUMBERS = (STATE, ACTION, SIGNALS, PREDICTION)
+
+
+@dataclass(slots=True)
+class Row:
+    """One step of an episode.
+
+    Attributes:
+        step: Its number.
+        stamp_ns: Its stamp, that of the observation the policy answered.
+        action: Float32 (A,); None when there is none.
+        inputs: Stamps of the samples that the action was computed from, by stream; where they
+            are known, these and no others are used.
+        samples: The sample that was used, by stream; None for a gap. Images may still be
+            serialised.
+        age_ms: Its age at the stamp, by stream; NaN for a gap, negative for a sample that the
+            policy used though it was stamped later.
+        settled_at: When the row began to wait for late messages; None before.
+    """
+
+    step: int
+    stamp_ns: int
+    action: NDArray[np.float32] | None = None
+    inputs: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    samples: dict[str, Any] = field(default_factory=dict)
+    age_ms: dict[str, float] = field(default_factory=dict)
+    settled_at: float | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its images."""
+        return sum(size_of(sample) for sample in self.samples.values())
+
+    def lacks(self, required: Sequence[str]) -> bool:
+        """Whether it lacks an action or a required sample."""
+        return self.action is None or any(self.samples[name] is None for name in required)
+
+    def take_out(self, stream: str) -> None:
+        """Make a gap of a sample that cannot be used."""
+        self.samples[stream], self.age_ms[stream] = None, math.nan
+
+
+def size_of(sample: Any) -> int:
+    """Bytes of an image, serialised or not; 0 for anything else, which is small."""
+    if isinstance(sample, bytes):
+        return len(sample)
+    large = isinstance(sample, np.ndarray) and sample.ndim == 3
+    return int(sample.nbytes) if large else int(getattr(sample, "size_bytes", 0))
+
+
+def count_messages(rows: Sequence[Row]) -> int:
+    """Number of messages that the rows hold."""
+    used = sum(sample is not None for row in rows for sample in row.samples.values())
+    return used + sum(row.action is not None for row in rows)
+
+
+def too_many_gaps(
+    lacking: int, made: int, required: Sequence[str], max_missing_share: float
+) -> str:
+    """Why an episode lacks too much to be kept; empty where it does not."""
+    if lacking <= max_missing_share * made:
+        return ""
+    return (
+        f"{lacking} of its {made} steps lack an action or one of {', '.join(required)}, more than "
+        f"max_missing_share {max_missing_share:g} allows"
+    )
+
+
+def unjudged(meta: EpisodeMeta) -> EpisodeMeta:
+    """The same of an episode of which nobody has said how it ended."""
+    return replace(meta, outcome=Outcome.UNKNOWN, failure_type=FailureType.NONE, failure_step=-1)
 
 
 class Label(NamedTuple):
     """How a person judges an episode; the failure's moment as a step, or as a time in s."""
 
     outcome: Outcome
-    failure_type: FailureType
+    failure_type: FailureType = FailureType.NONE
     failure_step: int = -1
     failure_time_s: float = 0.0
 
@@ -32,190 +101,72 @@ class Label(NamedTuple):
             return round(self.failure_time_s * rate_hz)
         return self.failure_step
 
+    def on(self, meta: EpisodeMeta) -> EpisodeMeta:
+        """The episode, judged so.
 
-type ReadImage = Callable[[bytes, str], NDArray[np.uint8]]
-"""Reads a serialised image of a camera, uint8 (H, W, 3) RGB."""
-
-
-def to_meta(finished: Finished, model_id: str, label: Label | None = None) -> EpisodeMeta:
-    """Say what is known about a whole episode.
-
-    Args:
-        finished: How it ended.
-        model_id: Which predictor spoke during it; empty for none.
-        label: What a person said; by default it is as the world says.
-
-    Raises:
-        StoreError: if it contradicts itself.
-    """
-    status = finished.status
-    rate_hz = status.rate_hz or schema.RATE_HZ
-    if label is None:
-        kind = FailureType(status.failure_type)
-        label = Label(Outcome(status.outcome), kind, status.failure_step)
-    faulty = status.fault not in ("", "none")
-    return EpisodeMeta(
-        id=status.episode_id,
-        task=status.task,
-        outcome=label.outcome,
-        failure_type=label.failure_type,
-        failure_step=label.step(rate_hz),
-        seed=status.seed,
-        fault=status.fault if faulty else "none",
-        fault_step=status.fault_step if faulty else -1,
-        fault_strength=status.fault_strength if faulty else math.nan,
-        condition=status.condition,
-        policy_id=finished.policy_id,
-        model_id=model_id,
-        rate_hz=rate_hz,
-        wall_time_s=finished.wall_time_s,
-    )
-
-
-def to_block(
-    rows: Sequence[Row],
-    images: dict[str, NDArray[np.uint8]],
-    spec: StoreSpec,
-    episode_id: str,
-) -> Episode:
-    """Make arrays of the next rows of an episode; what is missing is NaN, and so is its age.
-
-    Args:
-        rows: The rows.
-        images: Uint8 (T, H, W, 3) per camera.
-        spec: Sizes of the store.
-        episode_id: Id of the episode.
-
-    Raises:
-        SalusError: if a sample does not fit the store.
-    """
-    length = len(rows)
-    predictions = [row.samples[PREDICTION] for row in rows]
-    action = np.full((length, spec.action_dim), np.nan, np.float32)
-    state = np.full((length, spec.state_dim), np.nan, np.float32)
-    signals = np.full((length, len(schema.SIGNAL_NAMES)), np.nan, np.float32)
-    valid = np.zeros(signals.shape, np.bool_)
-    fresh = np.zeros(length, np.bool_)
-    embedding = np.full((length, spec.embedding_dim), np.nan, np.float16)
-    shape = (length, len(spec.horizons_s), len(spec.failure_types))
-    probability = np.full(shape, np.nan, np.float32)
-    risk = np.full(length, np.nan, np.float32)
-    alarm = np.full(length, np.nan, np.float32)
-    age_ms = np.full((length, len(spec.streams)), np.nan, np.float32)
-    for t, row in enumerate(rows):
-        ages = row.age_ms | {ACTION: math.nan if row.action is None else 0.0}
-        age_ms[t] = [ages.get(stream, math.nan) for stream in spec.streams]
-        if row.action is not None:
-            action[t] = _sized(row.action, spec.action_dim, "action")
-        if row.samples[STATE] is not None:
-            state[t] = _sized(row.samples[STATE], spec.state_dim, "state")
-        if row.samples[SIGNALS] is not None:
-            signals[t], valid[t] = convert.signals_array(row.samples[SIGNALS])
-            fresh[t] = row.samples[SIGNALS].fresh and row.age_ms[SIGNALS] == 0
-            if len(row.samples[SIGNALS].embedding):
-                hidden = row.samples[SIGNALS].embedding
-                embedding[t] = _sized(hidden, spec.embedding_dim, "embedding")
-        prediction: FailureHorizons | None = predictions[t]
-        if prediction is not None:
-            kinds = [int(kind) for kind in spec.failure_types]
-            probability[t] = convert.prediction_array(prediction, spec.horizons_s, kinds)
-            risk[t], alarm[t] = prediction.risk, prediction.alarm
-    return Episode(
-        meta=EpisodeMeta(episode_id, "", Outcome.UNKNOWN),
-        action=action,
-        state=state,
-        stamp_ns=np.array([row.stamp_ns for row in rows], np.int64),
-        signals=signals,
-        signals_valid=valid,
-        signals_fresh=fresh,
-        images=images,
-        embedding=embedding if spec.embedding_dim else None,
-        age_ms=age_ms,
-        probability=probability,
-        risk=risk,
-        alarm=alarm,
-    )
-
-
-def stack_images(
-    rows: Sequence[Row], camera: str, read_image: ReadImage, size: tuple[int, int] | None = None
-) -> NDArray[np.uint8]:
-    """Images of a camera, uint8 (T, H, W, 3); black where the row has none (its age is NaN).
-
-    The messages are released as they are read: many of them are large.
-
-    Args:
-        rows: The rows; their images are serialised messages.
-        camera: The camera.
-        read_image: Reads one.
-        size: Height and width, if they are known; else the first image settles them.
-
-    Raises:
-        ObservationError: if an image cannot be read or has another size, or if there is none at
-            all and no size is known.
-    """
-    frames: NDArray[np.uint8] | None = None
-    if size is not None:
-        frames = np.zeros((len(rows), *size, 3), np.uint8)
-    for t, row in enumerate(rows):
-        raw = row.samples[camera]
-        if raw is None:
-            continue
-        image = read_image(raw, camera)
-        if frames is None:
-            frames = np.zeros((len(rows), *image.shape), np.uint8)
-        if image.shape != frames.shape[1:]:
-            raise ObservationError(
-                f"camera '{camera}' sends {image.shape[1]}x{image.shape[0]} pixels at step "
-                f"{row.step}, before or in the store it is {frames.shape[2]}x{frames.shape[1]}; "
-                "a store has one size: record into another one, or keep the driver's size"
-            )
-        frames[t] = image
-        row.samples[camera] = b""
-    if frames is None:
-        raise ObservationError(
-            f"camera '{camera}' has no image in the first {len(rows)} steps, so its size is not "
-            "known; start its driver, or leave it out of the parameter cameras"
+        Raises:
+            StoreError: if the label contradicts itself.
+        """
+        return replace(
+            meta,
+            outcome=self.outcome,
+            failure_type=self.failure_type,
+            failure_step=self.step(meta.rate_hz),
         )
-    return frames
+
+    def words(self, rate_hz: float = 0.0) -> str:
+        """Say it."""
+        text = self.outcome.name.lower()
+        if self.failure_type:
+            text += f" by {self.failure_type.label}"
+        step = self.step(rate_hz) if rate_hz else self.failure_step
+        if step >= 0:
+            return f"{text} at step {step}"
+        return f"{text} after {self.failure_time_s:.2f} s" if self.failure_time_s > 0 else text
 
 
-def store_spec(
-    rows: Sequence[Row], images: dict[str, NDArray[np.uint8]], image_codec: str
-) -> StoreSpec:
-    """Sizes of a store for episodes like the one that begins with these rows."""
-    sizes = {camera: (frames.shape[1], frames.shape[2]) for camera, frames in images.items()}
-    if len(set(sizes.values())) > 1:
-        raise ObservationError(
-            f"the cameras have different sizes {sizes}; a store takes one size for all: scale "
-            "the images before, or record fewer cameras"
-        )
-    action = next(row.action for row in rows if row.action is not None)
-    states = [row.samples[STATE] for row in rows if row.samples[STATE] is not None]
-    signals = [row.samples[SIGNALS] for row in rows if row.samples[SIGNALS] is not None]
-    predictions = [row.samples[PREDICTION] for row in rows if row.samples[PREDICTION] is not None]
-    horizons_s, kinds = schema.HORIZONS_S, FAILURE_TYPES
-    if predictions:
-        horizons_s = tuple(round(float(h), 6) for h in predictions[0].horizons)
-        kinds = tuple(FailureType(kind) for kind in predictions[0].failure_types)
-    cameras = tuple(images)
-    return StoreSpec(
-        cameras=cameras,
-        image_size=next(iter(sizes.values())),
-        state_dim=len(states[0]) if states else schema.STATE_DIM,
-        action_dim=len(action),
-        embedding_dim=len(signals[0].embedding) if signals else 0,
-        streams=(*cameras, STATE, ACTION, SIGNALS, PREDICTION),
-        horizons_s=horizons_s,
-        failure_types=kinds,
-        image_codec=image_codec,
-    )
+@dataclass(slots=True)
+class Block:
+    """The next rows of an episode that still grows, and what is known of it so far."""
+
+    episode_id: str
+    rows: list[Row]
+    meta: EpisodeMeta | None = None
 
 
-def _sized(values: Any, size: int, name: str) -> NDArray[np.floating]:
-    array = np.asarray(values)
-    if array.shape != (size,):
-        raise ObservationError(
-            f"{name} has {array.size} values, the store takes {size}; record into another store"
-        )
-    return array
+@dataclass(slots=True)
+class Finished:
+    """A whole episode: its last rows, and what is known of it.
+
+    Attributes:
+        rows: Those that were not handed on in a block.
+        meta: What is known of it; the model is not.
+        steps: Number of all its rows, those of its blocks included.
+        lacking: How many of them lack an action or a required sample.
+        messages: Messages used for all of them.
+        note: What a person should read about it; empty for nothing.
+    """
+
+    rows: list[Row]
+    meta: EpisodeMeta
+    steps: int
+    lacking: int
+    messages: int
+    note: str = ""
+
+    @property
+    def episode_id(self) -> str:
+        """Its id."""
+        return self.meta.id
+
+
+@dataclass(slots=True)
+class Dropped:
+    """An episode that was not kept, why, and how many of its messages were lost with it."""
+
+    episode_id: str
+    reason: str
+    messages: int
+
+
+type Result = Block | Finished | Dropped

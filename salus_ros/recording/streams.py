@@ -1,58 +1,256 @@
 """One stream of stamped samples, looked up by time and never ahead of it."""
 
-from bisect import bisect_right
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salus_ros.recording.time import Order, TimeRule
+
+type Found = tuple[int, Any]
+"""Stamp of a sample in ns, and the sample."""
+
+
+class Source(Protocol):
+    """What the assembler asks of a stream."""
+
+    @property
+    def newest_ns(self) -> int:
+        """Stamp up to which it is known in ns; -1 without a sample."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the samples that are held, as given with them."""
+
+    @property
+    def refused(self) -> int:
+        """Samples whose stamps were wrong."""
+
+    @property
+    def jump_ns(self) -> int:
+        """By how much its clock jumped at the last `Order.JUMP`."""
+
+    def add(self, stamp_ns: int, sample: Any, size: int = 0) -> Order:
+        """Take in a sample, in its place."""
+
+    def as_of(self, stamp_ns: int, after_ns: int) -> Found | None:
+        """Newest sample with after_ns < stamp <= stamp_ns; None without one."""
+
+    def at(self, stamps_ns: Collection[int]) -> Found | None:
+        """The sample of exactly these stamps; None where one is not there."""
+
+    def forget_before(self, stamp_ns: int) -> None:
+        """Drop what `as_of` can no longer give for `stamp_ns` or later."""
+
+    def forget_after(self, stamp_ns: int) -> None:
+        """Drop what is newer than `stamp_ns`."""
 
 
 class Stream:
-    """The latest samples of a stream, in the order of their stamps.
-
-    Attributes:
-        size: Bytes of the samples that are held, as given with them.
-    """
+    """The latest samples of a stream, in the order of their stamps."""
 
     def __init__(self) -> None:
         """No sample yet."""
+        self._rule = TimeRule()
         self._stamps: list[int] = []
         self._samples: list[tuple[Any, int]] = []
+        self._suspect: tuple[Any, int] | None = None
         self.size = 0
 
     @property
     def newest_ns(self) -> int:
         """Stamp of the newest sample in ns; -1 without one."""
-        return self._stamps[-1] if self._stamps else -1
+        newest = self._rule.newest_ns
+        return -1 if newest is None else newest
 
-    def add(self, stamp_ns: int, sample: Any, size: int = 0) -> bool:
-        """Take in a sample; a stamp before the newest one means that time has jumped back.
+    @property
+    def refused(self) -> int:
+        """Samples whose stamps were wrong."""
+        return self._rule.refused
+
+    @property
+    def jump_ns(self) -> int:
+        """By how much its clock jumped at the last `Order.JUMP`; negative: back."""
+        return self._rule.jump_ns
+
+    def add(self, stamp_ns: int, sample: Any, size: int = 0) -> Order:
+        """Take in a sample, in its place; at a jump what was before is forgotten.
 
         Returns:
-            False if the sample of this stamp is there already.
+            Where it stands. One that is repeated is not taken, one that is suspect is held back.
         """
-        if stamp_ns == self.newest_ns:
-            return False
-        if stamp_ns < self.newest_ns:
+        suspect_ns = self._rule.suspect_ns
+        order = self._rule.judge(stamp_ns)
+        if order is Order.NEXT:  # nearly always
+            self._stamps.append(stamp_ns)
+            self._samples.append((sample, size))
+            self.size += size
+        elif order is Order.LATE:
+            return self._insert(stamp_ns, sample, size)
+        elif order is Order.SUSPECT:
+            self._suspect = (sample, size)
+        elif order is Order.JUMP:
             self._drop(0, len(self._stamps))
-        self._stamps.append(stamp_ns)
-        self._samples.append((sample, size))
-        self.size += size
-        return True
+            assert suspect_ns is not None
+            assert self._suspect is not None
+            self._insert(suspect_ns, *self._suspect)
+            self._insert(stamp_ns, sample, size)
+            self._suspect = None
+        return order
 
-    def as_of(self, stamp_ns: int, after_ns: int) -> tuple[int, Any] | None:
+    def as_of(self, stamp_ns: int, after_ns: int) -> Found | None:
         """Newest sample with after_ns < stamp <= stamp_ns, and its stamp; None without one."""
+        suspect_ns = self._rule.suspect_ns
         index = bisect_right(self._stamps, stamp_ns) - 1
-        if index < 0 or self._stamps[index] <= after_ns:
+        newest_ns = self._stamps[index] if index >= 0 else after_ns
+        if suspect_ns is not None and newest_ns < suspect_ns <= stamp_ns:
+            assert self._suspect is not None  # a step that is there too speaks for it
+            return suspect_ns, self._suspect[0]
+        return (newest_ns, self._samples[index][0]) if newest_ns > after_ns else None
+
+    def at(self, stamps_ns: Collection[int]) -> Found | None:
+        """The sample of exactly this stamp, one; None where it is not there."""
+        (stamp_ns,) = stamps_ns
+        if stamp_ns == self._rule.suspect_ns:
+            assert self._suspect is not None
+            return stamp_ns, self._suspect[0]
+        index = bisect_left(self._stamps, stamp_ns)
+        if index == len(self._stamps) or self._stamps[index] != stamp_ns:
             return None
-        return self._stamps[index], self._samples[index][0]
+        return stamp_ns, self._samples[index][0]
 
     def forget_before(self, stamp_ns: int) -> None:
         """Drop what `as_of` can no longer give for `stamp_ns` or later."""
         self._drop(0, bisect_right(self._stamps, stamp_ns) - 1)
 
     def forget_after(self, stamp_ns: int) -> None:
-        """Drop what is newer than `stamp_ns`."""
+        """Drop what is newer than `stamp_ns`: it is of a time that is over."""
         self._drop(bisect_right(self._stamps, stamp_ns), len(self._stamps))
+        suspect_ns, suspect = self._rule.suspect_ns, self._suspect
+        if suspect_ns is not None and suspect is not None:  # it was right
+            self._rule.suspect_ns = self._suspect = None
+            self._insert(suspect_ns, *suspect)
+        self._rule.newest_ns = self._stamps[-1] if self._stamps else None
+
+    def _insert(self, stamp_ns: int, sample: Any, size: int) -> Order:
+        index = bisect_left(self._stamps, stamp_ns)
+        if index < len(self._stamps) and self._stamps[index] == stamp_ns:
+            return Order.REPEATED
+        self._stamps.insert(index, stamp_ns)
+        self._samples.insert(index, (sample, size))
+        self.size += size
+        return Order.LATE
 
     def _drop(self, first: int, last: int) -> None:
         if last > first:
             self.size -= sum(size for _, size in self._samples[first:last])
             del self._stamps[first:last], self._samples[first:last]
+
+
+class JointStream:
+    """Joint states, which one message or several of them give: an arm's and a gripper's, say.
+
+    A sample is a mapping of joint names to values, of some of the joints or all; the state at a
+    time is made of the newest value of each, and is as old as the oldest of them.
+    """
+
+    def __init__(self, joints: Sequence[str]) -> None:
+        """Without a sample yet.
+
+        Args:
+            joints: Names of the S joints of the state, in its order; empty for those of the
+                first sample.
+        """
+        self.joints = tuple(joints)
+        self._parts: dict[frozenset[str], Stream] = {}
+        self._sources: list[list[Stream]] = [[] for _ in self.joints]
+        self.others: set[str] = set()
+        """Joints that came and that nobody asked for."""
+
+    @property
+    def missing(self) -> list[str]:
+        """Joints of the state that no message has had yet."""
+        return [
+            joint for joint, parts in zip(self.joints, self._sources, strict=True) if not parts
+        ]
+
+    @property
+    def newest_ns(self) -> int:
+        """Stamp up to which every joint is known in ns; -1 before."""
+        if self.missing or not self._parts:
+            return -1
+        return min(part.newest_ns for part in self._parts.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes of the samples that are held, as given with them."""
+        return sum(part.size for part in self._parts.values())
+
+    @property
+    def refused(self) -> int:
+        """Samples whose stamps were wrong."""
+        return sum(part.refused for part in self._parts.values())
+
+    @property
+    def jump_ns(self) -> int:
+        """By how much the clock jumped that jumped furthest; negative: back."""
+        return max((part.jump_ns for part in self._parts.values()), key=abs, default=0)
+
+    def add(self, stamp_ns: int, sample: Mapping[str, float], size: int = 0) -> Order:
+        """Take in the values of some joints; those that nobody asked for are left out."""
+        if not self.joints:
+            self.joints = tuple(sample)
+            self._sources = [[] for _ in self.joints]
+        given = frozenset(sample)
+        names = given.intersection(self.joints)
+        if len(names) < len(given):
+            self.others |= given - names
+        if not names:
+            return Order.REPEATED  # nothing new in it
+        part = self._parts.get(names)
+        if part is None:
+            part = self._parts[names] = Stream()
+            for joint, parts in zip(self.joints, self._sources, strict=True):
+                if joint in names:
+                    parts.append(part)
+        return part.add(stamp_ns, sample, size)
+
+    def as_of(self, stamp_ns: int, after_ns: int) -> Found | None:
+        """State float32 (S,) of the newest values with after_ns < stamp <= stamp_ns."""
+        found = {id(part): part.as_of(stamp_ns, after_ns) for part in self._parts.values()}
+        return self._merged(found)
+
+    def at(self, stamps_ns: Collection[int]) -> Found | None:
+        """State float32 (S,) of the messages of exactly these stamps."""
+        found: dict[int, Found | None] = {}
+        for part in self._parts.values():
+            of_part = (part.at((stamp_ns,)) for stamp_ns in sorted(stamps_ns, reverse=True))
+            found[id(part)] = next((one for one in of_part if one is not None), None)
+        return self._merged(found)
+
+    def forget_before(self, stamp_ns: int) -> None:
+        """Drop what `as_of` can no longer give for `stamp_ns` or later."""
+        for part in self._parts.values():
+            part.forget_before(stamp_ns)
+
+    def forget_after(self, stamp_ns: int) -> None:
+        """Drop what is newer than `stamp_ns`: it is of a time that is over."""
+        for part in self._parts.values():
+            part.forget_after(stamp_ns)
+
+    def _merged(self, found: Mapping[int, Found | None]) -> Found | None:
+        values: NDArray[np.float32] = np.empty(len(self.joints), np.float32)
+        oldest: int | None = None
+        for place, joint in enumerate(self.joints):
+            newest: Found | None = None
+            for part in self._sources[place]:
+                one = found[id(part)]
+                if one is not None and (newest is None or one[0] > newest[0]):
+                    newest = one
+            if newest is None:
+                return None
+            values[place] = newest[1][joint]
+            oldest = newest[0] if oldest is None else min(oldest, newest[0])
+        return None if oldest is None else (oldest, values)

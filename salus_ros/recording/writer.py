@@ -6,48 +6,36 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from salus_ros.core.errors import SalusError, StoreError
+from salus_ros.core.failures import Outcome
 from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import EpisodeMeta, EpisodeStore, StoreReader, StoreSpec
 from salus_ros.episodes.files import store_errors
 from salus_ros.episodes.location import holds_something, is_remote
-from salus_ros.recording.assembly import Block, Dropped, Finished, Result, Row
-from salus_ros.recording.rows import (
-    PREDICTION,
-    Label,
-    ReadImage,
-    stack_images,
-    store_spec,
-    to_block,
-    to_meta,
-)
+from salus_ros.recording.blocks import BlockMaker, Kept, Lost, Piece, Written
+from salus_ros.recording.rows import Dropped, Finished, Label, Result
 
+FATES_REMEMBERED = 64
 FREE_WARNING = 2.0
 """Free space is said to run out below this many times what must stay free."""
 
 
-@dataclass(slots=True)
-class _InFlight:
-    """The episode that is being written: rows that wait for a file's worth, and what was."""
+@dataclass(frozen=True, slots=True)
+class _Relabel:
+    """A label for an episode that is committed."""
 
     episode_id: str
-    rows: list[Row] = field(default_factory=list)
-    gaps: int = 0
-    steps: int = 0
-    model_id: str = ""
-    failed: bool = False
+    label: Label
 
 
 class EpisodeWriter:
     """Owns the store: takes an episode's rows as they come, commits it when it is over, labels it.
 
-    Rows are written when they fill an image file of the store, and when their episode ends, so
-    that the memory an episode needs does not grow with its length.
+    Blocks are written as they come, so that the memory an episode needs does not grow with its
+    length. Nothing that is asked of it waits for the disk.
 
     Attributes:
         committed: Episodes committed.
@@ -57,16 +45,15 @@ class EpisodeWriter:
         dropped_messages: Messages of episodes that could not be written.
         error: Why the last episode was not written; empty when it was.
         last_id: Id of the last episode that was committed.
+        fate: What became of the episodes that were heard of last, by id.
     """
 
     def __init__(
         self,
         path: Path,
         cameras: tuple[str, ...],
-        read_image: ReadImage,
+        blocks: Callable[[StoreSpec | None], BlockMaker],
         *,
-        image_codec: str,
-        block_bytes: int,
         min_free_bytes: int,
         log: Callable[[str], object],
     ) -> None:
@@ -75,9 +62,7 @@ class EpisodeWriter:
         Args:
             path: The store.
             cameras: Cameras that are recorded.
-            read_image: Reads a serialised image.
-            image_codec: How a new store compresses images.
-            block_bytes: Size of images from which rows are written though they fill no file.
+            blocks: Makes what makes blocks of rows, for the store's sizes if there is a store.
             min_free_bytes: Free space below which nothing is written.
             log: Takes what a person should read about an episode.
         """
@@ -89,21 +74,21 @@ class EpisodeWriter:
         self.dropped_messages = 0
         self.error = ""
         self.last_id = ""
+        self.fate: dict[str, str] = {}
         self._cameras = cameras
-        self._read_image = read_image
-        self._image_codec = image_codec
-        self._block_bytes = block_bytes
+        self._make_blocks = blocks
         self._min_free_bytes = min_free_bytes
         self._log = log
         self._store: EpisodeStore | None = None
-        self._lock = threading.Lock()  # the store, and the labels to come
+        self._blocks: BlockMaker | None = None
+        self._opened = False
+        self._lock = threading.Lock()  # the labels to come, and which episodes have an end to come
         self._labels: dict[str, Label] = {}
         self._ending: list[str] = []  # episodes that are over and not committed yet
         self._dropping: set[str] = set()  # episodes whose blocks are not worth writing any more
         self._bytes_in = 0  # counted by the node's thread
         self._bytes_out = 0  # counted by this one
-        self._in_flight: _InFlight | None = None
-        self._queue: queue.Queue[Result | None] = queue.Queue()
+        self._queue: queue.Queue[Result | _Relabel | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
@@ -113,23 +98,21 @@ class EpisodeWriter:
         Raises:
             StoreError: if what is there is no store, or nothing can be written there.
         """
-        with self._lock:
-            if self._store is not None:
-                return
-            with store_errors(self.path, "open"):
-                there = holds_something(self.path)
-            if there:
-                self._store = EpisodeStore.open(self.path)
-                self._check_cameras(self._store.spec)
-            elif not is_remote(self.path):
-                try:
-                    self.path.parent.mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    raise StoreError(
-                        f"no store can be made at '{self.path}': {error.strerror}; "
-                        "set store_path to a folder that can be written"
-                    ) from error
-            self.error = ""
+        if self._opened:
+            return
+        with store_errors(self.path, "open"):
+            there = holds_something(self.path)
+        if there:
+            self._take_store(EpisodeStore.open(self.path))
+        elif not is_remote(self.path):
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"no store can be made at '{self.path}': {error.strerror}; "
+                    "set store_path to a folder that can be written"
+                ) from error
+        self._opened, self.error = True, ""
 
     @property
     def queue_depth(self) -> int:
@@ -144,7 +127,7 @@ class EpisodeWriter:
     @property
     def writing(self) -> str:
         """The episode that is over and committed now or next; empty without one."""
-        return self._ending[0] if self._ending else ""
+        return next(iter(self._ending), "")
 
     def free_bytes(self) -> int:
         """Free space where the store lies; without end on an object store."""
@@ -172,11 +155,12 @@ class EpisodeWriter:
         else:
             self._bytes_in += sum(row.size for row in result.rows)
         if isinstance(result, Finished):
-            self._ending.append(result.status.episode_id)
+            with self._lock:
+                self._ending.append(result.episode_id)
         self._queue.put(result)
 
     def label(self, episode_id: str, label: Label, *, in_flight: bool) -> str:
-        """Label an episode.
+        """Label an episode; of one that is not committed yet, when it is.
 
         Args:
             episode_id: The episode.
@@ -184,30 +168,31 @@ class EpisodeWriter:
             in_flight: Whether it is still being recorded.
 
         Returns:
-            What was done, in words.
+            What is done, in words.
 
         Raises:
             StoreError: if the label contradicts itself or there is no such episode.
         """
-        EpisodeMeta(episode_id, "", label.outcome, label.failure_type, label.step(RATE_HZ))
+        label.on(EpisodeMeta(episode_id, "", Outcome.UNKNOWN, rate_hz=RATE_HZ))
         with self._lock:
             if in_flight or episode_id in self._ending:
                 self._labels[episode_id] = label
-                words = _words(label, label.failure_step)
-                return f"{episode_id} will be labelled {words} when it is written"
-            if self._store is None:
-                raise StoreError(f"there is no store at '{self.path}' yet, so nothing to label")
-            metas = StoreReader(self.path).episodes()
-            ids = [meta.id for meta in metas]
-            if episode_id not in ids:
-                some = ", ".join(ids[-3:]) or "none"
-                raise StoreError(
-                    f"no episode '{episode_id}' in '{self.path}'; the last are {some}"
-                )
-            index = len(ids) - 1 - ids[::-1].index(episode_id)
-            step = label.step(metas[index].rate_hz)
-            self._store.relabel(index, label.outcome, label.failure_type, step)
-            return f"{episode_id} is now labelled {_words(label, step)}"
+                return f"{episode_id} will be labelled {label.words()} when it is written"
+        if not holds_something(self.path):
+            raise StoreError(
+                self.fate.get(episode_id)
+                or f"there is no store at '{self.path}' yet, so nothing to label"
+            )
+        metas = {meta.id: meta for meta in StoreReader(self.path).episodes()}
+        if episode_id not in metas:
+            some = ", ".join(list(metas)[-3:]) or "none"
+            raise StoreError(
+                self.fate.get(episode_id)
+                or f"no episode '{episode_id}' in '{self.path}'; the last are {some}"
+            )
+        label.on(metas[episode_id])
+        self._queue.put(_Relabel(episode_id, label))
+        return f"{episode_id} is labelled {label.words(metas[episode_id].rate_hz)}"
 
     def close(self) -> None:
         """Write what is waiting, then close the store."""
@@ -221,133 +206,117 @@ class EpisodeWriter:
     def _work(self) -> None:
         while (result := self._queue.get()) is not None:
             try:
-                if isinstance(result, Block):
-                    self._take(result.episode_id, result.rows)
-                elif isinstance(result, Finished):
-                    self._finish(result)
+                if isinstance(result, _Relabel):
+                    self._relabel(result.episode_id, result.label)
                 else:
-                    self._discard(result.episode_id)
+                    self._take(result)
             except Exception as error:  # a thread that died would lose the next ones
                 logging.getLogger(__name__).exception("writing to %s", self.path)
                 self.error = f"{type(error).__name__}: {error}"
+            finally:
+                if isinstance(result, Finished):
+                    self._settle_label(result.episode_id)
 
-    def _take(self, episode_id: str, rows: list[Row]) -> None:
-        """Take the next rows of an episode; what fills a file is written."""
-        if self._in_flight is None or self._in_flight.episode_id != episode_id:
-            self._in_flight = _InFlight(episode_id)
-        episode = self._in_flight
-        episode.rows += rows
-        while not episode.failed and len(episode.rows) >= self._steps_per_file():
-            self._write(episode, self._steps_per_file())
-        if episode.rows and sum(row.size for row in episode.rows) > self._block_bytes:
-            self._write(episode, len(episode.rows))
-        if episode.failed:
-            self._release(episode)
-
-    def _finish(self, finished: Finished) -> None:
-        episode_id = finished.status.episode_id
+    def _take(self, result: Result) -> None:
+        size = 0 if isinstance(result, Dropped) else sum(row.size for row in result.rows)
         try:
-            self._take(episode_id, finished.rows)
-            episode = self._in_flight
-            assert episode is not None
-            if episode.rows:
-                self._write(episode, len(episode.rows))
-            if not episode.failed:
-                self._guard(episode, lambda: self._commit(episode, finished))
-            if episode.failed:
-                self.dropped += 1
-                self.dropped_messages += finished.messages
+            if isinstance(result, Dropped):
+                self._dropping.discard(result.episode_id)
+            elif result.episode_id in self._dropping:
+                return  # its end is on the way
+            if self._blocks is None:
+                self._blocks = self._make_blocks(None)
+            for piece in self._blocks.take(result):
+                self._do(piece, self._blocks)
         finally:
-            self._in_flight = None
-            self._labels.pop(episode_id, None)
-            self._ending.remove(episode_id)
+            self._bytes_out += size
 
-    def _discard(self, episode_id: str) -> None:
-        self._dropping.discard(episode_id)
-        episode = self._in_flight
-        if episode is not None and episode.episode_id == episode_id:
-            self._in_flight = None
-            self._release(episode)
+    def _do(self, piece: Piece, blocks: BlockMaker) -> None:
+        episode_id = piece.episode_id
+        try:
+            if isinstance(piece, Written):
+                self._write(piece)
+            elif isinstance(piece, Kept):
+                self._commit(piece)
+            else:
+                self._lose(piece)
+        except Exception as error:  # whatever a disk, or what a message holds, may do
+            known = isinstance(error, SalusError)
+            self.error = str(error) if known else f"{type(error).__name__}: {error}"
+            if not known:
+                logging.getLogger(__name__).exception("writing %s", episode_id)
             if self._store is not None:
                 self._store.discard()
-        self._labels.pop(episode_id, None)
+            blocks.fail(episode_id, self.error)
+            if isinstance(piece, Kept):
+                self._lose(Lost(episode_id, self.error, piece.messages))
 
-    def _steps_per_file(self) -> int:
-        if self._store is None:
-            return StoreSpec().shard_steps
-        return self._store.steps_to_shard_end
-
-    def _write(self, episode: _InFlight, count: int) -> None:
-        """Write the next rows; after an error the episode counts as failed."""
-        rows, episode.rows = episode.rows[:count], episode.rows[count:]
-        size = sum(row.size for row in rows)
-        if episode.episode_id not in self._dropping:
-            self._guard(episode, lambda: self._write_rows(episode, rows))
-        self._bytes_out += size
-
-    def _guard(self, episode: _InFlight, work: Callable[[], None]) -> None:
-        try:
-            with self._lock:
-                work()
-        except SalusError as error:
-            self.error = str(error)
-        except Exception as error:  # whatever a message may do to the code that reads it
-            self.error = f"{type(error).__name__}: {error}"
-            logging.getLogger(__name__).exception("writing %s", episode.episode_id)
-        else:
-            return
-        episode.failed = True
-        if self._store is not None:
-            self._store.discard()
-        self._log(f"{episode.episode_id} was not recorded: {self.error}")
-
-    def _write_rows(self, episode: _InFlight, rows: list[Row]) -> None:
+    def _write(self, piece: Written) -> None:
         free = self.free_bytes()
         if free < self._min_free_bytes:
             raise StoreError(
                 f"{free / 1e6:.0f} MB are free at '{self.path}', fewer than min_free_mb "
                 f"{self._min_free_bytes / 1e6:.0f}; make room"
             )
-        size = None if self._store is None else self._store.spec.image_size
-        images = {c: stack_images(rows, c, self._read_image, size) for c in self._cameras}
         if self._store is None:
-            spec = store_spec(rows, images, self._image_codec)
-            self._store = EpisodeStore.open_or_create(self.path, spec)
-            self._check_cameras(self._store.spec)
-        block = to_block(rows, images, self._store.spec, episode.episode_id)
-        self._store.write(block)
-        assert block.age_ms is not None
-        episode.gaps += int(np.isnan(block.age_ms).any(axis=1).sum())
-        episode.steps += len(rows)
-        predictions = (row.samples[PREDICTION] for row in reversed(rows))
-        newest = next((p.model_id for p in predictions if p is not None), "")
-        episode.model_id = newest or episode.model_id
-
-    def _commit(self, episode: _InFlight, finished: Finished) -> None:
+            self._take_store(EpisodeStore.open_or_create(self.path, piece.spec))
         assert self._store is not None
-        label = self._labels.pop(episode.episode_id, None)
-        self._store.commit(to_meta(finished, episode.model_id, label))
+        self._store.write(piece.for_store(self._store.spec))
+
+    def _commit(self, piece: Kept) -> None:
+        if self._store is None:
+            raise StoreError(f"there is no store at '{self.path}'")
+        with self._lock:
+            label = self._labels.pop(piece.meta.id, None)
+        self._store.commit(piece.meta if label is None else label.on(piece.meta))
         self.error = ""
         self.committed += 1
-        self.steps += episode.steps
-        self.gaps += episode.gaps
-        self.last_id = episode.episode_id
+        self.steps += piece.steps
+        self.gaps += piece.gaps
+        self.last_id = piece.meta.id
+        self._say(piece.meta.id, f"'{piece.meta.id}' is recorded")
 
-    def _release(self, episode: _InFlight) -> None:
-        self._bytes_out += sum(row.size for row in episode.rows)
-        episode.rows = []
+    def _lose(self, piece: Lost) -> None:
+        if self._store is not None:
+            self._store.discard()
+        self._say(piece.episode_id, f"'{piece.episode_id}' was dropped: {piece.reason}")
+        if not piece.told:
+            self.error = piece.reason
+            self.dropped += 1
+            self.dropped_messages += piece.messages
+            self._log(f"{piece.episode_id} was not recorded: {piece.reason}")
 
-    def _check_cameras(self, spec: StoreSpec) -> None:
-        if spec.cameras != self._cameras:
+    def _settle_label(self, episode_id: str) -> None:
+        """An episode is over for this writer: a label that came meanwhile is not lost."""
+        with self._lock:
+            self._ending.remove(episode_id)
+            label = self._labels.pop(episode_id, None)
+        if label is not None and self.last_id == episode_id:
+            self._relabel(episode_id, label)
+
+    def _relabel(self, episode_id: str, label: Label) -> None:
+        ids = [meta.id for meta in StoreReader(self.path).episodes()]
+        if self._store is None:
+            self._take_store(EpisodeStore.open(self.path))
+        assert self._store is not None
+        index = len(ids) - 1 - ids[::-1].index(episode_id)
+        meta = label.on(StoreReader(self.path).meta(index))
+        self._store.relabel(index, meta.outcome, meta.failure_type, meta.failure_step)
+        self._say(episode_id, f"'{episode_id}' is recorded, labelled {label.words(meta.rate_hz)}")
+
+    def _say(self, episode_id: str, fate: str) -> None:
+        self.fate.pop(episode_id, None)
+        self.fate[episode_id] = fate
+        while len(self.fate) > FATES_REMEMBERED:
+            del self.fate[next(iter(self.fate))]
+
+    def _take_store(self, store: EpisodeStore) -> None:
+        if set(store.spec.cameras) != set(self._cameras):
+            store.close()
             raise StoreError(
-                f"'{self.path}' holds the cameras {list(spec.cameras)}, the parameter cameras "
-                f"names {list(self._cameras)}; record into another store"
+                f"'{self.path}' holds the cameras {list(store.spec.cameras)}, the parameter "
+                f"cameras names {list(self._cameras)}; record into another store"
             )
-
-
-def _words(label: Label, step: int) -> str:
-    kind = label.failure_type
-    at = f" at step {step}" if step >= 0 else ""
-    if not at and label.failure_time_s > 0:
-        at = f" after {label.failure_time_s:.2f} s"
-    return label.outcome.name.lower() + (f" by {kind.label}{at}" if kind else "")
+        self._store = store
+        if self._blocks is None:
+            self._blocks = self._make_blocks(store.spec)

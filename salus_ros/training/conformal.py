@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike
 
 from salus_ros.core.errors import ConfigError
 
+ALPHAS = (0.01, 0.05, 0.1, 0.2)
+"""Promised shares of false alarms for which a threshold is always computed."""
+
 
 def conformal_rank(count: int, alpha: float) -> int:
     """Rank ceil((n + 1) (1 - alpha)) of the threshold among n calibration scores, from 1.

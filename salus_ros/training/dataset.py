@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.core.labels import before_failure, horizon_labels
-from salus_ros.core.schema import MAX_EPISODE_STEPS, horizon_steps
+from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.identity import CONTENT, content_key
 from salus_ros.episodes.layout import data_arrays
@@ -45,6 +45,15 @@ class EpisodeRecord:
         """How it ended, in words: "success" or the kind of failure."""
         return self.meta.ending
 
+
+Inputs = tuple[
+    NDArray[np.float32],
+    NDArray[np.bool_],
+    NDArray[np.float16] | None,
+    NDArray[np.int64],
+    tuple[int, ...],
+]
+"""Signals (N, S), which are valid, hidden state (N, D), step (N,), and lengths of the episodes."""
 
 ROW_ARRAYS = (
     "signals",
@@ -89,7 +98,8 @@ class Samples:
         chunk_statistic_names: Names of the C columns.
         horizons_s: The H horizons in s.
         failure_types: The K failure types.
-        time_limit: Steps after which an episode that has not ended has failed.
+        time_limit: Steps after which an episode that has not ended has failed, see
+            `observed_time_limit`.
     """
 
     signals: NDArray[np.float32]
@@ -108,8 +118,14 @@ class Samples:
     signal_names: tuple[str, ...]
     horizons_s: tuple[float, ...]
     failure_types: tuple[FailureType, ...]
+    time_limit: int
     chunk_statistic_names: tuple[str, ...] = ()
-    time_limit: int = MAX_EPISODE_STEPS
+
+    @property
+    def inputs(self) -> Inputs:
+        """What `Predictor.predict_episodes` takes."""
+        lengths = tuple(record.length for record in self.records)
+        return self.signals, self.valid, self.embedding, self.step, lengths
 
     @property
     def slices(self) -> tuple[slice, ...]:
@@ -213,8 +229,18 @@ def load_samples(
         signal_names=spec.signals,
         horizons_s=horizons,
         failure_types=types,
+        time_limit=observed_time_limit(records),
         chunk_statistic_names=spec.chunk_statistics if "chunk_statistics" in common else (),
     )
+
+
+def observed_time_limit(records: Sequence[EpisodeRecord]) -> int:
+    """Steps after which an episode counts as failed, as far as the episodes show it.
+
+    Those that failed by it ended there; without one it is not below the longest episode.
+    """
+    timeouts = [r.meta.failure_step for r in records if r.stratum == FailureType.TIMEOUT.label]
+    return max(timeouts or [record.length for record in records])
 
 
 def _width(reader: StoreReader, name: str) -> int:

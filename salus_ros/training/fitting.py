@@ -13,10 +13,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 from torch import Tensor
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.evaluation.metrics import average_precision, count
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.models import FailureModel, build_model, run_sequences
 from salus_ros.training.distributed import rank_and_size, share
@@ -358,11 +358,12 @@ def _validate(
     targets = data.targets[data.usable]
     labels = (data.horizons[data.usable] > 0.5).cpu().numpy()
     ranked = logits[:, : labels.shape[1]].float().cpu().numpy()
-    counts = count(ranked > 0, labels)
-    area = average_precision(ranked, labels) if np.isfinite(ranked).all() else math.nan
-    precision, recall, f1, area_or_none = (
-        None if math.isnan(value) else value
-        for value in (counts.precision, counts.recall, counts.f1, area)
+    decided = precision_recall_fscore_support(
+        labels.ravel(), ranked.ravel() > 0, average="binary", zero_division=np.nan
     )
+    area = math.nan
+    if labels.any() and np.isfinite(ranked).all():
+        area = average_precision_score(labels.ravel(), ranked.ravel())
+    known = [None if np.isnan(value) else float(value) for value in (*decided[:3], area)]
     loss = float(_loss(logits, targets, config).mean())
-    return EpochRecord(epoch, rate, train_loss, loss, precision, recall, f1, area_or_none)
+    return EpochRecord(epoch, rate, train_loss, loss, *known)

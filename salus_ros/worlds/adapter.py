@@ -1,7 +1,7 @@
 """Any Gymnasium environment of the observation form, as the simulator node sees it.
 
 The form is LeRobot's: observations {"pixels": {camera: uint8 (H, W, 3)}, "agent_pos": (D,)}
-and actions in a Box (A,).
+and actions in a Box (A,). An environment with one camera may give its image alone as "pixels".
 """
 
 import math
@@ -20,6 +20,9 @@ from salus_ros.core.failures import FailureType, Outcome
 STANDARD = "standard"
 """The condition of a world that is asked for none."""
 
+ONLY_CAMERA = "front"
+"""Name of the camera whose image alone is `pixels`, where the environment has no `camera_name`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -29,7 +32,7 @@ class Observation:
         images: Uint8 (H, W, 3) per camera.
         joint_names: Names of the J joints.
         joint_positions: Float64 (J,) in rad (fingers in m).
-        task: Instruction in words.
+        task: Instruction in words: the environment's own, or else the one asked for.
         fault: Injected fault, "none" without one.
         fault_step: Step at which it starts; -1 without one, or if the world does not say.
         fault_strength: Its strength in its own unit; NaN likewise.
@@ -57,31 +60,63 @@ class Observation:
 class World:
     """A Gymnasium environment with its conventions resolved."""
 
-    def __init__(self, env_id: str, joint_names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        env_id: str,
+        joint_names: tuple[str, ...],
+        env_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
         """Make the environment.
 
         Args:
             env_id: Its Gymnasium id.
             joint_names: Names of `agent_pos`, for an environment that gives none.
+            env_kwargs: What its constructor is given.
 
         Raises:
-            ConfigError: if there is no such environment or it has another form.
+            ConfigError: if there is no such environment, if it refuses its arguments, or if it
+                has another form.
             SimulatorError: if it cannot be built here.
         """
-        import salus_ros.worlds  # noqa: F401 - registers the built-in world
+        import salus_ros.worlds.mujoco  # noqa: F401 - registers the built-in world
 
+        given = dict(env_kwargs or {})
         try:
-            self._env = gymnasium.make(env_id, disable_env_checker=True)
+            self._env = gymnasium.make(env_id, **{"disable_env_checker": True} | given)
+        except SalusError:
+            raise
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
             raise ConfigError(
                 f"env_id '{env_id}' cannot be made ({error}); give a registered Gymnasium id, "
                 "or 'module:Id-v0' for one that a module registers"
             ) from error
+        except Exception as error:  # of the environment's own code, which may raise anything
+            raise ConfigError(
+                f"env_id '{env_id}' cannot be made with env_kwargs {given} "
+                f"({type(error).__name__}: {error}); set env_kwargs to what its constructor needs"
+            ) from error
         self._joint_names = joint_names
         self._steps = 0
-        sizes, actions = _form(env_id, self._env.observation_space, self._env.action_space)
-        self.image_sizes: dict[str, tuple[int, int]] = sizes
+        self._task = ""
+        observations, actions = self._env.observation_space, self._env.action_space
+        parts = observations.spaces if isinstance(observations, spaces.Dict) else {}
+        self._only_camera: str | None = None
+        if isinstance(parts.get("pixels"), spaces.Box):
+            own = getattr(self._env.unwrapped, "camera_name", None)
+            self._only_camera = own if own and isinstance(own, str) else ONLY_CAMERA
+        if not _is_of_form(parts, actions):
+            raise ConfigError(
+                f"'{env_id}' has observations {observations} and actions {actions}; allowed are "
+                "observations {'pixels': {camera: uint8 (H, W, 3)}, 'agent_pos': Box (D,)}, where "
+                "one camera's image alone may be 'pixels', and actions Box (A,); choose them by "
+                "env_kwargs (often obs_type: pixels_agent_pos), or wrap the environment"
+            )
+        self.image_sizes: dict[str, tuple[int, int]] = {
+            name: (image.shape[0], image.shape[1])
+            for name, image in self._by_camera(parts["pixels"]).items()
+        }
         """Height and width per camera."""
+        assert isinstance(actions, spaces.Box)
         self.action_low: NDArray[np.float32] = actions.low.astype(np.float32)
         self.action_high: NDArray[np.float32] = actions.high.astype(np.float32)
         spec = self._env.spec
@@ -120,14 +155,17 @@ class World:
             observation, info = self._env.reset(seed=seed, options=options or None)
         except SalusError:
             raise
-        except (ValueError, KeyError) as error:
-            raise ConfigError(f"the world refuses seed {seed}, {options}: {error}") from error
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise ConfigError(
+                f"the world refuses seed {seed}, {options} ({type(error).__name__}: {error})"
+            ) from error
         if "condition" in options and "condition" not in info:
             raise ConfigError(
                 f"condition '{condition}' is asked of a world that has no conditions; leave it at "
                 f"'{STANDARD}'"
             )
         self._steps = 0
+        self._task = task or str(getattr(self._env.unwrapped, "task_description", "") or "")
         return self._observation(observation, info)
 
     def step(self, action: NDArray[np.float32]) -> Observation:
@@ -157,6 +195,9 @@ class World:
         """Release the environment."""
         self._env.close()
 
+    def _by_camera(self, pixels: Any) -> Mapping[str, Any]:
+        return pixels if self._only_camera is None else {self._only_camera: pixels}
+
     def _observation(
         self,
         observation: Mapping[str, Any],
@@ -173,11 +214,12 @@ class World:
                 "set the parameter joint_names to as many names as `agent_pos` has values"
             )
         outcome, kind, failure_step = _outcome(info, self._steps, ended, truncated)
+        self._task = str(info.get("task") or self._task)
         return Observation(
-            images=observation["pixels"],
+            images=self._by_camera(observation["pixels"]),
             joint_names=names,
             joint_positions=positions,
-            task=str(info.get("task", "")),
+            task=self._task,
             fault=str(info.get("fault", "none")) or "none",
             fault_step=int(info.get("fault_step", -1)),
             fault_strength=float(info.get("fault_strength", math.nan)),
@@ -189,30 +231,24 @@ class World:
         )
 
 
-def _form(
-    env_id: str, observations: spaces.Space[Any], actions: spaces.Space[Any]
-) -> tuple[dict[str, tuple[int, int]], spaces.Box]:
-    """Image sizes per camera and the action space, of an environment of the right form."""
-    parts = observations.spaces if isinstance(observations, spaces.Dict) else {}
-    pixels = parts.get("pixels")
-    sizes = {
-        name: (space.shape[0], space.shape[1])
-        for name, space in (pixels.spaces if isinstance(pixels, spaces.Dict) else {}).items()
-        if isinstance(space, spaces.Box) and space.dtype == np.uint8 and space.shape[2:] == (3,)
-    }
-    position = parts.get("agent_pos")
-    if (
-        not sizes
-        or len(sizes) != len(pixels.spaces)  # type: ignore[union-attr]
-        or not (isinstance(position, spaces.Box) and len(position.shape) == 1)
-        or not (isinstance(actions, spaces.Box) and len(actions.shape) == 1)
-    ):
-        raise ConfigError(
-            f"'{env_id}' has observations {observations} and actions {actions}; allowed are "
-            "observations {'pixels': {camera: uint8 (H, W, 3)}, 'agent_pos': Box (D,)} and "
-            "actions Box (A,); wrap the environment"
-        )
-    return sizes, actions
+def _is_of_form(parts: Mapping[str, Any], actions: spaces.Space[Any]) -> bool:
+    """Whether the spaces of observations and actions are what SALUS takes."""
+    pixels, position = parts.get("pixels"), parts.get("agent_pos")
+    images = list(pixels.spaces.values()) if isinstance(pixels, spaces.Dict) else [pixels]
+    return (
+        bool(images)
+        and all(_is_image(image) for image in images)
+        and isinstance(position, spaces.Box)
+        and len(position.shape) == 1
+        and isinstance(actions, spaces.Box)
+        and len(actions.shape) == 1
+    )
+
+
+def _is_image(space: spaces.Space[Any] | None) -> bool:
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
+        return False
+    return len(space.shape) == 3 and space.shape[2] == 3
 
 
 def _outcome(

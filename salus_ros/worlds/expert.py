@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from salus_ros.core.schema import ACTION_DIM
 from salus_ros.worlds.mujoco.arm import MAX_TRANSLATION_M
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
+from salus_ros.worlds.panda import ACTION_DIM
 
 type Point = npt.NDArray[np.float64]
 """(3,) in m, in the world frame."""

@@ -4,10 +4,11 @@ import pytest
 from synthetic_episodes import make_store
 
 from salus_ros.core.failures import FailureType
+from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.training.dataset import load_samples
-from salus_ros.training.training import train_predictor
+from salus_ros.training.train import train_predictor
 
 KINDS = (FailureType.NONE, FailureType.DROP)
 
@@ -15,7 +16,7 @@ KINDS = (FailureType.NONE, FailureType.DROP)
 @pytest.fixture
 def model(tmp_path):
     store = make_store(tmp_path / "a.zarr", KINDS * 10)
-    train_predictor(load_samples([store]), tmp_path / "model", TrainingConfig(epochs=5))
+    train_predictor(load_samples([store]), tmp_path / "model", evaluate, TrainingConfig(epochs=5))
     return tmp_path / "model"
 
 

@@ -2,11 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
-from salus_ros.bags.mapping import MAX_AGE_MS, Mapping
-from salus_ros.bags.scan import propose
-from salus_ros.core.errors import ConfigError
+from salus_ros.bags.mapping import Mapping
 from salus_ros.episodes import StoreReader
 
 
@@ -35,21 +32,6 @@ def test_scan_says_what_there_is_and_writes_a_mapping_that_converts(salus, bag, 
     assert len(StoreReader(out)) == 1
 
 
-def test_a_slow_stream_is_given_three_of_its_periods():
-    def topic(name, kind, rate_hz):
-        return {"topic": name, "type": kind, "messages": 9, "rate_hz": rate_hz}
-
-    image, joints = "sensor_msgs/msg/Image", "sensor_msgs/msg/JointState"
-    found = [topic("/slow/image", image, 5.0), topic("/fast/image", image, 30.0),
-             topic("/joint_states", joints, 100.0)]  # fmt: skip
-    proposed = propose(found)
-    assert (proposed["max_age_ms"], proposed["max_age_of"]) == (MAX_AGE_MS, {"slow": 600})
-    proposed["action"] = "/command"
-    mapping = Mapping.from_dict(yaml.safe_load(yaml.safe_dump(proposed)))
-    ages = [mapping.oldest_ns(name) for name in ("slow", "fast", "state")]
-    assert ages == [600_000_000, 200_000_000, 200_000_000]
-
-
 def test_scan_leaves_a_mapping_that_exists_as_it_is(salus, bag, tmp_path):
     config = tmp_path / "mapping.yaml"
     config.write_text("mine")
@@ -75,56 +57,6 @@ def test_without_a_mapping_it_says_how_to_get_one(salus, bag, tmp_path):
     code, _, err = salus("convert", bag, "--out", tmp_path / "out.zarr")
     assert code == 2
     assert "--scan" in err
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("{state: /s}", "has no action"),
-        ("{state: /s, action: ''}", "empty topic"),
-        ("{state: /s, action: /a, colour: red}", "unknown keys colour"),
-        ("{state: /s, action: /a, episodes: {gap_s: 0}}", "gap_s is 0"),
-        ("{state: /s, action: /a, episodes: day}", "allowed are bag"),
-        ("{state: /s, action: /a, clock: {rate_hz: 5, topic: /s}}", "give one of them"),
-        ("{state: /s, action: /a, clock: {rate_hz: fast}}", "wrong kind"),
-        ("{state: /s, action: /a, time: now}", "receive, header"),
-        ("{state: /s, action: /a, cameras: {state: /c}}", "rename it"),
-        ("{state: /s, action: /a, image_size: [0, 3]}", "height, width"),
-        ("{state: {topic: /s, joints: a}, action: /a}", "give a list"),
-        ("{state: /s, action: /a, depth_range_mm: {d: [1, 2]}}", "the cameras are none"),
-        ("{state: /s, action: /a, cameras: {d: /d}, depth_range_mm: {d: [2, 1]}}", "NEAR, FAR"),
-        ("{state: /s, action: /a, cameras: {d: /d}, depth_range_mm: {d: [2]}}", "wrong kind"),
-        ("{state: /s, action: /a, max_age_ms: -1}", "give 0 or a number above it"),
-        ("{state: /s, action: /a, max_age_of: {state: .nan}}", "max_age_of 'state' is nan"),
-        ("{state: /s, action: /a, max_age_of: {top: 5}}", "the streams are state, action"),
-        ("{state: /s, action: /a, max_age_of: 5}", "wrong kind"),
-        ("[", "cannot read the mapping"),
-    ],
-)
-def test_a_wrong_mapping_is_refused_with_what_is_allowed(tmp_path, text, says):
-    path = tmp_path / "mapping.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=says):
-        Mapping.load(path)
-
-
-def test_a_mapping_reads_back_as_it_was():
-    given = {
-        "cameras": {"front": "/c"},
-        "state": {"topic": "/s", "joints": ["a"]},
-        "action": {"topic": "/a", "fields": ["linear.x"]},
-        "task": "lift",
-        "episodes": {"gap_s": 2.0},
-        "clock": {"topic": "/s"},
-        "time": "header",
-        "max_age_ms": 50.0,
-        "max_age_of": {"front": 150.0, "state": 0.0},
-        "image_size": [3, 4],
-        "signals": "/signals",
-        "prediction": "/failure_horizons",
-        "depth_range_mm": {"front": [100.0, 2000.0]},
-    }
-    assert Mapping.from_dict(yaml.safe_load(yaml.safe_dump(given))).to_dict() == given
 
 
 def test_several_bags_at_once_are_written_in_their_order(salus, tmp_path, monkeypatch):

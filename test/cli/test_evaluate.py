@@ -5,11 +5,12 @@ from synthetic_episodes import LOW_DIM, make_episode, make_store
 
 from salus_ros.core.failures import FailureType
 from salus_ros.episodes import EpisodeStore
-from salus_ros.prediction.calibration import calibrate
+from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.training.calibrate import calibrate
 from salus_ros.training.dataset import load_samples
-from salus_ros.training.training import train_predictor
+from salus_ros.training.train import train_predictor
 
 KINDS = (FailureType.NONE, FailureType.DROP, FailureType.NONE, FailureType.TIMEOUT)
 
@@ -26,7 +27,7 @@ def model(stores, tmp_path_factory):
     out = tmp_path_factory.mktemp("model")
     config = TrainingConfig(model="tcn", hidden=(8,) * 3, epochs=8, batch_size=200, eventual=True,
                             inputs=("signals", "validity"), learning_rate=3e-3)  # fmt: skip
-    train_predictor(load_samples(stores[:1]), out, config)
+    train_predictor(load_samples(stores[:1]), out, evaluate, config)
     calibrate(Predictor.load(out), load_samples([stores[1]]), 0.1).save(out)
     return out
 

@@ -9,9 +9,10 @@ from synthetic_episodes import LOW_DIM, make_episode, make_store
 
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore
+from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.training.dataset import load_samples
-from salus_ros.training.training import train_predictor
+from salus_ros.training.train import train_predictor
 
 KINDS = (FailureType.NONE, FailureType.DROP)
 LABELLED = 20
@@ -49,7 +50,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(store, tmp_path_factory):
     out = tmp_path_factory.mktemp("unlabelled_model")
-    train_predictor(load_samples([store]), out, TrainingConfig(model="mlp", epochs=2))
+    train_predictor(load_samples([store]), out, evaluate, TrainingConfig(model="mlp", epochs=2))
     return out
 
 

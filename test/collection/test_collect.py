@@ -13,7 +13,6 @@ import pytest
 from recordings import CONFIG, SEEDS, assert_same
 
 from salus_ros.collection.collect import collect
-from salus_ros.collection.workers import WorkerPool
 from salus_ros.core.errors import ConfigError, PolicyError, SalusError, StoreError
 from salus_ros.episodes.reader import StoreReader
 
@@ -138,22 +137,6 @@ def test_what_a_worker_cannot_do_is_said_by_the_one_who_asked(tmp_path):
     with pytest.raises(PolicyError, match="is not a SmolVLA checkpoint"):
         collect(replace(CONFIG, policy=tmp_path), tmp_path / "a.zarr", 2)
     assert not (tmp_path / "a.zarr").exists()
-
-
-def test_a_worker_that_dies_again_and_again_is_given_up(tmp_path):
-    with WorkerPool(CONFIG, SEEDS, 1) as pool:
-        pool._start = _start_one_that_dies(pool._start)
-        with pytest.raises(SalusError, match=r"died 3 times in a row.*seeds"):
-            list(pool.episodes())
-
-
-def _start_one_that_dies(start):
-    def dies(deaths=0):
-        worker = start(deaths)
-        worker.process.kill()
-        return worker
-
-    return dies
 
 
 def test_a_task_that_does_not_exist_is_one_clear_line(tmp_path):

@@ -12,9 +12,9 @@ from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.rollout import Rollout
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.failures import Outcome
-from salus_ros.core.schema import CAMERAS
 from salus_ros.policies.tiny import SHIPPED
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
+from salus_ros.worlds.panda import CAMERAS
 from salus_ros.worlds.tasks import TASKS
 
 

@@ -69,8 +69,9 @@ def assert_whole(reader, lengths):
             np.testing.assert_array_equal(episode.images[camera], frames)
 
 
-# An append is 26 resizes and writes of data arrays, 28 of metadata, and the two that commit.
-@pytest.mark.parametrize("fatal_write", [56 + 3, 56 + 25, 56 + 45, 56 + 55])
+# An append into one shard is 26 resizes and writes of data arrays, 30 of metadata, and the two
+# that commit.
+@pytest.mark.parametrize("fatal_write", [58 + 3, 58 + 25, 58 + 45, 58 + 57])
 def test_a_writer_killed_while_appending_loses_only_that_episode(tmp_path, fatal_write):
     path = tmp_path / "a.zarr"
     writer = start_writer(path, LENGTHS[:3], fatal_write)

@@ -95,7 +95,7 @@ def test_arrays_are_those_a_replay_buffer_expects(tmp_path):
 def test_attributes_say_what_the_store_is(tmp_path):
     path = make_store(tmp_path / "a.zarr", KINDS)
     attributes = zarr.open_group(path, mode="r").attrs
-    assert attributes["schema_version"] == 2
+    assert attributes["schema_version"] == 3
     assert attributes["salus_version"] == __version__
     assert attributes["failure_type_codes"]["timeout"] == FailureType.TIMEOUT
 
@@ -197,6 +197,7 @@ def test_steps_that_were_never_committed_are_trimmed(tmp_path):
     before = StoreReader(path)
     with EpisodeStore.open(path) as store:
         store.write(make_episode("lost", 40, spec=WITH_IMAGES))
+        assert store._group["data/images_front"].shape[0] > before.steps
     with EpisodeStore.open(path) as store:
         assert (len(store), store.pending) == (1, 0)
     for _, array in zarr.open_group(path)["data"].arrays():
@@ -212,6 +213,23 @@ def test_a_block_that_goes_back_in_time_is_refused(tmp_path):
         store.write(steps(episode, 10, 20))
         store.commit(episode.meta)
     assert_same(StoreReader(tmp_path / "a.zarr").episode(0), episode)
+
+
+def test_a_disk_that_takes_no_more_drops_the_episode_in_flight(tmp_path, monkeypatch):
+    path = make_store(tmp_path / "a.zarr", KINDS[:1], WITH_IMAGES)
+    kept = make_episode("kept", 6, spec=WITH_IMAGES)
+    with EpisodeStore.open(path) as store:
+        store.write(make_episode("lost", 20, spec=WITH_IMAGES))
+        later = make_episode("lost", 20, spec=WITH_IMAGES)
+        later = dataclasses.replace(later, stamp_ns=later.stamp_ns + 10**12)
+        with monkeypatch.context() as patch:
+            patch.setattr(zarr.Array, "__setitem__", _no_space)
+            with pytest.raises(StoreError, match="No space left"):
+                store.write(later)
+        assert store.pending == 0
+        store.append(kept)
+    assert_same(StoreReader(path).episode(1), kept)
+    assert verify(path).problems == ()
 
 
 def test_images_may_be_kept_as_jpeg(tmp_path):

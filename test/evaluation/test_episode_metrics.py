@@ -8,6 +8,7 @@ from salus_ros.evaluation.episode_metrics import (
     Episodes,
     Ranking,
     average_precision_replicates,
+    draw_episodes,
     episode_scores,
     latest_scores,
     matched_threshold,
@@ -28,6 +29,7 @@ def make(lengths, failure_steps, tasks=None, kinds=None):
         failure_type=np.array(kinds) if kinds else (failure_steps >= 0).astype(np.int64),
         task=np.zeros(len(lengths), np.int64) if tasks is None else np.array(tasks),
         rate_hz=np.full(len(lengths), 10.0),
+        time_limit=200,
     )
 
 
@@ -61,7 +63,7 @@ def test_pooled_ranking_is_the_auroc():
     episodes = make([1] * 60, np.where(rng.random(60) < 0.4, 1, -1), tasks=rng.integers(0, 3, 60))
     pooled = Ranking(scores, episodes, within=False)
     assert pooled.auroc == pytest.approx(auroc(scores, episodes.failed))
-    low, high = percentile_interval(pooled.replicates())
+    low, high = percentile_interval(pooled.replicates(draw_episodes(episodes.failed)))
     assert low < pooled.auroc < high
 
 
@@ -77,8 +79,9 @@ def test_within_tasks_a_task_that_fails_often_gives_nothing():
 def test_replicates_of_two_scores_draw_the_same_episodes():
     episodes = make([1] * 40, [1, -1] * 20)
     scores = np.random.default_rng(0).random(40)
-    one = Ranking(scores, episodes, within=True).replicates(seed=3)
-    other = Ranking(scores * 2 + 1, episodes, within=True).replicates(seed=3)
+    drawn = draw_episodes(episodes.failed)
+    one = Ranking(scores, episodes, within=True).replicates(drawn)
+    other = Ranking(scores * 2 + 1, episodes, within=True).replicates(drawn)
     np.testing.assert_array_equal(one, other)
 
 
@@ -87,7 +90,8 @@ def test_no_score_is_the_lowest_and_no_pair_is_nan():
     assert Ranking(np.array([NAN, 0.0]), episodes, within=True).auroc == 0.0
     alone = make([1, 1], [-1, -1])
     assert math.isnan(Ranking(np.zeros(2), alone, within=True).auroc)
-    assert np.isnan(Ranking(np.zeros(2), alone, within=True).replicates()).all()
+    drawn = draw_episodes(alone.failed)
+    assert np.isnan(Ranking(np.zeros(2), alone, within=True).replicates(drawn)).all()
     assert math.isnan(percentile_interval(np.full(3, NAN))[0])
 
 
@@ -158,20 +162,26 @@ def test_average_precision_replicates_are_those_of_the_resamples():
     scores = rng.integers(0, 6, 40).astype(float)
     failed = rng.random(40) < 0.4
     episodes = make([1] * 40, np.where(failed, 1, -1))
-    replicates = average_precision_replicates(scores, episodes, seed=5, number=20)
-    draws = np.random.default_rng(5)
-    good, bad = (
-        draws.multinomial(n, np.full(n, 1 / n), size=20) for n in ((~failed).sum(), failed.sum())
-    )
-    for row in range(20):
-        times = np.zeros(40, int)
-        times[~failed], times[failed] = good[row], bad[row]
+    drawn = draw_episodes(failed)
+    replicates = average_precision_replicates(scores, episodes, drawn)
+    for times, value in zip(drawn[:20].astype(int), replicates, strict=False):
         expected = average_precision(np.repeat(scores, times), np.repeat(failed, times))
-        assert replicates[row] == pytest.approx(expected)
-    low, high = percentile_interval(average_precision_replicates(scores, episodes))
+        assert value == pytest.approx(expected)
+    low, high = percentile_interval(replicates)
     assert low < average_precision(scores, failed) < high
 
 
 def test_average_precision_replicates_of_one_class():
-    assert np.isnan(average_precision_replicates(np.zeros(2), make([1, 1], [-1, -1]))).all()
-    np.testing.assert_allclose(average_precision_replicates(np.zeros(2), make([1, 1], [1, 1])), 1)
+    for ending, value in ((-1, NAN), (1, 1.0)):
+        episodes = make([1, 1], [ending] * 2)
+        drawn = draw_episodes(episodes.failed)
+        found = average_precision_replicates(np.zeros(2), episodes, drawn)
+        np.testing.assert_array_equal(found, value)
+
+
+def test_a_draw_keeps_the_number_of_successes_and_of_failures():
+    failed = np.arange(12) < 5
+    drawn = draw_episodes(failed, number=50)
+    assert (drawn[:, failed].sum(axis=1) == 5).all()
+    assert (drawn[:, ~failed].sum(axis=1) == 7).all()
+    assert len(np.unique(drawn, axis=0)) > 40

@@ -12,7 +12,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from salus_ros.nodes.base import status_qos, stream_qos
+from salus_ros.nodes.qos import status_qos, stream_qos
 
 DEADLINE_S = 60.0  # a failing test ends here; a passing one never comes near
 
@@ -33,6 +33,12 @@ class Graph:
         node = cls(namespace=self.namespace, parameter_overrides=overrides)
         self.nodes.append(node)
         self.executor.add_node(node)
+        if node.parameters.autostart:
+            try:
+                node.start()
+            except Exception:
+                self.remove(node)
+                raise
         return node
 
     def remove(self, node: Any) -> None:

@@ -35,6 +35,7 @@ class Robot:
         self.path = path
         self.heard = graph.listen(RecorderStatus, "recorder_status", status=True)
         given = {"store_path": str(path), "settle_s": 0.2, "min_free_mb": 0, "status_hz": 20.0}
+        given["reliable_sensors"] = True
         self.node = None if alone else graph.add(RecorderNode, **(given | parameters))
         kind, topic = (CompressedImage, "/compressed") if compression else (Image, "")
         self.images = {c: graph.talk(kind, f"camera/{c}/image_raw{topic}") for c in CAMERAS}

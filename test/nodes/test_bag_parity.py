@@ -18,15 +18,14 @@ from sensor_msgs.msg import Image, JointState
 
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, PolicyAction, VlaSignals
 from salus_ros.bags.convert import Converter
-from salus_ros.bags.graph import STATE_JOINTS
 from salus_ros.bags.mapping import Mapping
 from salus_ros.bags.policy import PolicyOptions
 from salus_ros.bags.reading import Bag, header_stamp_ns
-from salus_ros.bags.scan import propose, scan
+from salus_ros.bags.scan import STATE_JOINTS, propose, scan
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import StoreReader
-from salus_ros.nodes.base import status_qos, stream_qos
 from salus_ros.nodes.parameters import PANDA_JOINTS
+from salus_ros.nodes.qos import status_qos, stream_qos
 
 TOPICS = {
     **{f"camera/{camera}/image_raw": Image for camera in CAMERAS},
@@ -84,13 +83,14 @@ def recorded(tmp_path_factory, tiny_policy):
             return stack.enter_context(NodeProcess(name, probe.namespace, **parameters))
 
         recorder = start(
-            "recorder", store_path=store, max_age_ms=0.0, min_free_mb=0, settle_s=10.0, **sim_time
-        )
+            "recorder", store_path=store, max_age_ms=0.0, min_free_mb=0, settle_s=10.0,
+            reliable_sensors=True, **sim_time,
+        )  # fmt: skip
         model = save_checkpoint(folder / "model")
-        start("predictor", model_path=model, device="cpu", min_subscribers=2, **sim_time)
+        start("predictor", model_path=model, device="cpu", wait_for="recorder,probe", **sim_time)
         start(
             "vla", policy_path=tiny_policy, device="cpu", num_samples=2, replan_every=3, threads=1,
-            min_subscribers=3, **sim_time,
+            wait_for="predictor,recorder,probe", reliable_sensors=True, **sim_time,
         )  # fmt: skip
         simulator = start(
             "simulator",
@@ -98,7 +98,7 @@ def recorded(tmp_path_factory, tiny_policy):
             episodes=EPISODES,
             fault="force",
             condition="shifted",
-            min_subscribers=4,
+            wait_for="vla,predictor,recorder,probe",
             exit_when_done=True,
         )
         probe.until(simulator.ended, "the end", DEADLINE_S)

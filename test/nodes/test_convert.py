@@ -3,10 +3,9 @@ import math
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import Image
 
-from salus_msgs.msg import FailureHorizons, VlaSignals
-from salus_ros.core import schema
+from salus_msgs.msg import VlaSignals
 from salus_ros.core.errors import ObservationError
 from salus_ros.nodes import convert
 from salus_ros.nodes.convert import raw_stamp_ns
@@ -15,68 +14,26 @@ RGB = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]], [[13, 14, 15]
 RGB = RGB.astype(np.uint8)  # (3, 2, 3)
 
 
-def message(pixels: np.ndarray, encoding: str, *, padding: int = 0, bigendian: int = 0) -> Image:
-    height, width = pixels.shape[:2]
-    rows = pixels.reshape(height, -1)
-    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
-    made = Image(height=height, width=width, encoding=encoding, is_bigendian=bigendian)
-    made.step = rows.shape[1]
-    made.data = rows.tobytes()
-    return made
+@pytest.mark.parametrize("read", [convert.read_raw_image, convert.read_compressed_image])
+@pytest.mark.parametrize("raw", [b"", b"\0\1\0\0", b"\0\1\0\0" + bytes(8), b"\xff" * 100])
+def test_bytes_that_are_no_image_are_refused(read, raw):
+    with pytest.raises(ObservationError, match="camera 'front' sends"):
+        read(raw, "front")
 
 
-ALPHA = np.full((3, 2, 1), 99, np.uint8)
-FORMS = {
-    "rgb8": RGB,
-    "bgr8": RGB[:, :, ::-1],
-    "rgba8": np.concatenate([RGB, ALPHA], axis=2),
-    "bgra8": np.concatenate([RGB[:, :, ::-1], ALPHA], axis=2),
-}
+def test_one_range_serves_the_cameras_that_give_depth_and_no_others():
+    sent = convert.array_to_image(RGB, convert.header(0))
+    given = convert.read_raw_image(serialize_message(sent), "front", depth_mm=(0, 1000))
+    np.testing.assert_array_equal(given, RGB)
+    depth = Image(height=1, width=2, encoding="16UC1", step=4, data=b"\0\0\xe8\3")
+    given = convert.read_raw_image(serialize_message(depth), "front", depth_mm=(0, 1000))
+    np.testing.assert_array_equal(given[..., 0], [[0, 255]])
 
 
-@pytest.mark.parametrize("bigendian", [0, 1])
-@pytest.mark.parametrize("padding", [0, 5])
-@pytest.mark.parametrize("encoding", FORMS)
-def test_every_colour_encoding_reads_the_same(encoding, padding, bigendian):
-    given = message(FORMS[encoding], encoding, padding=padding, bigendian=bigendian)
-    array = convert.image_to_array(given, "front")
-    np.testing.assert_array_equal(array, RGB)
-    assert array.dtype == np.uint8
-    assert array.flags.c_contiguous
-
-
-@pytest.mark.parametrize("padding", [0, 3])
-def test_mono_is_repeated(padding):
-    array = convert.image_to_array(message(RGB[:, :, :1], "mono8", padding=padding), "front")
-    np.testing.assert_array_equal(array, np.repeat(RGB[:, :, :1], 3, axis=2))
-
-
-@pytest.mark.parametrize("encoding", ["16UC1", "yuv422", "bayer_rggb8", "RGB8", ""])
-def test_another_encoding_is_refused(encoding):
-    with pytest.raises(ObservationError, match="accepted are rgb8, bgr8, rgba8") as error:
-        convert.image_to_array(message(RGB, encoding), "wrist")
-    assert f"camera 'wrist' sends encoding '{encoding}'" in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"data": b"\x00" * 17},
-        {"data": b""},
-        {"step": 5},
-        {"step": 7},
-        {"width": 3},
-        {"height": 4},
-        {"height": 0, "data": b""},
-        {"width": 0},
-    ],
-)
-def test_a_size_that_does_not_add_up_is_refused(change):
-    given = message(RGB, "rgb8")
-    for name, value in change.items():
-        setattr(given, name, value)
-    with pytest.raises(ObservationError, match=r"camera .side. sends .* bytes for"):
-        convert.image_to_array(given, "side")
+def test_an_encoding_that_the_message_says_wrongly_can_be_given():
+    sent = serialize_message(convert.array_to_image(RGB, convert.header(0)))
+    given = convert.read_raw_image(sent, "front", encoding="bgr8")
+    np.testing.assert_array_equal(given, RGB[..., ::-1])
 
 
 def test_an_image_goes_there_and_back():
@@ -97,37 +54,6 @@ def test_stamps_are_exact(stamp_ns):
     assert convert.to_ns(convert.to_stamp(stamp_ns)) == stamp_ns
     raw = serialize_message(convert.array_to_image(RGB, convert.header(stamp_ns)))
     assert raw_stamp_ns(raw) == stamp_ns
-
-
-def test_a_big_endian_raw_stamp():
-    raw = bytes([0, 0, 0, 0]) + (3).to_bytes(4, "big") + (7).to_bytes(4, "big")
-    assert raw_stamp_ns(raw) == 3_000_000_007
-
-
-def test_joints_are_read_by_name():
-    given = JointState(name=["c", "a", "b"], position=[3.0, 1.0, 2.0])
-    np.testing.assert_array_equal(convert.joint_positions(given, ["a", "b", "c"]), [1, 2, 3])
-    np.testing.assert_array_equal(convert.joint_positions(given, ["b"]), [2])
-
-
-@pytest.mark.parametrize(
-    ("names", "positions", "said"),
-    [
-        (["a", "b"], [1.0, 2.0], "has no c; it has a, b; set the parameter state_joints"),
-        ([], [], "has no a, b, c; it has no joint"),
-        (["a", "b", "c"], [1.0, math.nan, 3.0], "has b = nan; positions must be finite"),
-        (["a", "b", "c"], [1.0, 2.0, -math.inf], "has c = -inf"),
-        (["a", "b", "c"], [1.0, 2.0], "3 names and 2 positions"),
-    ],
-)
-def test_bad_joints_are_refused(names, positions, said):
-    with pytest.raises(ObservationError, match=said):
-        convert.joint_positions(JointState(name=names, position=positions), ["a", "b", "c"])
-
-
-def test_a_joint_that_is_not_asked_for_may_be_anything():
-    given = JointState(name=["a", "gripper"], position=[1.0, math.nan])
-    np.testing.assert_array_equal(convert.joint_positions(given, ["a"]), [1])
 
 
 def test_an_action_of_the_right_form():
@@ -166,35 +92,6 @@ def test_a_signal_that_is_not_finite_is_not_valid():
     values, valid = convert.signals_array(sent)
     assert not valid.any()
     assert np.isnan(values).all()
-
-
-def horizons(**change) -> FailureHorizons:
-    values = {
-        "horizons": np.float32(schema.HORIZONS_S),
-        "failure_types": [1, 2, 3, 4],
-        "probability": np.arange(16, dtype=np.float32) / 16,
-    }
-    return FailureHorizons(**(values | change))
-
-
-def test_a_prediction_is_read_row_by_row():
-    array = convert.prediction_array(horizons(), schema.HORIZONS_S, [1, 2, 3, 4])
-    assert array.shape == (4, 4)
-    assert array[1, 2] == 6 / 16
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"horizons": [0.1, 0.2, 0.3, 0.4]}, "has horizons"),
-        ({"horizons": [0.2]}, "has horizons"),
-        ({"failure_types": [1, 2, 3]}, "types"),
-        ({"probability": [0.5]}, "1 probabilities; 4 horizons x 4 types need 16"),
-    ],
-)
-def test_a_prediction_of_another_form_is_refused(change, said):
-    with pytest.raises(ObservationError, match=said):
-        convert.prediction_array(horizons(**change), schema.HORIZONS_S, [1, 2, 3, 4])
 
 
 def test_a_camera_without_calibration_says_so():

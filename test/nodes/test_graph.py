@@ -32,24 +32,28 @@ class RunningGraph:
     """Four processes in a namespace."""
 
     def __init__(self, stack: ExitStack, namespace: str, store: Path, policy: Path, model: str):
-        # The probe listens to `episode` of one graph and to `failure_horizons` of the other.
-        calm = namespace.endswith("calm")
         self.stack = stack
         self.namespace = namespace
         self.policy = policy
         sim_time = {"use_sim_time": True}
         self.recorder = self.start(
-            "recorder", store_path=store, max_age_ms=0.0, min_free_mb=0, settle_s=10.0, **sim_time
+            "recorder",
+            store_path=store,
+            max_age_ms=0.0,
+            min_free_mb=0,
+            settle_s=10.0,
+            reliable_sensors=True,
+            **sim_time,
         )
         self.predictor = self.start(
-            "predictor", model_path=model, device="cpu", min_subscribers=1, **sim_time
+            "predictor", model_path=model, device="cpu", wait_for="recorder", **sim_time
         )
         self.vla = self.start_vla()
         self.simulator = self.start(
             "simulator",
             env_id="fast_world:salus_test/Long-v0",
             episodes=EPISODES,
-            min_subscribers=4 - calm,
+            wait_for="vla,predictor,recorder",
             exit_when_done=True,
         )
 
@@ -64,7 +68,8 @@ class RunningGraph:
             num_samples=2,
             replan_every=1,
             threads=1,
-            min_subscribers=2,
+            wait_for="predictor,recorder",
+            reliable_sensors=True,
             use_sim_time=True,
         )
 

@@ -32,16 +32,28 @@ def test_an_episode_over_ros_is_the_one_of_the_collection(tmp_path):
             return stack.enter_context(node)
 
         recorder = start(
-            "recorder", store_path=store, max_age_ms=0.0, min_free_mb=0, settle_s=10.0
+            "recorder",
+            store_path=store,
+            max_age_ms=0.0,
+            min_free_mb=0,
+            settle_s=10.0,
+            reliable_sensors=True,
         )
-        start("vla", num_samples=2, replan_every=3, threads=1, min_subscribers=1)
+        start(
+            "vla",
+            num_samples=2,
+            replan_every=3,
+            threads=1,
+            wait_for="recorder",
+            reliable_sensors=True,
+        )
         simulator = start(
             "simulator",
             seed=SEED,
             episodes=COUNT,
             fault=config.fault,
             condition=config.condition,
-            min_subscribers=2,
+            wait_for="vla,recorder",
             exit_when_done=True,
         )
         assert simulator.wait() == 0, simulator.said

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from fast_world import CAMERAS, FAULT_STEP, FAULT_STRENGTH, LENGTH, SIZE
+from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
@@ -12,6 +13,7 @@ from salus_msgs.srv import ResetEpisode
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.nodes import convert
+from salus_ros.nodes.qos import status_qos
 from salus_ros.nodes.simulator import SimulatorNode
 from salus_ros.worlds.faults import draw_fault
 from salus_ros.worlds.tasks import TASKS
@@ -30,7 +32,7 @@ class Player:
         self.infos = graph.listen(CameraInfo, "camera/front/camera_info")
         self.joints = graph.listen(JointState, "joint_states")
         self.clock = graph.listen(Clock, "clock")
-        given = {"env_id": FAST, "min_subscribers": 1} | parameters
+        given = {"env_id": FAST, "wait_for": "probe"} | parameters
         self.node = graph.add(SimulatorNode, **given)
         self.actions = graph.talk(PolicyAction, "action")
 
@@ -65,10 +67,10 @@ def stamps(messages):
 
 def test_lockstep_waits_for_the_action_of_each_step(graph):
     player = Player(graph, republish_s=60.0)
-    graph.until(lambda: len(player.images["wrist"]) == 1)
+    graph.until(lambda: player.running() and player.images["wrist"])
     assert [(s.episode_id, s.step) for s in player.running()] == [("episode_000000", 0)]
     player.act(player.running()[0])
-    graph.until(lambda: len(player.images["wrist"]) == 2)
+    graph.until(lambda: len(player.images["wrist"]) == len(player.running()) == 2)
     assert [s.step for s in player.running()] == [0, 1]
 
 
@@ -257,14 +259,17 @@ def test_a_late_joiner_hears_the_status(graph):
 
 def test_it_waits_for_its_listeners(graph):
     statuses = graph.listen(EpisodeStatus, "episode", status=True)
-    graph.add(SimulatorNode, env_id=FAST, min_subscribers=2)
+    waiting = graph.add(SimulatorNode, env_id=FAST, wait_for="vla, probe")
     graph.until(lambda: statuses)
     assert statuses[0].phase == EpisodeStatus.PHASE_IDLE
     for _ in range(10):
         graph.executor.spin_once(timeout_sec=0.03)
     assert {s.phase for s in statuses} == {EpisodeStatus.PHASE_IDLE}
-    graph.listen(EpisodeStatus, "episode", status=True)
+    assert waiting.missing_listeners() == [f"'vla' to listen to {graph.namespace}/episode"]
+    vla = Node("vla", namespace=graph.namespace)
+    vla.create_subscription(EpisodeStatus, "episode", lambda _: None, status_qos())
     graph.until(lambda: statuses[-1].phase == EpisodeStatus.PHASE_RUNNING)
+    vla.destroy_node()
 
 
 def test_it_ends_when_it_is_done(graph):

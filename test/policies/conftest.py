@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from salus_ros.core.schema import CAMERAS
 from salus_ros.policies.tiny.build import TINY, build_policy, save_policy
 
 
@@ -19,5 +18,5 @@ def policy_folder(tmp_path_factory):
 @pytest.fixture
 def observation():
     rng = np.random.default_rng(0)
-    images = {name: rng.integers(0, 256, (256, 256, 3), dtype=np.uint8) for name in CAMERAS}
+    images = {name: rng.integers(0, 256, (256, 256, 3), dtype=np.uint8) for name in TINY.cameras}
     return images, rng.standard_normal(7).astype(np.float32)

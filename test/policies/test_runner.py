@@ -10,6 +10,7 @@ from salus_ros.core.errors import ConfigError, ObservationError, PolicyError
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.policies.reference import LatentReference
 from salus_ros.policies.runner import SmolVLARunner
+from salus_ros.policies.tiny import SHIPPED
 
 TASK = "put the red cube in the bin"
 NEEDS_A_PREVIOUS = ["attention_shift", "chunk_inconsistency", "latent_drift"]
@@ -106,6 +107,47 @@ def test_with_a_reference_latent_ood_is_the_mahalanobis_distance(
     step = SmolVLARunner(folder).step(images, state, TASK, 0)
     expected = reference.distance(step.embedding.astype(float))
     assert step.signals[SIGNAL_NAMES.index("latent_ood")] == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "samples", "every", "never"),
+    [
+        ({}, 2, 3, {"latent_ood"}),
+        ({"n_action_steps": 16}, 2, 3, {"latent_ood", "sample_spread_growth"}),
+        (
+            {"n_action_steps": 16},
+            2,
+            16,
+            {"latent_ood", "sample_spread_growth", "chunk_inconsistency"},
+        ),
+        (
+            {},
+            1,
+            3,
+            {"latent_ood", "sample_variance", "sample_spread_growth", "latent_dispersion"},
+        ),
+        ({"num_steps": 1}, 2, 3, {"latent_ood", "flow_curvature"}),
+    ],
+)
+def test_what_it_says_is_unavailable_is_what_never_comes(
+    policy_folder, tmp_path, observation, changes, samples, every, never
+):
+    folder = copy(policy_folder, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    runner = SmolVLARunner(folder, num_samples=samples, replan_every=every)
+    images, state = observation
+    seen = np.zeros(12, bool)
+    for replan in range(3):
+        seen |= runner.step(images, state + replan, TASK, replan * every).valid
+    assert {name for name, came in zip(SIGNAL_NAMES, seen, strict=True) if not came} == never
+    assert set(runner.unavailable) == never
+    assert all(runner.unavailable.values())
+    assert runner.sibling().unavailable == runner.unavailable
+
+
+def test_with_a_reference_nothing_is_unavailable():
+    assert SmolVLARunner(SHIPPED).unavailable == {}
 
 
 def test_bad_observations_are_refused_with_what_is_needed(runner, observation):

@@ -8,8 +8,8 @@ import torch
 
 import salus_ros
 from salus_ros.core.errors import ConfigError, ObservationError
-from salus_ros.core.schema import CAMERAS
 from salus_ros.policies.runner import Observation, SmolVLARunner, step_together
+from salus_ros.policies.tiny.build import TINY
 
 SHIPPED = Path(salus_ros.__file__).parent / "assets" / "policy" / "tiny_smolvla"
 TASKS = [
@@ -34,7 +34,7 @@ def observations():
     rng = np.random.default_rng(0)
     return [
         Observation(
-            {name: rng.integers(0, 256, (256, 256, 3), dtype=np.uint8) for name in CAMERAS},
+            {name: rng.integers(0, 256, (256, 256, 3), dtype=np.uint8) for name in TINY.cameras},
             rng.standard_normal(7).astype(np.float32),
             TASKS[episode % len(TASKS)],
             0,

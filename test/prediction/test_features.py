@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from salus_ros.core.errors import ObservationError
-from salus_ros.core.schema import MAX_EPISODE_STEPS
+from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.prediction.features import CLOSE_STEPS, INPUTS, Features
+
+LIMIT = 140
 
 
 @pytest.fixture
@@ -17,7 +18,9 @@ def steps():
 
 
 def test_inputs_stand_in_one_order_and_are_standardised(steps):
-    features = Features.fit(("embedding", "clock", "signals", "validity"), *steps)
+    features = Features.fit(
+        ("embedding", "clock", "signals", "validity"), *steps, time_limit_steps=LIMIT
+    )
     assert features.inputs == INPUTS
     values = features.apply(*steps, np.arange(50))
     assert values.shape == (50, features.width) == (50, 12 + 12 + 7 + 2)
@@ -27,16 +30,21 @@ def test_inputs_stand_in_one_order_and_are_standardised(steps):
         np.testing.assert_allclose(values[:, columns].std(axis=0), 1, atol=1e-3)
     assert (values[:, 12:23] == 1).all()  # valid
     assert not values[:, [11, 23]].any()  # never valid
-    assert values[-1, -2] == np.float32(49 / MAX_EPISODE_STEPS)
+    assert values[-1, -2] == np.float32(49 / LIMIT)
 
 
 def test_the_clock_is_fine_near_the_limit_and_coarse_before(steps):
-    features = Features.fit(("clock",), *steps)
+    features = Features.fit(("clock",), *steps, time_limit_steps=LIMIT)
     signals, valid, _ = (array[:5] for array in steps)
-    left = np.array([MAX_EPISODE_STEPS, CLOSE_STEPS, CLOSE_STEPS // 2, 0, -7])
-    elapsed, close = features.apply(signals, valid, None, MAX_EPISODE_STEPS - left).T
-    np.testing.assert_allclose(elapsed, 1 - left / MAX_EPISODE_STEPS, atol=1e-6)
+    left = np.array([LIMIT, CLOSE_STEPS, CLOSE_STEPS // 2, 0, -7])
+    elapsed, close = features.apply(signals, valid, None, LIMIT - left).T
+    np.testing.assert_allclose(elapsed, 1 - left / LIMIT, atol=1e-6)
     np.testing.assert_array_equal(close, [2, 2, 1, 0, 0])
+
+
+def test_a_clock_without_a_limit_is_refused(steps):
+    with pytest.raises(ConfigError, match="give --time-limit-steps"):
+        Features.fit(("signals", "clock"), *steps)
 
 
 def test_what_is_missing_is_zero_and_flagged(steps):

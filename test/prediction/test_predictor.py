@@ -6,7 +6,7 @@ import torch
 
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.core.failures import FailureType
-from salus_ros.evaluation.evaluation import weighted_loss
+from salus_ros.evaluation.predictor_evaluation import weighted_loss
 from salus_ros.prediction.predictor import Predictor, _crossing
 
 

@@ -3,8 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from salus_msgs.msg import EpisodeStatus
-from salus_ros.recording.assembly import Assembler, Dropped, Finished
+from salus_ros.core.failures import Outcome
+from salus_ros.core.phases import Phase
+from salus_ros.episodes import EpisodeMeta
+from salus_ros.recording.assembly import Assembler
+from salus_ros.recording.flight import Rules
+from salus_ros.recording.rows import Dropped, Finished
+from salus_ros.recording.streams import Stream
 
 STREAMS = ("front", "state", "prediction")
 MS = 1_000_000
@@ -18,9 +23,11 @@ class World:
         max_bytes = change.pop("max_bytes", 10_000)
         max_age_ms = dict.fromkeys(STREAMS, change.pop("max_age_ms", 50.0))
         max_age_ms |= change.pop("max_age_of", {})
-        options = {"settle_s": 0.5, "max_missing_share": 0.0, "room": lambda: max_bytes}
-        required = ("front", "state")
-        self.assembler = Assembler(max_age_ms, required, **(options | change))
+        options = {"settle_s": 0.5, "max_missing_share": 0.0}
+        rules = Rules(max_age_ms, ("front", "state"), **(options | change))
+        streams = {name: Stream() for name in STREAMS}
+        self.rows = []
+        self.assembler = Assembler(streams, rules, room=lambda: max_bytes, on_row=self.rows.append)
         self.tick = 0
         self.now_s = 0.0
         self.results = []
@@ -29,9 +36,12 @@ class World:
     def stamp_ns(self) -> int:
         return self.tick * PERIOD_MS * MS
 
-    def status(self, episode, step, phase=EpisodeStatus.PHASE_RUNNING, **fields):
-        message = EpisodeStatus(episode_id=episode, step=step, phase=phase, **fields)
-        self.assembler.status(message, self.stamp_ns, self.now_s)
+    def status(self, episode, step, phase=Phase.RUNNING, outcome=Outcome.UNKNOWN, **fields):
+        meta = EpisodeMeta(episode, "lift", outcome, **fields)
+        if phase == Phase.RUNNING:
+            self.assembler.step(episode, step, self.stamp_ns, self.now_s, lambda: meta)
+        else:
+            self.assembler.end(meta, self.stamp_ns, self.now_s, step)
 
     def sample(self, *streams):
         for stream in streams:
@@ -55,7 +65,7 @@ class World:
 
     def end(self, episode, steps, **fields):
         self.tick += 1
-        self.status(episode, steps, EpisodeStatus.PHASE_ENDED, outcome=1, **fields)
+        self.status(episode, steps, Phase.ENDED, outcome=Outcome.SUCCESS, **fields)
         self.collect()
 
     def collect(self, after_s=0.0):
@@ -78,7 +88,7 @@ def test_a_whole_episode_comes_out_at_once():
     assert [float(row.action[0]) for row in finished.rows] == [1, 2, 3]
     assert [row.samples["state"] for row in finished.rows] == ["state@1", "state@2", "state@3"]
     assert all(set(row.age_ms.values()) == {0.0} for row in finished.rows)
-    assert (finished.policy_id, finished.status.outcome) == ("policy", 1)
+    assert (finished.meta.policy_id, finished.meta.outcome) == ("policy", 1)
     assert finished.messages == 3 * (len(STREAMS) + 1)
     assert world.assembler.current == ""
 
@@ -270,13 +280,136 @@ def test_the_end_may_come_before_the_last_messages():
 
 def test_a_jump_back_in_time_drops_what_is_in_flight_and_starts_over():
     world = World()
+    world.tick = 100
     world.step("a", 0)
     world.step("a", 1)
     world.tick = 0
     world.run("a", 2)
     dropped, finished = world.results
-    assert dropped.reason == "time jumped back"
+    assert dropped.reason == "time jumped back by 3.3 s"
     assert [row.stamp_ns for row in finished.rows] == [33 * MS, 66 * MS]
+    assert [row.samples["front"] is None for row in finished.rows] == [False, False]
+
+
+def test_one_wrong_stamp_is_no_jump():
+    for wrong_ms in (0, 10_000_000_000):
+        world = World()
+        world.tick = 100
+        world.step("a", 0)
+        for name in STREAMS:
+            world.assembler.sample(name, wrong_ms * MS, "wrong")
+        world.assembler.step("a", 7, wrong_ms * MS, world.now_s)
+        world.step("a", 1)
+        world.end("a", 2)
+        (finished,) = world.results
+        assert [row.samples["state"] for row in finished.rows] == ["state@101", "state@102"]
+        assert world.assembler.refused == len(STREAMS) + 1
+
+
+def test_a_world_that_starts_anew_within_a_second_is_another_episode():
+    world = World()
+    world.step("a", 0)
+    world.step("a", 1)
+    world.tick = 4
+    world.run("a", 2)
+    dropped, finished = world.results
+    assert dropped.reason == "it began again"
+    assert [row.samples["state"] for row in finished.rows] == ["state@5", "state@6"]
+
+
+def test_time_that_jumps_ahead_ends_what_has_begun():
+    world = World()
+    world.step("a", 0)
+    world.tick += 120_000 // PERIOD_MS
+    world.step("a", 1)
+    world.step("a", 2)
+    (dropped,) = world.results
+    assert dropped.reason == "time jumped ahead by 120.0 s"
+
+
+def test_a_pause_before_the_first_action_is_no_jump():
+    world = World()
+    world.status("a", 0)
+    world.tick += 120_000 // PERIOD_MS
+    for step in range(3):  # a robot's episode is announced once
+        world.tick += 1
+        world.sample(*STREAMS)
+        world.act("a", step)
+        world.collect()
+    world.end("a", 3)
+    (finished,) = world.results
+    assert [row.samples["front"] is None for row in finished.rows] == [False] * 3
+
+
+def test_a_pause_between_episodes_is_no_jump():
+    world = World()
+    world.run("a", 2)
+    world.tick += 120_000 // PERIOD_MS
+    world.run("b", 3)
+    assert [len(result.rows) for result in world.results] == [2, 3]
+    rows = world.results[1].rows
+    assert [row.age_ms["prediction"] for row in rows] == [0.0, 0.0, 0.0]
+
+
+def test_a_stream_whose_clock_jumps_back_ends_the_episode():
+    world = World()
+    world.tick = 1000
+    world.step("a", 0)
+    world.assembler.sample("front", 5 * MS, "old")
+    world.assembler.sample("front", 38 * MS, "old")
+    world.collect()
+    (dropped,) = world.results
+    assert dropped.reason == "time jumped back by 33.0 s on 'front'"
+
+
+def test_samples_in_disorder_are_put_in_order():
+    world = World(max_missing_share=1.0)
+    world.tick += 1
+    world.status("a", 0)
+    stamp = world.stamp_ns
+    for before_ms in (0, 3, 1, 2):
+        world.assembler.sample("state", stamp + 1 * MS - before_ms * MS, f"-{before_ms}")
+    world.sample("front", "prediction")
+    world.act("a", 0)
+    world.end("a", 1)
+    world.collect(1.0)
+    assert world.results[0].rows[0].samples["state"] == "-1"
+
+
+def test_a_step_takes_the_samples_that_its_policy_used():
+    """Cameras a millisecond apart: those after the reference too, and no other ones."""
+    world = World()
+    for step in range(3):
+        world.tick += 1
+        stamp, now_s = world.stamp_ns, world.now_s
+        world.assembler.step("a", step, stamp, now_s)
+        world.assembler.sample("front", stamp + MS, f"front {step}", 1)
+        world.assembler.sample("state", stamp - 2 * MS, f"state {step}")
+        world.assembler.sample("state", stamp - 1 * MS, f"other {step}")
+        world.sample("prediction")
+        inputs = {"front": [stamp + MS], "state": [stamp - 2 * MS]}
+        action = np.zeros(1, np.float32)
+        world.assembler.action("a", step, stamp, action, "policy", now_s, inputs)
+        world.collect()
+    world.end("a", 3)
+    (finished,) = world.results
+    assert [row.samples["front"] for row in finished.rows] == ["front 0", "front 1", "front 2"]
+    assert [row.samples["state"] for row in finished.rows] == ["state 0", "state 1", "state 2"]
+    assert {row.age_ms["front"] for row in finished.rows} == {-1.0}
+    assert {row.age_ms["state"] for row in finished.rows} == {2.0}
+
+
+def test_what_the_policy_used_and_never_came_is_a_gap():
+    world = World(max_missing_share=1.0)
+    world.tick += 1
+    world.status("a", 0)
+    world.sample(*STREAMS)
+    inputs = {"front": [world.stamp_ns + MS]}
+    action = np.zeros(1, np.float32)
+    world.assembler.action("a", 0, world.stamp_ns, action, "policy", world.now_s, inputs)
+    world.end("a", 1)
+    world.collect(1.0)
+    assert world.results[0].rows[0].samples["front"] is None
 
 
 def test_the_same_episode_may_run_again_later():
@@ -295,12 +428,12 @@ def test_what_does_not_fit_in_memory_is_dropped_and_the_next_one_is_not():
 
 
 def test_images_without_an_episode_do_not_pile_up():
-    world = World(max_bytes=500)
+    world = World(max_bytes=1000)  # of 100 each: as many as 50 ms of age and 100 of patience
     for _ in range(50):
         world.tick += 1
         world.sample("front")
         world.collect()
-    assert world.assembler.held_bytes <= 300
+    assert world.assembler.held_bytes <= 600
 
 
 def test_finish_keeps_what_has_ended_and_drops_the_rest():
@@ -312,7 +445,7 @@ def test_finish_keeps_what_has_ended_and_drops_the_rest():
     world.act("b", 0)
     results = world.assembler.finish()
     assert [type(result) for result in results] == [Finished, Dropped]
-    assert "stopped before it ended" in results[1].reason
+    assert results[1].reason == "it was still running when the recording stopped"
 
 
 def test_abandon_drops_only_what_has_not_ended():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.core.schema import CAMERAS
 from salus_ros.worlds.expert import Expert
 from salus_ros.worlds.faults import (
     FAULTS,
@@ -18,6 +17,7 @@ from salus_ros.worlds.faults import (
     draw_fault,
 )
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
+from salus_ros.worlds.panda import CAMERAS
 
 STILL = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
 RANGES = {"force": FORCE_N, "noise": NOISE_SCALE, "slip": SLIP_FRICTION}

@@ -8,8 +8,6 @@ from gymnasium.utils.env_checker import check_env
 
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.core.schema import CAMERAS, MAX_EPISODE_STEPS
-from salus_ros.worlds import ENV_ID
 from salus_ros.worlds.conditions import (
     CONDITIONS,
     CUBE_DISTANCE_M,
@@ -19,8 +17,10 @@ from salus_ros.worlds.conditions import (
     STANDARD_LOW,
 )
 from salus_ros.worlds.faults import FAULTS
+from salus_ros.worlds.mujoco import ENV_ID
 from salus_ros.worlds.mujoco.arm import JOINT_NAMES
 from salus_ros.worlds.mujoco.world import TASKS, PickPlaceEnv
+from salus_ros.worlds.panda import CAMERAS, MAX_EPISODE_STEPS
 
 
 @pytest.fixture(scope="module")

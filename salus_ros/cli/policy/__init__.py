@@ -1,4 +1,4 @@
-"""The verbs of `salus policy`: make, train and judge the small SmolVLA that ships with SALUS."""
+"""`salus policy`: make, train and judge the small SmolVLA that ships; a reference for any."""
 
 import typer
 

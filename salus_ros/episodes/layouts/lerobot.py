@@ -27,10 +27,10 @@ from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import Outcome
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import store_errors
-from salus_ros.episodes.layout import StoreSpec
 from salus_ros.episodes.layouts.padded import OnEpisode, check_new
 from salus_ros.episodes.layouts.padded_import import Imported
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.episodes.spec import StoreSpec
 from salus_ros.episodes.store import EpisodeStore
 
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."

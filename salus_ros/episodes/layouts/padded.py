@@ -27,8 +27,9 @@ from salus_ros.core.labels import horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import Episode
 from salus_ros.episodes.files import STRICT, store_errors
-from salus_ros.episodes.layout import META_ARRAYS, StoreSpec, data_arrays, image_array
+from salus_ros.episodes.layout import META_ARRAYS, data_arrays, image_array
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.episodes.spec import StoreSpec
 
 FORMAT = "salus-padded"
 PLURAL = {"action": "actions", "state": "states", "signals": "signals"}

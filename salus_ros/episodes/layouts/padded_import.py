@@ -18,8 +18,9 @@ from salus_ros.core.labels import horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import get_array, is_packed, store_errors
-from salus_ros.episodes.layout import META_ARRAYS, StoreSpec, data_arrays
+from salus_ros.episodes.layout import META_ARRAYS, SINCE, data_arrays
 from salus_ros.episodes.layouts.padded import FORMAT, PLURAL, OnEpisode, check_new
+from salus_ros.episodes.spec import StoreSpec
 from salus_ros.episodes.store import EpisodeStore
 
 PLAIN_TYPES = ("none", "drop", "timeout", "other")
@@ -114,7 +115,11 @@ class _Padded:
         self.spec = StoreSpec.from_attributes(attributes) if self.own else self._plain_spec()
         self._check_shapes()
         if self.own:
-            self.table = {n: np.asarray(get_array(group, f"meta/{n}")[:]) for n in META_ARRAYS}
+            self.table = {
+                name: np.asarray(get_array(group, f"meta/{name}")[:])
+                for name in META_ARRAYS
+                if f"meta/{name}" in group or name not in SINCE
+            }
 
     def _plain_spec(self) -> StoreSpec:
         """Sizes of a store for the plain form."""

@@ -5,9 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,25 +14,30 @@ import numpy as np
 import torch
 
 from salus_ros import __version__
-from salus_ros.core.errors import SalusError
-from salus_ros.core.processes import end_with_parent
-from salus_ros.evaluation.detectors.benchmark_figures import (
+from salus_ros.core.pool import Desk, Lost, Pool
+from salus_ros.evaluation.detectors.catalogue import OURS, choose
+from salus_ros.evaluation.detectors.comparison import (
     ALPHA,
     Scored,
     mean_and_deviation,
     part_figures,
 )
-from salus_ros.evaluation.detectors.catalogue import OURS, choose
 from salus_ros.evaluation.detectors.detector import Detector, failed
 from salus_ros.evaluation.detectors.predicting import HorizonPredictor
 from salus_ros.evaluation.episode_evaluation import evaluate_episodes
-from salus_ros.evaluation.evaluation import evaluate
 from salus_ros.evaluation.folds import Fold
-from salus_ros.prediction.calibration import calibrate
+from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.training.calibrate import calibrate
 from salus_ros.training.dataset import Samples
 
 TIMED_EPISODES = 5
+
+type Job = tuple[Fold, tuple[str, ...]]
+"""Detectors of one model, to be fitted to a fold."""
+
+type Found = dict[tuple[str, str], Scored]
+"""By names of detector and fold."""
 
 
 def run_detector(
@@ -51,30 +54,29 @@ def run_detector(
     started = time.perf_counter()
     detector.fit(samples, fold.train, fold.validation, fold.seed)
     fit_s = time.perf_counter() - started
-    test, validation = samples.subset(fold.test), samples.subset(fold.validation)
+    test, calibration = samples.subset(fold.test), samples.subset(fold.calibration)
     return Scored(
         test=detector.score(test),
-        validation=detector.score(validation),
+        calibration=detector.score(calibration),
         held_out=None if held_out is None else detector.score(held_out),
-        steps=_step_figures(detector, validation, test),
+        steps=_step_figures(detector, calibration, test),
         fit_s=fit_s,
         step_us=_time(detector, samples, fold.test[:TIMED_EPISODES]),
     )
 
 
 def _step_figures(
-    detector: Detector, validation: Samples, test: Samples
+    detector: Detector, calibration: Samples, test: Samples
 ) -> dict[str, float | None]:
-    """Figures of the outputs by horizon and type, calibrated on the validation part."""
+    """Figures of the outputs by horizon and type, calibrated on the calibration part."""
     if not isinstance(detector, HorizonPredictor):
         return {}
-    validation, test = detector.readings(validation), detector.readings(test)
-    checkpoint = detector.predictor.checkpoint
-    calibration = calibrate(detector.predictor, validation, ALPHA)
-    calibrated = Predictor(checkpoint, "cpu", calibration)
+    test = detector.readings(test)
+    fitted = calibrate(detector.predictor, detector.readings(calibration), ALPHA)
+    calibrated = Predictor(detector.predictor.checkpoint, "cpu", fitted)
     found = evaluate(calibrated, test, test.usable)
     chosen = found["at_threshold"]
-    prediction = calibrated.predict_samples(test)
+    prediction = calibrated.predict_episodes(*test.inputs)
     level = calibrated.alarm_level(prediction)
     alarm = evaluate_episodes(prediction.risk, test, level, ALPHA)["alarm"]
     return {
@@ -170,27 +172,17 @@ class Benchmark:
                 if on_done is not None:
                     on_done(len(self._scored), name)
 
-    def _computed(
-        self, jobs: Sequence[tuple[Fold, tuple[str, ...]]], workers: int
-    ) -> Iterator[dict[tuple[str, str], Scored]]:
+    def _computed(self, jobs: Sequence[Job], workers: int) -> Iterator[Found]:
         if workers == 1 or len(jobs) < 2:
             for fold, names in jobs:
                 yield self._compute(fold, names)
             return
-        context = get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _begin, (self,)) as pool:
-            waiting = [pool.submit(_work, fold, names) for fold, names in jobs]
-            try:
-                for future in as_completed(waiting):
-                    yield future.result()
-            except BrokenProcessPool as error:
-                raise SalusError(
-                    "a worker process died, killed or out of memory; what was scored is kept, and "
-                    "the same command goes on, with fewer --workers if memory is short"
-                ) from error
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        advice = "what was scored is kept, the same command with fewer --workers goes on"
+        work = partial(_work, self)
+        with Pool(work, jobs, workers, restart=True, ahead=len(jobs), advice=advice) as pool:
+            for _, found in pool.results():
+                assert not isinstance(found, Lost)  # what a worker lost is run again
+                yield found
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker needs; it makes the detectors by name."""
@@ -201,7 +193,7 @@ class Benchmark:
         self.__dict__ |= state
         self.detectors = choose(state["detectors"], self.samples.signal_names)
 
-    def _compute(self, fold: Fold, names: Sequence[str]) -> dict[tuple[str, str], Scored]:
+    def _compute(self, fold: Fold, names: Sequence[str]) -> Found:
         found = {}
         for name in names:
             detector = self.detectors[name]()
@@ -232,7 +224,7 @@ class Benchmark:
             "step_us": scored.step_us,
         }
         arrays: dict[str, Any] = {
-            name: getattr(scored, name).astype(np.float32) for name in ("test", "validation")
+            name: getattr(scored, name).astype(np.float32) for name in ("test", "calibration")
         }
         if scored.held_out is not None:
             arrays["held_out"] = scored.held_out.astype(np.float32)
@@ -270,12 +262,11 @@ class Benchmark:
         described = {name: dict[str, Any]() for name in ran}
         for part in ("test", "held_out") if self.held_out is not None else ("test",):
             scored = {name: [self._scored[name, f.name] for f in self.folds] for name in ran}
-            seeds = [fold.seed if part == "test" else 0 for fold in self.folds]
             tests = [self.samples.subset(fold.test) for fold in self.folds]
             others = tests if self.held_out is None or part == "test" else [self.held_out]
             others = others * (len(self.folds) // len(others))
-            checked = [self.samples.subset(fold.validation) for fold in self.folds]
-            found = part_figures(scored, part, others, checked, seeds, reference)
+            checked = [self.samples.subset(fold.calibration) for fold in self.folds]
+            found = part_figures(scored, part, others, checked, reference)
             for name, figures in found.items():
                 described[name][part] = figures
         for name in ran:
@@ -294,7 +285,9 @@ class Benchmark:
             "unlabelled_episodes": self.samples.unlabelled,
             "folds": [
                 {"name": f.name, "seed": f.seed, "train": len(f.train),
-                 "validation": len(f.validation), "test": len(f.test)}
+                 "validation": len(f.validation), "calibration": len(f.calibration),
+                 "calibration_successes": int((~bad[list(f.calibration)]).sum()),
+                 "test": len(f.test)}
                 for f in self.folds
             ],
             "alpha": ALPHA,
@@ -312,16 +305,9 @@ class Benchmark:
         return result
 
 
-_HERE: Benchmark
-"""In a worker process: its copy."""
-
-
-def _begin(benchmark: Benchmark) -> None:
-    end_with_parent()
-    global _HERE
-    _HERE = benchmark
-    torch.set_num_threads(1)
-
-
-def _work(fold: Fold, names: tuple[str, ...]) -> dict[tuple[str, str], Scored]:
-    return _HERE._compute(fold, names)
+def _work(benchmark: Benchmark, desk: Desk[Job, Found]) -> None:
+    """Body of a worker."""
+    for job in desk:
+        assert job is not None  # one at a time
+        desk.send(job, benchmark._compute(*job))
+        desk.done(job)

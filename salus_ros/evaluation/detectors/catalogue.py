@@ -22,12 +22,12 @@ from salus_ros.evaluation.detectors.predicting import (
 )
 from salus_ros.evaluation.detectors.probes import SafeMLP, SequenceProbe
 from salus_ros.evaluation.detectors.readings import Reading
-from salus_ros.prediction.config import PRESETS, TrainingConfig
+from salus_ros.prediction.config import PRESETS, Input, TrainingConfig
 
 OURS = "salus_tcn"
 """What the others are compared with: the default model, its chance that an episode will fail."""
 
-_SIGNALS = ("signals", "validity")
+_SIGNALS: tuple[Input, ...] = ("signals", "validity")
 
 PUBLISHED: tuple[str, ...] = (
     "stac_single",

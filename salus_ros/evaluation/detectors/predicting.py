@@ -16,7 +16,7 @@ from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.training.dataset import Samples
 from salus_ros.training.split import Split
-from salus_ros.training.training import fit_checkpoint
+from salus_ros.training.train import fit_checkpoint
 
 
 class HorizonPredictor:
@@ -55,6 +55,8 @@ class HorizonPredictor:
     ) -> None:
         """Train as `salus train` does."""
         config = replace(self.config, seed=seed)
+        if "clock" in config.inputs:
+            config = replace(config, time_limit_steps=samples.time_limit)
         if self.share < 1:
             order = np.random.default_rng(seed).permutation(np.asarray(train, dtype=np.int64))
             train = np.sort(order[: round(self.share * len(order))]).tolist()
@@ -63,7 +65,7 @@ class HorizonPredictor:
 
     def score(self, samples: Samples) -> Score:
         """The output."""
-        prediction = self.predictor.predict_samples(self.readings(samples))
+        prediction = self.predictor.predict_episodes(*self.readings(samples).inputs)
         return np.asarray(getattr(prediction, self.output), dtype=np.float64)
 
     def readings(self, samples: Samples) -> Samples:
@@ -132,7 +134,7 @@ def _trained(
     samples: Samples, train: tuple[int, ...], validation: tuple[int, ...], config: TrainingConfig
 ) -> Predictor:
     """Train; the last one is kept, for a second detector that reads its other output."""
-    split: Split = {"train": train, "validation": validation, "test": ()}
+    split: Split = {"train": train, "validation": validation, "calibration": (), "test": ()}
     checkpoint, fitted = fit_checkpoint(samples, split, config)
     if fitted.interrupted:  # training ends early on Ctrl-C; a comparison must not
         raise KeyboardInterrupt

@@ -97,6 +97,11 @@ class SmolVLATap:
         self._hidden = torch.empty(0)
         self._image_length = 0
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether the expert has cross-attention layers, whose attention is read."""
+        return bool(self._cross)
+
     @torch.inference_mode()
     def sample(self, batch: dict[str, Any], noise: Tensor) -> list[TappedSample]:
         """Denoise K chunks of each of B observations.

@@ -28,8 +28,6 @@ from transformers import (
     SmolVLMVideoProcessor,
 )
 
-from salus_ros.core.schema import ACTION_DIM, CAMERAS, IMAGE_SIZE, STATE_DIM
-
 VLM_FOLDER = "vlm"
 """Sub-folder of a policy that holds the backbone's configuration and tokenizer."""
 
@@ -84,7 +82,14 @@ SPECIAL_TOKENS = {
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Sizes of a SmolVLA; see `TINY` and `SMOLVLA_450M`."""
+    """Sizes of a SmolVLA and what it is given; see `TINY` and `SMOLVLA_450M`.
+
+    Attributes:
+        cameras: Names of the cameras; these and the next three are those of the built-in world.
+        camera_px: Height and width of their images.
+        state_dim: Values of the state.
+        action_dim: Values of an action.
+    """
 
     text_hidden: int
     text_intermediate: int
@@ -106,6 +111,10 @@ class Architecture:
     max_dim: int
     expert_width: float
     freeze_backbone: bool
+    cameras: tuple[str, ...] = ("front", "side", "wrist")
+    camera_px: int = 256
+    state_dim: int = 7
+    action_dim: int = 7
 
 
 TINY = Architecture(
@@ -206,30 +215,27 @@ def write_backbone(folder: Path, arch: Architecture) -> None:
     processor.save_pretrained(folder)
 
 
-def build_policy(
-    folder: Path, arch: Architecture, device: str = "cpu", image_px: int = IMAGE_SIZE
-) -> SmolVLAPolicy:
+def build_policy(folder: Path, arch: Architecture, device: str = "cpu") -> SmolVLAPolicy:
     """A SmolVLA with random weights; its backbone's files are written to `folder`/vlm.
 
     Args:
         folder: Where `save_policy` will put the rest.
         arch: Sizes.
         device: Torch device.
-        image_px: Size of the camera images that the policy is given.
     """
     backbone = folder / VLM_FOLDER
     write_backbone(backbone, arch)
     config = SmolVLAConfig(
         input_features={
-            "observation.state": PolicyFeature(FeatureType.STATE, (STATE_DIM,)),
+            "observation.state": PolicyFeature(FeatureType.STATE, (arch.state_dim,)),
             **{
                 f"observation.images.{name}": PolicyFeature(
-                    FeatureType.VISUAL, (3, image_px, image_px)
+                    FeatureType.VISUAL, (3, arch.camera_px, arch.camera_px)
                 )
-                for name in CAMERAS
+                for name in arch.cameras
             },
         },
-        output_features={"action": PolicyFeature(FeatureType.ACTION, (ACTION_DIM,))},
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (arch.action_dim,))},
         chunk_size=arch.chunk_size,
         n_action_steps=arch.n_action_steps,
         max_state_dim=arch.max_dim,
@@ -260,10 +266,13 @@ def save_policy(
         stats: `{"observation.state": {"mean", "std"}, "action": {...}}`, or None for identity.
     """
     if stats is None:
-        dims = {"observation.state": STATE_DIM, "action": ACTION_DIM}
+        features = {
+            "observation.state": policy.config.robot_state_feature,
+            "action": policy.config.action_feature,
+        }
         stats = {
-            key: {"mean": np.zeros(n, np.float32), "std": np.ones(n, np.float32)}
-            for key, n in dims.items()
+            key: {"mean": np.zeros(feature.shape, np.float32), "std": np.ones(feature.shape, "f4")}
+            for key, feature in features.items()
         }
     name, device = policy.config.vlm_model_name, policy.config.device
     before, after = make_smolvla_pre_post_processors(policy.config, dataset_stats=stats)

@@ -13,7 +13,6 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from salus_ros.core.errors import CheckpointError
-from salus_ros.core.schema import CAMERAS
 from salus_ros.policies.tiny.build import TINY, build_policy, save_policy
 from salus_ros.policies.tiny.demonstrations import Demonstrations
 
@@ -71,7 +70,7 @@ class Batches:
             "action_is_pad": self._is_pad[index],
             "task": [self._tasks[i] for i in index.tolist()],
         }
-        for i, name in enumerate(CAMERAS):
+        for i, name in enumerate(TINY.cameras):
             batch[f"observation.images.{name}"] = images[:, i]
         return batch
 

@@ -35,7 +35,7 @@ def save_evaluation_figures(out: Path, predictor: Predictor, samples: Samples) -
     Returns:
         Names of the PNG files, without their suffix.
     """
-    prediction = predictor.predict_samples(samples)
+    prediction = predictor.predict_episodes(*samples.inputs)
     level = predictor.alarm_level(prediction)
     alarms = raise_alarms(level, episodes_of(samples), 0.0, HYSTERESIS)
     figures = {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.evaluation.evaluation import held_out
+from salus_ros.evaluation.predictor_evaluation import held_out
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.reports.figures.evaluation import save_evaluation_figures
 from salus_ros.reports.pages.rendering import write_numbers, write_page

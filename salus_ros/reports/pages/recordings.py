@@ -32,7 +32,7 @@ from salus_ros.reports.numbers.signals import (
 )
 from salus_ros.reports.pages.rendering import write_numbers, write_page
 from salus_ros.reports.tables.training import STEP_MEASURES
-from salus_ros.training.training import RESULTS_NAME
+from salus_ros.training.train import RESULTS_NAME
 
 NUMBERS_NAME = "report.json"
 """Every number of the page, beside it."""

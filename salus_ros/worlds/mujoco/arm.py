@@ -5,13 +5,12 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from salus_ros.core.schema import ACTION_DIM, RATE_HZ
+from salus_ros.core.schema import RATE_HZ
+from salus_ros.worlds.panda import ACTION_DIM, FINGER_JOINTS, JOINTS
 
 Array = npt.NDArray[np.float64]
 
-ARM_JOINTS: tuple[str, ...] = tuple(f"panda_joint{i}" for i in range(1, 8))
-FINGER_JOINTS: tuple[str, ...] = ("panda_finger_joint1", "panda_finger_joint2")
-JOINT_NAMES: tuple[str, ...] = ARM_JOINTS + FINGER_JOINTS
+JOINT_NAMES: tuple[str, ...] = JOINTS + FINGER_JOINTS
 
 HOME: tuple[float, ...] = (0.0, -0.2, 0.0, -2.2, 0.0, 2.0, 0.785398)
 FINGER_OPEN_M = 0.04
@@ -41,7 +40,7 @@ class Arm:
         self._model, self._data = model, data
         self._qpos = np.array([model.joint(name).qposadr[0] for name in JOINT_NAMES])
         self._ctrl = np.array([model.actuator(name).id for name in JOINT_NAMES])
-        self._ranges = np.array([model.joint(name).range for name in ARM_JOINTS])
+        self._ranges = np.array([model.joint(name).range for name in JOINTS])
         self._site = model.site("tcp").id
         self._kinematics = mink.Configuration(model)
         self._frame = mink.FrameTask("tcp", "site", position_cost=1.0, orientation_cost=0.3)

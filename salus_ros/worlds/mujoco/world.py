@@ -15,17 +15,17 @@ from gymnasium import spaces
 
 from salus_ros.core.errors import ConfigError, ObservationError, SimulatorError
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.core.schema import (
+from salus_ros.core.schema import RATE_HZ
+from salus_ros.worlds.conditions import CONDITIONS, Arrangement
+from salus_ros.worlds.faults import FAULTS, Fault
+from salus_ros.worlds.mujoco.arm import HOME, JOINT_NAMES, Arm
+from salus_ros.worlds.panda import (
     ACTION_DIM,
     CAMERAS,
     IMAGE_SIZE,
     MAX_EPISODE_STEPS,
-    RATE_HZ,
     STATE_DIM,
 )
-from salus_ros.worlds.conditions import CONDITIONS, Arrangement
-from salus_ros.worlds.faults import FAULTS, Fault
-from salus_ros.worlds.mujoco.arm import HOME, JOINT_NAMES, Arm
 from salus_ros.worlds.referee import Referee
 from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
 

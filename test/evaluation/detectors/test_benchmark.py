@@ -6,9 +6,10 @@ import pytest
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.evaluation.detectors.benchmark import Benchmark
-from salus_ros.evaluation.detectors.benchmark_figures import FIGURES, rank_all
+from salus_ros.evaluation.detectors.comparison import FIGURES, rank_all
 from salus_ros.evaluation.detectors.detector import failed
 from salus_ros.evaluation.episode_evaluation import episodes_of
+from salus_ros.evaluation.episode_metrics import draw_episodes
 from salus_ros.evaluation.folds import make_folds
 
 NAMES = ("clock", "task_prior", "signal:sample_spread_growth", "mahalanobis")
@@ -30,7 +31,7 @@ def finished(planted, folds, tmp_path_factory):
 def test_every_episode_is_tested_once_and_no_part_shares_one(planted, folds):
     assert sorted(place for fold in folds for place in fold.test) == list(range(80))
     for fold in folds:
-        parts = [set(fold.train), set(fold.validation), set(fold.test)]
+        parts = [set(fold.train), set(fold.validation), set(fold.calibration), set(fold.test)]
         assert set.union(*parts) == set(range(80))
         assert sum(map(len, parts)) == 80
         share = failed(planted)[list(fold.test)].mean()
@@ -41,13 +42,14 @@ def test_every_episode_is_tested_once_and_no_part_shares_one(planted, folds):
 def test_repeats_of_an_episode_stay_together(planted):
     twice = planted.subset([*range(80), *range(80)])
     for fold in make_folds(twice, number=4):
-        for part in (fold.train, fold.validation, fold.test):
+        for part in (fold.train, fold.validation, fold.calibration, fold.test):
             assert {place % 80 for place in part if place >= 80} == {p for p in part if p < 80}
 
 
 def test_shares_of_every_task_or_tasks_that_are_new(planted):
     for fold in make_folds(planted, "seen", 2):
-        assert (len(fold.train), len(fold.validation), len(fold.test)) == (56, 12, 12)
+        assert (len(fold.train), len(fold.test)) == (56, 12)
+        assert (len(fold.validation), len(fold.calibration)) == (6, 6)
     with pytest.raises(ConfigError, match="2 tasks; protocol unseen holds 3 out"):
         make_folds(planted, "unseen", 2)
     with pytest.raises(ConfigError, match="protocol 'all'; allowed is one of folds, seen"):
@@ -136,7 +138,9 @@ def test_what_is_compared_in_pairs_with_the_reference(planted, folds):
     rng = np.random.default_rng(0)
     good = bad + rng.normal(size=len(bad))
     worse = 0.2 * bad + rng.normal(size=len(bad))
-    found = rank_all({"good": [good], "worse": [worse]}, [episodes_of(part)], [0], "good")
+    episodes = episodes_of(part)
+    drawn = [draw_episodes(episodes.failed)]
+    found = rank_all({"good": [good], "worse": [worse]}, [episodes], drawn, "good")
     for cut in ("shortest", "full"):
         for figure in FIGURES:
             difference = found["worse"][cut][f"{figure}_below_reference"]

@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 
 from salus_ros.collection.demonstrate import record
 from salus_ros.core.errors import CheckpointError, StoreError
-from salus_ros.core.schema import CAMERAS
 from salus_ros.policies.runner import SmolVLARunner
 from salus_ros.policies.tiny.build import TINY, Architecture, build_policy, count_parameters
 from salus_ros.policies.tiny.demonstrations import Demonstrations
@@ -29,7 +28,7 @@ def demos():
     rng = np.random.default_rng(0)
     n = 30
     return Demonstrations(
-        images=rng.integers(0, 256, (n, len(CAMERAS), 64, 64, 3), dtype=np.uint8),
+        images=rng.integers(0, 256, (n, len(TINY.cameras), 64, 64, 3), dtype=np.uint8),
         state=rng.standard_normal((n, 7)).astype(np.float32),
         action=np.arange(n * 7, dtype=np.float32).reshape(n, 7),
         ends=np.array([12, 30]),
@@ -92,7 +91,7 @@ def test_training_stopped_and_resumed_ends_where_a_whole_one_does(demos, tmp_pat
     for name, tensor in whole.items():
         torch.testing.assert_close(tensor, parts[name], atol=1e-6, rtol=1e-5)
     runner = SmolVLARunner(tmp_path / "whole", num_samples=1)
-    images = {name: np.zeros((256, 256, 3), np.uint8) for name in CAMERAS}
+    images = {name: np.zeros((256, 256, 3), np.uint8) for name in TINY.cameras}
     action = runner.step(images, np.zeros(7, np.float32), demos.tasks[0], 0).action
     assert action.shape == (7,)
     # The untrained policy's actions are near the demonstrations' mean, in their units.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.evaluation.episode_evaluation import evaluate_episodes, rank_at_cuts
-from salus_ros.evaluation.metrics import Counts, auroc, average_precision, best_f1_threshold, count
+from salus_ros.evaluation.metrics import auroc, average_precision
 from salus_ros.evaluation.step_evaluation import (
     DECISIONS,
     decisions,
@@ -52,7 +52,7 @@ def evaluate(predictor: Predictor, samples: Samples, rows: NDArray[np.bool_]) ->
 
 def _outputs(predictor: Predictor, samples: Samples) -> tuple[NDArray[np.float32], Prediction]:
     """Logits (N, H, K) and the prediction of all steps, from one run of the network."""
-    predictor.check_samples(samples)
+    predictor.check_signals(samples.signal_names)
     given = (samples.horizons_s, samples.failure_types)
     taken = (predictor.horizons_s, predictor.failure_types)
     if given != taken:
@@ -61,7 +61,7 @@ def _outputs(predictor: Predictor, samples: Samples) -> tuple[NDArray[np.float32
             f"{[kind.label for kind in given[1]]}, the predictor has {list(taken[0])} s and "
             f"{[kind.label for kind in taken[1]]}; load the episodes with those of the predictor"
         )
-    logits, eventual = predictor.outputs_of(samples)
+    logits, eventual = predictor.outputs(*samples.inputs)
     return logits, predictor.decide(logits, eventual, np.any(samples.valid, axis=1))
 
 
@@ -81,7 +81,7 @@ def _evaluate(
     if not len(labels):
         reason = "no usable step: no episode, or none with a valid signal before its failure"
         reasons = dict.fromkeys(("loss", *DECISIONS), reason)
-        return result | {"loss": None, **decisions(Counts(0, 0, 0, 0)), "undefined": reasons}
+        return result | {"loss": None, **decisions(labels, labels), "undefined": reasons}
     prediction = prediction.rows(rows)
     probability = prediction.probability
     about = (probability, labels, owner, predictor.horizons_s, predictor.failure_types)
@@ -105,13 +105,13 @@ def _evaluate(
         "auroc": defined(auroc(prediction.risk, soon)),
         "positives": int(soon.sum()),
     }
-    if math.isnan(predictor.threshold):
-        reason = "no threshold: validation held no failure to choose it by"
+    if predictor.threshold < math.inf:
+        result["risk"] |= decisions(prediction.risk > predictor.threshold, soon)
+    limit = predictor.output_threshold
+    if math.isnan(limit):
+        reason = "no threshold: there was no failure to choose it by"
         result["undefined"]["at_threshold"] = reason
     else:
-        if predictor.threshold < math.inf:
-            result["risk"] |= decisions(count(prediction.risk > predictor.threshold, soon))
-        limit = predictor.output_threshold
         result["at_threshold"] = {
             "threshold": defined(limit),
             **evaluate_steps(*about, limit, ranked=False),
@@ -199,7 +199,8 @@ def held_out(
     """Read the episodes of some stores that a predictor has not seen.
 
     Seen are the episodes it was trained on, those that chose its epoch and thresholds, and those
-    it was calibrated on; they are known by their content.
+    it was calibrated on; they are known by their content. Those that its split keeps for a
+    calibration count as used before it too, so that both figures are of the same episodes.
 
     Args:
         predictor: The predictor.
@@ -215,10 +216,12 @@ def held_out(
         ConfigError: if one has other signals, or no episode is left.
     """
     samples = load_samples(stores, predictor.horizons_s, predictor.failure_types)
-    predictor.check_samples(samples)
+    predictor.check_signals(samples.signal_names)
     split = predictor.checkpoint.split
     trained = {*split.get("train", ()), *split.get("validation", ())}
-    calibrated = set() if predictor.calibration is None else set(predictor.calibration.keys)
+    calibrated = set(split.get("calibration", ()))
+    if predictor.calibration is not None:
+        calibrated |= set(predictor.calibration.keys)
     keys = [record.key for record in samples.records]
     seen = [n for n, key in enumerate(keys) if key in trained]
     used = [n for n, key in enumerate(keys) if key in calibrated - trained]
@@ -233,8 +236,8 @@ def held_out(
     handled = "counted nevertheless" if include_seen else "left out"
     note = (
         f"{len(seen)} of {len(keys)} episodes were used in training and {len(used)} more in "
-        f"calibration; they are {handled}; {samples.unlabelled} more have no known outcome, or "
-        "failed at an unknown moment, and are left out"
+        f"calibration, or kept for it; they are {handled}; {samples.unlabelled} more have no "
+        "known outcome, or failed at an unknown moment, and are left out"
     )
     return samples.subset(kept), {
         "seen_in_training": 0 if include_seen else len(seen),
@@ -244,25 +247,6 @@ def held_out(
     }
 
 
-def choose_thresholds(
-    predictor: Predictor, samples: Samples, rows: NDArray[np.bool_]
-) -> tuple[float, float]:
-    """Thresholds of the risk and of the single outputs with the best F1 on these steps.
-
-    Returns:
-        Threshold of the risk against "a failure within the longest horizon", and of the
-        probabilities against their labels; both NaN without a failure among the steps.
-    """
-    if not samples.labels[rows].any():
-        return math.nan, math.nan
-    prediction = predictor.predict_samples(samples).rows(rows)
-    labels = samples.labels[rows]
-    return (
-        best_f1_threshold(prediction.risk, _any_label(labels)),
-        best_f1_threshold(prediction.probability, labels),
-    )
-
-
 def weighted_loss(
     logits: NDArray[np.float32], labels: NDArray[np.bool_], pos_weight: float
 ) -> float:
@@ -270,8 +254,3 @@ def weighted_loss(
     positive = np.logaddexp(0.0, -logits.astype(np.float64))
     negative = np.logaddexp(0.0, logits.astype(np.float64))
     return float(np.where(labels, pos_weight * positive, negative).mean())
-
-
-def _any_label(labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a failure of any type lies within the longest horizon: (N, H, K) -> (N,)."""
-    return np.asarray(np.any(labels, axis=(1, 2)), dtype=np.bool_)

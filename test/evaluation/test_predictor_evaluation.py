@@ -8,8 +8,8 @@ from synthetic_episodes import LOW_DIM, make_store
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.episodes import EpisodeStore, StoreReader
-from salus_ros.evaluation.evaluation import choose_thresholds, evaluate, evaluate_stores
-from salus_ros.evaluation.metrics import count
+from salus_ros.evaluation.metrics import Decisions
+from salus_ros.evaluation.predictor_evaluation import evaluate, evaluate_stores
 from salus_ros.prediction.predictor import Predictor
 
 
@@ -20,9 +20,9 @@ def predictor(trained):
 
 def test_figures_are_those_of_the_predictions(predictor, samples):
     figures = evaluate(predictor, samples, samples.usable)
-    probability = predictor.predict_samples(samples).probability[samples.usable]
+    probability = predictor.predict_episodes(*samples.inputs).probability[samples.usable]
     labels = samples.labels[samples.usable]
-    counts = count(probability > 0.5, labels)
+    counts = Decisions.of(probability > 0.5, labels)
     assert (figures["precision"], figures["recall"]) == (counts.precision, counts.recall)
     assert figures["by_type"]["drop"]["positives"] == int(labels[:, :, 0].sum())
     assert figures["without_timeout"]["positives"] == int(labels[:, :, [0, 1, 3]].sum())
@@ -35,22 +35,20 @@ def test_figures_are_those_of_the_predictions(predictor, samples):
 def test_chosen_thresholds_have_the_best_f1_on_validation(predictor, samples, trained):
     keys = set(trained[1]["splits"]["validation"]["episode_keys"])
     rows = samples.rows([n for n, r in enumerate(samples.records) if r.key in keys])
-    risk, output = choose_thresholds(predictor, samples, rows)
-    assert risk == predictor.threshold
     figures = evaluate(predictor, samples, rows)
     assert figures["at_threshold"]["f1"] >= figures["f1"]
-    assert figures["at_threshold"]["threshold"] == output
-    alarms = predictor.predict_samples(samples).risk[rows]
+    assert figures["at_threshold"]["threshold"] == predictor.output_threshold
+    alarms = predictor.predict_episodes(*samples.inputs).risk[rows]
     soon = samples.labels[rows].any(axis=(1, 2))
     for other in np.linspace(0, 1, 50):
-        assert (count(alarms > other, soon).f1 or 0) <= figures["risk"]["f1"] + 1e-9
+        assert (Decisions.of(alarms > other, soon).f1 or 0) <= figures["risk"]["f1"] + 1e-9
 
 
 def test_what_was_trained_on_is_left_out_and_counted(predictor, store):
     results = evaluate_stores(predictor, [store])
     assert results["episodes"] == 4  # the test part
-    assert results["left_out"]["seen_in_training"] == 28
-    assert "28 of 32" in results["left_out"]["note"]
+    assert results["left_out"]["seen_in_training"] == 24
+    assert "24 of 32" in results["left_out"]["note"]
     everything = evaluate_stores(predictor, [store], include_seen=True)
     assert everything["episodes"] == 32
     assert everything["left_out"]["seen_in_training"] == 0

@@ -2,8 +2,6 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,11 +11,12 @@ from synthetic_episodes import LOW_DIM, make_episode, make_store
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.episodes import EpisodeStore
+from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.training.dataset import load_samples
 from salus_ros.training.fitting import Part, fit_model
-from salus_ros.training.training import train_predictor
+from salus_ros.training.train import train_predictor
 
 FIVE = ("loss", "accuracy", "precision", "recall", "f1")
 SHORT = TrainingConfig(epochs=3)
@@ -28,7 +27,6 @@ def test_defaults_are_those_of_the_proof_of_concept():
     assert (config.epochs, config.batch_size, config.learning_rate) == (50, 256, 1e-3)
     assert (config.weight_decay, config.pos_weight, config.dropout) == (1e-5, 3.0, 0.2)
     assert (config.scheduler_factor, config.scheduler_patience) == (0.5, 5)
-    assert (config.train_fraction, config.validation_fraction) == (0.8, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +42,9 @@ def test_defaults_are_those_of_the_proof_of_concept():
         {"dropout": 1.0},
         {"hidden": ()},
         {"train_fraction": 1.0},
-        {"validation_fraction": 0.2},
+        {"train_fraction": 0.8},
+        {"validation_fraction": 0.3},
+        {"calibration_fraction": 0.25},
         {"seed": -1},
     ],
 )
@@ -69,7 +69,7 @@ def test_results_file_holds_the_five_figures_and_is_strict_json(trained):
     assert stored["calibrated"] is False
     assert stored["splits"]["test"]["without_positive_labels"] == ["other"]
     counts = [part["episodes"] for part in stored["splits"].values()]
-    assert counts == [24, 4, 4]
+    assert counts == [20, 4, 4, 4]
 
 
 def test_no_episode_is_in_two_parts_and_the_checkpoint_knows_them(trained):
@@ -96,7 +96,7 @@ def test_loss_of_the_report_is_the_loss_of_the_training(trained):
 
 def test_the_seed_decides_the_weights(samples, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train_predictor(samples, tmp_path / name, dataclasses.replace(SHORT, seed=seed))
+        train_predictor(samples, tmp_path / name, evaluate, dataclasses.replace(SHORT, seed=seed))
     first, again, other = (Checkpoint.load(tmp_path / name) for name in "abc")
     for name, weights in first.state_dict.items():
         assert torch.equal(weights, again.state_dict[name])
@@ -108,21 +108,9 @@ def test_training_leaves_torch_as_it_was(samples, tmp_path):
     expected = torch.rand(3)
     torch.manual_seed(7)
     threads = torch.get_num_threads()
-    train_predictor(samples, tmp_path, SHORT)
+    train_predictor(samples, tmp_path, evaluate, SHORT)
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_num_threads() == threads
-
-
-def test_training_does_not_load_the_compiler(store, tmp_path):
-    """It would take longer to import than the training takes."""
-    code = (
-        "import sys; from salus_ros.training.dataset import load_samples;"
-        "from salus_ros.training.training import *;"
-        f"train_predictor(load_samples([{str(store)!r}]), {str(tmp_path)!r}, "
-        "TrainingConfig(epochs=1)); print('torch._dynamo' in sys.modules)"
-    )
-    answer = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=".")
-    assert answer.strip() == "False"
 
 
 def test_statistics_come_from_the_training_part_alone(samples, trained):
@@ -136,7 +124,7 @@ def test_statistics_come_from_the_training_part_alone(samples, trained):
 
 def test_successes_only_give_no_made_up_figures(tmp_path):
     path = make_store(tmp_path / "a.zarr", [FailureType.NONE] * 6)
-    results = train_predictor(load_samples([path]), tmp_path / "out", SHORT)
+    results = train_predictor(load_samples([path]), tmp_path / "out", evaluate, SHORT)
     assert results["selected_by"].startswith("validation loss")
     assert results["threshold"] is None
     assert results["test"]["recall"] is None
@@ -146,7 +134,7 @@ def test_successes_only_give_no_made_up_figures(tmp_path):
 
 def test_failures_of_one_kind_only(tmp_path):
     path = make_store(tmp_path / "a.zarr", [FailureType.TIMEOUT] * 6)
-    results = train_predictor(load_samples([path]), tmp_path / "out", SHORT)
+    results = train_predictor(load_samples([path]), tmp_path / "out", evaluate, SHORT)
     assert results["test"]["positives"] > 0
     assert results["test"]["without_timeout"]["recall"] is None
     assert results["splits"]["train"]["without_positive_labels"] == ["drop", "collision", "other"]
@@ -155,7 +143,7 @@ def test_failures_of_one_kind_only(tmp_path):
 @pytest.mark.parametrize("number", [1, 2])
 def test_parts_that_are_empty_say_so(tmp_path, number):
     path = make_store(tmp_path / "a.zarr", [FailureType.DROP] * number)
-    results = train_predictor(load_samples([path]), tmp_path / "out", SHORT)
+    results = train_predictor(load_samples([path]), tmp_path / "out", evaluate, SHORT)
     assert results["test"]["episodes"] == 0
     assert all(results["test"][name] is None for name in FIVE)
     assert "no usable step" in results["test"]["undefined"]["f1"]
@@ -169,7 +157,7 @@ def test_nan_everywhere_is_nothing_to_train_on(tmp_path):
     with EpisodeStore.create(tmp_path / "a.zarr", LOW_DIM) as store:
         store.append(dataclasses.replace(episode, signals_valid=nothing))
     with pytest.raises(ConfigError, match="nothing to train on"):
-        train_predictor(load_samples([tmp_path / "a.zarr"]), tmp_path / "out", SHORT)
+        train_predictor(load_samples([tmp_path / "a.zarr"]), tmp_path / "out", evaluate, SHORT)
 
 
 def test_one_signal_may_be_missing_throughout(trained):
@@ -189,12 +177,12 @@ def test_a_loss_that_is_nan_from_the_start_is_an_error(samples):
 def test_an_unknown_device_is_named(samples, tmp_path):
     for device in ("gpu", "cuda:99", "mps"):
         with pytest.raises(ConfigError, match=f"device '{device}'"):
-            train_predictor(samples, tmp_path, SHORT, device)
+            train_predictor(samples, tmp_path, evaluate, SHORT, device)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_trains_on_cuda(samples, tmp_path):
-    results = train_predictor(samples, tmp_path, TrainingConfig(epochs=30), "cuda")
+    results = train_predictor(samples, tmp_path, evaluate, TrainingConfig(epochs=30), "cuda")
     assert results["test"]["f1"] > 0.4
 
 
@@ -203,7 +191,9 @@ def test_ctrl_c_keeps_the_best_epoch_so_far(samples, tmp_path):
         if record.epoch == 4:
             os.kill(os.getpid(), signal.SIGINT)
 
-    results = train_predictor(samples, tmp_path, TrainingConfig(epochs=10_000), on_epoch=press)
+    results = train_predictor(
+        samples, tmp_path, evaluate, TrainingConfig(epochs=10_000), on_epoch=press
+    )
     assert results["interrupted"]
     assert 1 <= results["best_epoch"] <= len(results["history"]) < 10
     assert Checkpoint.load(tmp_path).model_id == results["model_id"]
@@ -216,5 +206,5 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(samples, tmp_path, monkeyp
 
     monkeypatch.setattr("salus_ros.training.fitting._train_epoch", press)
     with pytest.raises(KeyboardInterrupt):
-        train_predictor(samples, tmp_path, SHORT)
+        train_predictor(samples, tmp_path, evaluate, SHORT)
     assert list(tmp_path.iterdir()) == []

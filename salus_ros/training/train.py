@@ -17,7 +17,6 @@ from salus_ros import __version__
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import Outcome
 from salus_ros.core.schema import SIGNALS
-from salus_ros.evaluation.evaluation import choose_thresholds, evaluate
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.features import Features
@@ -26,14 +25,19 @@ from salus_ros.prediction.predictor import Predictor, check_device
 from salus_ros.training.dataset import Samples
 from salus_ros.training.distributed import rank_and_size
 from salus_ros.training.fitting import STATE_NAME, EpochRecord, FitResult, Part, fit_model
-from salus_ros.training.split import Split, split_episodes
+from salus_ros.training.split import Split, SplitName, split_episodes
+from salus_ros.training.thresholds import choose_thresholds
 
 RESULTS_NAME = "training_results.json"
+
+Describe = Callable[[Predictor, Samples, NDArray[np.bool_]], dict[str, Any]]
+"""Figures of a predictor on some steps, a mask (N,) over the samples, as JSON values."""
 
 
 def train_predictor(
     samples: Samples,
     out: str | Path,
+    describe: Describe,
     config: TrainingConfig | None = None,
     device: str = "cpu",
     on_epoch: Callable[[EpochRecord], None] | None = None,
@@ -48,6 +52,8 @@ def train_predictor(
     Args:
         samples: Labelled steps.
         out: Folder to write to; made if it is not there.
+        describe: What computes the figures of the validation and the test part; see
+            `salus_ros.evaluation.predictor_evaluation.evaluate`.
         config: Settings; those of the proof of concept by default.
         device: Where to train.
         on_epoch: Called after every epoch.
@@ -65,8 +71,7 @@ def train_predictor(
     split = split_episodes(
         [record.key for record in samples.records],
         [record.stratum for record in samples.records],
-        config.train_fraction,
-        config.validation_fraction,
+        split_fractions(config),
         config.seed,
     )
     checkpoint, fit = fit_checkpoint(samples, split, config, device, on_epoch, out)
@@ -94,8 +99,8 @@ def train_predictor(
         "output_threshold": None if math.isnan(output_threshold) else output_threshold,
         "calibrated": False,
         "seconds": round(time.perf_counter() - started, 3),
-        "test": evaluate(Predictor(checkpoint), samples, samples.rows(split["test"])),
-        "validation": evaluate(Predictor(checkpoint), samples, validation),
+        "test": describe(Predictor(checkpoint), samples, samples.rows(split["test"])),
+        "validation": describe(Predictor(checkpoint), samples, validation),
         "splits": _describe_splits(samples, split),
         "unlabelled_episodes": samples.unlabelled,
         "history": [asdict(record) for record in fit.history],
@@ -110,6 +115,16 @@ def train_predictor(
     return results
 
 
+def split_fractions(config: TrainingConfig) -> dict[SplitName, float]:
+    """Share of each part of a split."""
+    known: dict[SplitName, float] = {
+        "train": config.train_fraction,
+        "validation": config.validation_fraction,
+        "calibration": config.calibration_fraction,
+    }
+    return known | {"test": 1.0 - sum(known.values())}
+
+
 def fit_checkpoint(
     samples: Samples,
     split: Split,
@@ -122,7 +137,7 @@ def fit_checkpoint(
 
     Args:
         samples: Labelled steps.
-        split: Places of the episodes of each part; "test" is only noted down.
+        split: Places of the episodes of each part; "calibration" and "test" are only noted down.
         config: Settings; those of the split do not count.
         device: Where to train.
         on_epoch: Called after every epoch.
@@ -148,6 +163,7 @@ def fit_checkpoint(
         samples.valid[train],
         None if samples.embedding is None else samples.embedding[train],
         _left_out(config, samples.signal_names),
+        config.time_limit_steps,
     )
     place = check_device(device)
     fit = fit_model(

@@ -14,6 +14,7 @@ from salus_ros.evaluation.episode_metrics import (
     Episodes,
     Ranking,
     average_precision_replicates,
+    draw_episodes,
     episode_scores,
     latest_scores,
     percentile_interval,
@@ -22,8 +23,7 @@ from salus_ros.evaluation.episode_metrics import (
 from salus_ros.evaluation.metrics import average_precision
 from salus_ros.evaluation.statistics import wilson_interval
 from salus_ros.evaluation.step_evaluation import defined
-from salus_ros.prediction.calibration import ALPHAS
-from salus_ros.training.conformal import conformal_threshold
+from salus_ros.training.conformal import ALPHAS, conformal_threshold
 from salus_ros.training.dataset import Samples
 
 Score = NDArray[np.float64]
@@ -57,7 +57,7 @@ class Scored:
 
     Attributes:
         test: Running scores of the rows of the test part.
-        validation: The same of the validation part.
+        calibration: The same of the calibration part.
         held_out: The same of the other episodes; None without any.
         steps: `STEP_FIGURES` on the test part, for SALUS's own models; else empty.
         fit_s: Time to fit it.
@@ -65,7 +65,7 @@ class Scored:
     """
 
     test: Score
-    validation: Score
+    calibration: Score
     held_out: Score | None
     steps: dict[str, float | None]
     fit_s: float
@@ -76,8 +76,7 @@ def part_figures(
     scored: Mapping[str, Sequence[Scored]],
     part: str,
     samples: Sequence[Samples],
-    validation: Sequence[Samples],
-    seeds: Sequence[int],
+    calibration: Sequence[Samples],
     reference: str | None,
 ) -> dict[str, dict[str, Any]]:
     """Figures of the scores of one part, "test" or "held_out".
@@ -86,8 +85,7 @@ def part_figures(
         scored: By detector, what it gave on each fold.
         part: Which scores to describe.
         samples: Their episodes, for each fold.
-        validation: The validation episodes of each fold.
-        seeds: Seed of each fold's resamples.
+        calibration: The calibration episodes of each fold, which set thresholds and bands.
         reference: Detector that the others are compared with, in pairs.
 
     Returns:
@@ -96,10 +94,11 @@ def part_figures(
         `<figure>_below_reference` with the interval of the paired difference; below `latest` the
         same of the last score; `alarms` (see `alarm_figures`) by the share of false alarms that
         their threshold promises; below `band` all of that for scores relative to a
-        `FunctionalBand` of validation successes.
+        `FunctionalBand` of calibration successes.
     """
     episodes = [episodes_of(one) for one in samples]
-    checked = [episodes_of(one) for one in validation]
+    checked = [episodes_of(one) for one in calibration]
+    keys = [[record.key for record in one.records] for one in samples]
     plain: dict[str, list[Score]] = {}
     banded: dict[str, list[Score]] = {}
     limits: dict[str, list[Sequence[float]]] = {}
@@ -107,11 +106,11 @@ def part_figures(
     for name, folds in scored.items():
         plain[name] = [getattr(one, part) for one in folds]
         limits[name] = [
-            _thresholds(one.validation, some, np.arange(len(some)))
+            _thresholds(one.calibration, some, np.arange(len(some)))
             for one, some in zip(folds, checked, strict=True)
         ]
         bands = [
-            FunctionalBand.fit(one.validation, some)
+            FunctionalBand.fit(one.calibration, some)
             for one, some in zip(folds, checked, strict=True)
         ]
         banded[name] = [
@@ -120,22 +119,29 @@ def part_figures(
         ]
         band_limits[name] = [
             _thresholds(
-                band.apply(one.validation, rows.step),
+                band.apply(one.calibration, rows.step),
                 some,
                 np.setdiff1d(np.arange(len(some)), band.used),
             )
-            for band, one, rows, some in zip(bands, folds, validation, checked, strict=True)
+            for band, one, rows, some in zip(bands, folds, calibration, checked, strict=True)
         ]
-    ranked = rank_all(plain, episodes, seeds, reference)
-    latest = rank_all(plain, episodes, seeds, reference, latest_scores)
-    relative = rank_all(banded, episodes, seeds, reference)
+    successes = len({
+        key
+        for names, some in zip(keys, episodes, strict=True)
+        for key, bad in zip(names, some.failed, strict=True)
+        if not bad
+    })  # fmt: skip
+    drawn = draw_folds(keys, episodes)
+    ranked = rank_all(plain, episodes, drawn, reference)
+    latest = rank_all(plain, episodes, drawn, reference, latest_scores)
+    relative = rank_all(banded, episodes, drawn, reference)
     return {
         name: ranked[name]
         | {
             "latest": latest[name],
-            "alarms": _alarms_by_alpha(plain[name], episodes, limits[name]),
+            "alarms": _alarms_by_alpha(plain[name], episodes, limits[name], successes),
             "band": relative[name]
-            | {"alarms": _alarms_by_alpha(banded[name], episodes, band_limits[name])},
+            | {"alarms": _alarms_by_alpha(banded[name], episodes, band_limits[name], successes)},
         }
         for name in scored
     }
@@ -149,18 +155,44 @@ def _thresholds(score: Score, episodes: Episodes, places: NDArray[np.integer]) -
 
 
 def _alarms_by_alpha(
-    scores: Sequence[Score], episodes: Sequence[Episodes], limits: Sequence[Sequence[float]]
+    scores: Sequence[Score],
+    episodes: Sequence[Episodes],
+    limits: Sequence[Sequence[float]],
+    successes: int,
 ) -> dict[str, Any]:
     return {
-        f"{alpha:g}": alarm_figures(scores, episodes, chosen)
+        f"{alpha:g}": alarm_figures(scores, episodes, chosen, successes)
         for alpha, chosen in zip(ALPHAS, zip(*limits, strict=True), strict=True)
     }
+
+
+def draw_folds(
+    keys: Sequence[Sequence[str]], episodes: Sequence[Episodes]
+) -> list[NDArray[np.float64]]:
+    """Resample the episodes of all folds by one draw.
+
+    Args:
+        keys: Content keys of the episodes of each fold; the same key is the same episode, in
+            whichever fold and however often.
+        episodes: The episodes of each fold.
+
+    Returns:
+        For each fold how often each of its episodes is drawn, (R, E).
+    """
+    failed = {
+        key: bool(bad)
+        for names, some in zip(keys, episodes, strict=True)
+        for key, bad in zip(names, some.failed, strict=True)
+    }
+    place = {key: number for number, key in enumerate(failed)}
+    drawn = draw_episodes(np.array(list(failed.values()), np.bool_))
+    return [drawn[:, [place[key] for key in names]] for names in keys]
 
 
 def rank_all(
     scores: Mapping[str, Sequence[Score]],
     episodes: Sequence[Episodes],
-    seeds: Sequence[int],
+    drawn: Sequence[NDArray[np.float64]],
     reference: str | None,
     reduce: Callable[[Score, Episodes, NDArray[np.int64]], Score] = episode_scores,
 ) -> dict[str, dict[str, Any]]:
@@ -169,7 +201,7 @@ def rank_all(
     Args:
         scores: By detector, of each fold the running scores of its rows.
         episodes: The episodes of each fold.
-        seeds: Seed of each fold's resamples; the same episodes are drawn for every detector.
+        drawn: How often each episode is drawn, of each fold, see `draw_folds`.
         reference: Detector that the others are compared with, in pairs.
         reduce: Makes one score of an episode of its running scores and a cut.
 
@@ -178,16 +210,16 @@ def rank_all(
     """
     found: dict[str, dict[str, Any]] = {name: {} for name in scores}
     for cut in CUTS:
-        drawn = {
-            name: _replicates(one, episodes, seeds, cut, reduce) for name, one in scores.items()
+        made = {
+            name: _replicates(one, episodes, drawn, cut, reduce) for name, one in scores.items()
         }
-        for name, (values, replicates) in drawn.items():
+        for name, (values, replicates) in made.items():
             figures: dict[str, Any] = {}
             for figure in FIGURES:
                 figures[figure] = defined(values[figure])
                 figures[f"{figure}_interval"] = _interval(replicates[figure])
                 if reference is not None and name != reference:
-                    other_values, other = drawn[reference]
+                    other_values, other = made[reference]
                     difference = other_values[figure] - values[figure]
                     figures[f"{figure}_below_reference"] = defined(difference)
                     figures[f"{figure}_below_reference_interval"] = _interval(
@@ -200,22 +232,22 @@ def rank_all(
 def _replicates(
     scores: Sequence[Score],
     episodes: Sequence[Episodes],
-    seeds: Sequence[int],
+    drawn: Sequence[NDArray[np.float64]],
     cut: str,
     reduce: Callable[[Score, Episodes, NDArray[np.int64]], Score],
 ) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
     """Mean over the folds of each of `FIGURES`, and of their bootstrap replicates."""
     values: dict[str, list[float]] = {name: [] for name in FIGURES}
     replicates: dict[str, list[NDArray[np.float64]]] = {name: [] for name in FIGURES}
-    for score, some, seed in zip(scores, episodes, seeds, strict=True):
+    for score, some, times in zip(scores, episodes, drawn, strict=True):
         best = reduce(score, some, cut_steps(some, cut))
         for name, within in (("auroc_within_task", True), ("auroc_pooled", False)):
             ranking = Ranking(best, some, within=within)
             values[name].append(ranking.auroc)
-            replicates[name].append(ranking.replicates(seed))
+            replicates[name].append(ranking.replicates(times))
         known = np.where(np.isnan(best), -np.inf, best)
         values["average_precision"].append(average_precision(_ranks(known), some.failed))
-        replicates["average_precision"].append(average_precision_replicates(best, some, seed))
+        replicates["average_precision"].append(average_precision_replicates(best, some, times))
     return (
         {name: float(np.mean(one)) for name, one in values.items()},
         {name: np.mean(one, axis=0) for name, one in replicates.items()},
@@ -228,11 +260,19 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def alarm_figures(
-    scores: Sequence[Score], episodes: Sequence[Episodes], thresholds: Sequence[float]
+    scores: Sequence[Score],
+    episodes: Sequence[Episodes],
+    thresholds: Sequence[float],
+    successes: int,
 ) -> dict[str, Any]:
     """Raise alarms at each fold's threshold and describe them, pooled over the folds.
 
-    The interval of the false alarms counts every episode once, however many folds have it.
+    Args:
+        scores: Of each fold the running scores of its rows.
+        episodes: The episodes of each fold.
+        thresholds: That of each fold.
+        successes: How many different successful episodes these are, however many folds have one;
+            the interval of the false alarms counts every episode once.
     """
     joined = replace(
         episodes[0],
@@ -244,9 +284,9 @@ def alarm_figures(
     limits = np.repeat(thresholds, [len(one) for one in episodes])
     alarms = raise_alarms(np.concatenate(scores), joined, limits)
     share, _, per_hour = alarms.false_alarms()
-    repeated = len(episodes) > 1 and all(one is episodes[0] for one in episodes)
-    good = int((~(episodes[0] if repeated else joined).failed).sum())
-    low, high = wilson_interval(round(share * good), good) if good else (np.nan, np.nan)
+    low, high = np.nan, np.nan
+    if successes:
+        low, high = wilson_interval(round(share * successes), successes)
     median, p10 = alarms.lead_quantiles([0.5, 0.1])
     return {
         "detection_rate": defined(alarms.detection_rate()),

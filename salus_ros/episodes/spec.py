@@ -1,0 +1,171 @@
+"""The sizes and names that every episode of a store shares."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from salus_ros.core import schema
+from salus_ros.core.errors import StoreError
+from salus_ros.core.failures import FAILURE_TYPES, FailureType
+from salus_ros.episodes.columns import columns
+
+IMAGE_CODECS = ("lossless", "jpeg")
+"""How images are compressed: as they are, by Zstandard, which every zarr reads; or visually
+lossless, by JPEG (quality 95, 4:4:4), for which a plain zarr needs imagecodecs."""
+
+SHARD_BYTES = 40 * 2**20
+"""Most bytes of a file of images before they are compressed, which a writer holds in memory."""
+
+SHARD_STEPS = 200
+"""Most frames of a file of images, however small they are."""
+
+NAMED = ("state", "action")
+"""Arrays whose columns have names: of joints, say, or of the parts of a command."""
+
+_OWN = ("shard_steps", "image_codec", "state_names", "action_names")
+
+DEFAULT_STREAMS = (*schema.CAMERAS, "state", "action", "signals", "prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """Sizes and names that every episode of a store shares; they live in its attributes.
+
+    Attributes:
+        cameras: Camera names; empty for a store without images.
+        image_size: Height and width in pixels.
+        state_dim: S.
+        action_dim: A.
+        state_names: Names of the S columns of the state, in order; empty where unknown.
+        action_names: Names of the A columns of the action, in order; empty where unknown.
+        embedding_dim: D; 0 for a store without embeddings.
+        signals: Names of the signals, in column order.
+        chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
+        streams: Names of the M columns of `age_ms`; empty for none.
+        horizons_s: The H horizons of the live predictions in s.
+        failure_types: The K failure types of the live predictions, in output order.
+        shard_steps: Frames per image file; 0, for a new store, chooses it by the size of an image.
+        image_codec: One of `IMAGE_CODECS`.
+    """
+
+    cameras: tuple[str, ...] = schema.CAMERAS
+    image_size: tuple[int, int] = (schema.IMAGE_SIZE, schema.IMAGE_SIZE)
+    state_dim: int = schema.STATE_DIM
+    action_dim: int = schema.ACTION_DIM
+    state_names: tuple[str, ...] = ()
+    action_names: tuple[str, ...] = ()
+    embedding_dim: int = 0
+    signals: tuple[str, ...] = schema.SIGNAL_NAMES
+    chunk_statistics: tuple[str, ...] = ()
+    streams: tuple[str, ...] = DEFAULT_STREAMS
+    horizons_s: tuple[float, ...] = schema.HORIZONS_S
+    failure_types: tuple[FailureType, ...] = FAILURE_TYPES
+    shard_steps: int = 0
+    image_codec: str = "lossless"
+
+    def __post_init__(self) -> None:
+        if self.image_codec not in IMAGE_CODECS:
+            raise StoreError(
+                f"image codec '{self.image_codec}' is not known; allowed are "
+                f"{', '.join(IMAGE_CODECS)}"
+            )
+        if self.shard_steps == 0:
+            object.__setattr__(self, "shard_steps", _shard_steps(self.image_size))
+        for what in NAMED:
+            names, dim = self.names(what), getattr(self, f"{what}_dim")
+            if names and not len(names) == len(set(names)) == dim:
+                raise StoreError(
+                    f"{what}_names are {list(names)}; allowed are {dim} different ones, as many "
+                    f"as the {what} has columns, or none where they are unknown"
+                )
+
+    def names(self, what: str) -> tuple[str, ...]:
+        """Names of the columns of the state or the action (`NAMED`); empty where unknown."""
+        names: tuple[str, ...] = getattr(self, f"{what}_names")
+        return names
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Return the sizes as plain JSON values."""
+        values = asdict(self)
+        values["failure_types"] = [kind.label for kind in self.failure_types]
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> Self:
+        """Read the sizes back.
+
+        Raises:
+            KeyError, TypeError, ValueError: if one is missing or not of its type.
+        """
+        height, width = attributes["image_size"]
+        return cls(
+            cameras=tuple(attributes["cameras"]),
+            image_size=(int(height), int(width)),
+            state_dim=int(attributes["state_dim"]),
+            action_dim=int(attributes["action_dim"]),
+            state_names=tuple(attributes.get("state_names", ())),
+            action_names=tuple(attributes.get("action_names", ())),
+            embedding_dim=int(attributes["embedding_dim"]),
+            signals=tuple(attributes["signals"]),
+            chunk_statistics=tuple(attributes.get("chunk_statistics", ())),
+            streams=tuple(attributes["streams"]),
+            horizons_s=tuple(float(h) for h in attributes["horizons_s"]),
+            failure_types=tuple(FailureType.from_label(k) for k in attributes["failure_types"]),
+            shard_steps=int(attributes["shard_steps"]),
+            image_codec=str(attributes.get("image_codec", "lossless")),
+        )
+
+    def differences(self, other: "StoreSpec") -> list[tuple[str, Any, Any]]:
+        """Sizes that differ, and names that are not the same ones: name, ours and the other's.
+
+        The order of the names is none: `columns` brings it to ours.
+        """
+        mine, theirs = self.to_attributes(), other.to_attributes()
+        # How many frames share a file, and how they are compressed, is the store's own affair.
+        found = [
+            (name, mine[name], theirs[name])
+            for name in mine
+            if name not in _OWN and mine[name] != theirs[name]
+        ]
+        for what in NAMED:
+            ours, given = self.names(what), other.names(what)
+            if ours and given and sorted(ours) != sorted(given):
+                found.append((f"{what}_names", list(ours), list(given)))
+        return found
+
+    def check_same(self, other: "StoreSpec", path: object) -> None:
+        """Refuse sizes or names that differ from those of the store at `path`.
+
+        Names that one of the two does not know go with any.
+
+        Raises:
+            StoreError: naming every difference; or both orders of the same names, since rows of
+                another order must go through `columns` before they are written.
+        """
+        different = self.differences(other)
+        if different:
+            listed = "; ".join(f"{name}: store {a}, given {b}" for name, a, b in different)
+            raise StoreError(
+                f"'{path}' holds episodes of another form ({listed}); record into a new folder"
+            )
+        for what in NAMED:
+            if not isinstance(columns(self.names(what), other.names(what), what), slice):
+                raise StoreError(
+                    f"'{path}' keeps the {what} as {list(self.names(what))}, given is the order "
+                    f"{list(other.names(what))}; whoever writes matches the columns by name "
+                    "before (salus_ros.episodes.columns)"
+                )
+
+    def with_names_of(self, other: "StoreSpec") -> "StoreSpec":
+        """The same, and where ours are unknown the names of the other."""
+        return replace(
+            self,
+            state_names=self.state_names or other.state_names,
+            action_names=self.action_names or other.action_names,
+        )
+
+
+def _shard_steps(image_size: tuple[int, int]) -> int:
+    """Frames that a file of images holds: at least one, and no more than fit its size."""
+    height, width = image_size
+    return max(1, min(SHARD_STEPS, SHARD_BYTES // max(1, 3 * height * width)))

@@ -1,0 +1,14 @@
+"""Names of the message types that SALUS reads."""
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+IMAGES = (IMAGE, COMPRESSED_IMAGE)
+
+JOINT_STATE = "sensor_msgs/msg/JointState"
+JOINT_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
+ARRAYS = ("std_msgs/msg/Float32MultiArray", "std_msgs/msg/Float64MultiArray")
+
+EPISODE_STATUS = "salus_msgs/msg/EpisodeStatus"
+POLICY_ACTION = "salus_msgs/msg/PolicyAction"
+VLA_SIGNALS = "salus_msgs/msg/VlaSignals"
+FAILURE_HORIZONS = "salus_msgs/msg/FailureHorizons"

@@ -1,0 +1,87 @@
+"""What an EpisodeStatus, of whichever library, tells the assembler."""
+
+from functools import partial
+from typing import Any
+
+from salus_ros.core.errors import ObservationError, StoreError
+from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.phases import Phase
+from salus_ros.episodes import EpisodeMeta
+from salus_ros.recording.arrays import meta_of
+from salus_ros.recording.assembly import EPISODES_REMEMBERED, Assembler
+from salus_ros.recording.rows import Label
+
+LONGEST_ID = 200
+"""Characters of an id; a longer one is a mistake, or meant to fill disks and logs."""
+
+
+def take_status(assembler: Assembler, status: Any, stamp_ns: int, now_s: float) -> None:
+    """Take in where an episode stands.
+
+    Args:
+        assembler: Takes it in.
+        status: The message.
+        stamp_ns: Its stamp.
+        now_s: The time, of the assembler's clock.
+
+    Raises:
+        ObservationError: if it contradicts itself, or its id cannot be one.
+    """
+    check_id(status.episode_id)
+    if status.phase == Phase.RUNNING:
+        if not assembler.holds(status.episode_id):
+            _read(status)
+        about = partial(meta_of, status)
+        assembler.step(status.episode_id, status.step, stamp_ns, now_s, about)
+    elif status.phase == Phase.ENDED:
+        assembler.end(_read(status), stamp_ns, now_s, status.step)
+    elif status.phase == Phase.DISCARDED:
+        assembler.discard(status.episode_id, "it was discarded")
+
+
+def _read(status: Any) -> EpisodeMeta:
+    try:
+        return meta_of(status)
+    except (StoreError, ValueError) as error:
+        raise ObservationError(f"the status of an episode is refused: {error}") from error
+
+
+def check_id(episode_id: str) -> None:
+    """Refuse what cannot be the id of an episode.
+
+    Raises:
+        ObservationError: if it is too long, or cannot be printed.
+    """
+    if len(episode_id) > LONGEST_ID or not episode_id.isprintable():
+        shown = episode_id[:20].encode("unicode_escape").decode()
+        raise ObservationError(
+            f"an episode id of {len(episode_id)} characters, '{shown}…', is refused; allowed are "
+            f"{LONGEST_ID} that can be printed"
+        )
+
+
+class Judgements:
+    """How episodes are said to have ended, and that somebody says otherwise later."""
+
+    def __init__(self) -> None:
+        """Nothing has ended yet."""
+        self._said: dict[str, Label] = {}
+
+    def changed(self, status: Any) -> Label | None:
+        """Take in a status; returns a judgement that replaces an earlier one of the episode.
+
+        Raises:
+            ObservationError: if it names an outcome or failure type that does not exist.
+        """
+        if status.phase != Phase.ENDED:
+            return None
+        try:
+            outcome, kind = Outcome(status.outcome), FailureType(status.failure_type)
+        except ValueError as error:
+            raise ObservationError(f"an episode's end is refused: {error}") from error
+        label = Label(outcome, kind, status.failure_step)
+        before = self._said.pop(status.episode_id, None)
+        self._said[status.episode_id] = label
+        while len(self._said) > EPISODES_REMEMBERED:
+            del self._said[next(iter(self._said))]
+        return label if before not in (None, label) and outcome != Outcome.UNKNOWN else None

@@ -1,0 +1,84 @@
+"""The one rule for time that does not simply go on.
+
+Stamps of a stream come late, twice, or from another clock:
+
+- up to `DISORDER_NS` before the newest one is small disorder: put in order;
+- a stamp that is there already is a repetition: the first one counts;
+- further back than that, or more than `AHEAD_NS` ahead, is suspect: held back, since one wrong
+  stamp must not undo what was recorded. If the next stamp goes on from there, the clock has
+  jumped, and what was before is over; if not, it was wrong and is refused.
+"""
+
+from enum import Enum
+
+NANO = 1_000_000_000
+DISORDER_NS = NANO
+"""How far behind the newest stamp of its stream a sample may be and still be put in order."""
+
+AHEAD_NS = 60 * NANO
+"""How far ahead of the newest stamp the next one may be without being suspect."""
+
+
+class Order(Enum):
+    """Where a stamp stands among those of its stream."""
+
+    NEXT = "next"
+    REPEATED = "repeated"
+    LATE = "late"
+    SUSPECT = "suspect"
+    JUMP = "jump"
+
+
+def is_far(stamp_ns: int, newest_ns: int) -> bool:
+    """Whether a stamp does not go on from the newest one, be it before or ahead of it."""
+    return not newest_ns - DISORDER_NS <= stamp_ns <= newest_ns + AHEAD_NS
+
+
+class TimeRule:
+    """Judges the stamps of one stream.
+
+    Attributes:
+        newest_ns: Newest stamp that counts; None before the first one.
+        suspect_ns: Stamp that is held back; None for none.
+        jump_ns: By how much the clock jumped at the last `JUMP`; negative: back.
+        refused: Suspect stamps that turned out to be wrong.
+    """
+
+    def __init__(self) -> None:
+        """No stamp yet."""
+        self.newest_ns: int | None = None
+        self.suspect_ns: int | None = None
+        self.jump_ns = 0
+        self.refused = 0
+
+    def judge(self, stamp_ns: int) -> Order:
+        """Take note of a stamp in ns and say where it stands.
+
+        At `JUMP` the suspect stamp before it and this one are the first two of the new time.
+        `REPEATED` compares with the newest one alone.
+        """
+        newest, suspect = self.newest_ns, self.suspect_ns
+        if newest is None:
+            self.newest_ns = stamp_ns
+            return Order.NEXT
+        if is_far(stamp_ns, newest):
+            if suspect is not None and not is_far(stamp_ns, suspect):
+                self.jump_ns, self.suspect_ns = suspect - newest, None
+                self.newest_ns = max(stamp_ns, suspect)
+                return Order.JUMP
+            self.refused += suspect is not None
+            self.suspect_ns = stamp_ns
+            return Order.SUSPECT
+        if suspect is not None:
+            self.refused, self.suspect_ns = self.refused + 1, None
+        if stamp_ns == newest:
+            return Order.REPEATED
+        if stamp_ns < newest:
+            return Order.LATE
+        self.newest_ns = stamp_ns
+        return Order.NEXT
+
+
+def jump_words(jump_ns: int) -> str:
+    """Say in words that a clock jumped."""
+    return f"time jumped {'back' if jump_ns < 0 else 'ahead'} by {abs(jump_ns) / NANO:.1f} s"

@@ -1,0 +1,81 @@
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from salus_ros.core.errors import ObservationError
+from salus_ros.messages.joints import joint_positions, read_joints
+
+
+def state(names, positions, velocities=()):
+    return SimpleNamespace(
+        name=list(names), position=list(positions), velocity=list(velocities), effort=[]
+    )
+
+
+def test_a_message_of_some_joints_gives_those():
+    names, values = read_joints(state("ab", [1, 2]), "abc")
+    assert names == ("a", "b")
+    np.testing.assert_array_equal(values, [1, 2])
+    assert values.dtype == np.float64
+    assert read_joints(state("c", [3]), "abc")[0] == ("c",)
+
+
+def test_a_message_of_other_joints_gives_none():
+    names, values = read_joints(state("xy", [math.nan, 2]), "abc")
+    assert (names, values.shape) == ((), (0,))
+
+
+def test_without_a_choice_all_joints_are_read_in_the_order_of_the_message():
+    names, values = read_joints(state("cab", [3, 1, 2]))
+    assert names == ("c", "a", "b")
+    np.testing.assert_array_equal(values, [3, 1, 2])
+
+
+def test_velocities_are_read_where_they_are_asked_for():
+    given = state("ab", [1, 2], [10, 20])
+    np.testing.assert_array_equal(read_joints(given, "b", "velocity")[1], [20])
+    with pytest.raises(ObservationError, match="2 names and 0 values of effort"):
+        read_joints(given, "b", "effort")
+
+
+@pytest.mark.parametrize(
+    ("names", "positions", "said"),
+    [
+        ("abc", [1, 2], "3 names and 2 values of position"),
+        ("", [1, 2], "0 names and 2 values"),
+        ("aba", [1, 2, 3], "it has a more than once"),
+        ("ab", [1, math.nan], "it has b = nan; every position must be finite"),
+        ("ab", [-math.inf, 2], "it has a = -inf"),
+        ("ab", [1e300, 2], "it has a = 1e\\+300"),
+    ],
+)
+def test_what_is_no_joint_state_is_refused(names, positions, said):
+    with pytest.raises(ObservationError, match=said):
+        read_joints(state(names, positions))
+
+
+def test_positions_are_given_in_the_order_that_is_asked_for():
+    given = state("cab", [3, 1, 2])
+    np.testing.assert_array_equal(joint_positions(given, "abc"), np.float32([1, 2, 3]))
+    np.testing.assert_array_equal(joint_positions(given, ["b"]), [2])
+
+
+def test_a_joint_that_is_not_asked_for_may_be_anything():
+    given = state(["a", "gripper"], [1, math.nan])
+    np.testing.assert_array_equal(joint_positions(given, ["a"]), [1])
+
+
+@pytest.mark.parametrize(
+    ("names", "positions", "said"),
+    [
+        ("ab", [1, 2], "has no c; it has a, b; set the parameter state_joints"),
+        ("", [], "has no a, b, c; it has no joint"),
+        ("abc", [1, math.nan, 3], "b = nan; every position must be finite"),
+        ("abc", [1, 2], "3 names and 2 values"),
+    ],
+)
+def test_positions_that_are_not_all_there_are_refused(names, positions, said):
+    with pytest.raises(ObservationError, match=f"joint_states.*{said}"):
+        joint_positions(state(names, positions), "abc")

@@ -1,0 +1,139 @@
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from salus_ros.core import schema
+from salus_ros.core.errors import ObservationError
+from salus_ros.core.failures import FailureType
+from salus_ros.messages.signals import (
+    check_form,
+    embedding_array,
+    prediction_array,
+    read_prediction,
+    read_signals,
+)
+
+
+def signals(embedding=(), **change):
+    values = {name: float(i) for i, name in enumerate(schema.SIGNAL_NAMES)}
+    values |= {"valid": [True] * 12, "fresh": True, "embedding": np.float32(embedding)}
+    return SimpleNamespace(**values | change)
+
+
+def horizons(**change):
+    values = {
+        "horizons": np.float32(schema.HORIZONS_S),
+        "failure_types": [1, 2, 3, 4],
+        "probability": np.arange(16, dtype=np.float32) / 16,
+        "risk": 0.25,
+        "alarm": True,
+        "model_id": "m",
+    }
+    return SimpleNamespace(**values | change)
+
+
+def test_signals_of_a_step():
+    row = read_signals(signals([1, -2.5], valid=[True] * 11 + [False]))
+    np.testing.assert_array_equal(row.signals, [*range(11), np.nan])
+    assert row.signals.dtype == np.float32
+    assert row.valid.tolist() == [True] * 11 + [False]
+    assert row.fresh is True
+    assert row.embedding.dtype == np.float16
+    np.testing.assert_array_equal(row.embedding, [1, -2.5])
+    assert row.chunk_statistics is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
+def test_a_signal_that_is_not_finite_is_not_valid_whatever_the_message_says(bad):
+    row = read_signals(signals(attention_shift=bad))
+    place = schema.SIGNAL_NAMES.index("attention_shift")
+    assert np.flatnonzero(~row.valid).tolist() == [place]
+    assert np.flatnonzero(np.isnan(row.signals)).tolist() == [place]
+
+
+def test_no_embedding_is_an_empty_one():
+    assert read_signals(signals()).embedding.shape == (0,)
+    assert embedding_array(signals()) is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_an_embedding_with_a_value_that_is_not_finite_is_no_number_throughout(bad):
+    row = read_signals(signals([1, bad, 3]))
+    assert np.isnan(row.embedding).all()
+    assert row.embedding.shape == (3,)
+
+
+def test_an_embedding_that_float16_cannot_hold_is_refused_not_made_infinite():
+    np.testing.assert_array_equal(read_signals(signals([65504])).embedding, [65504])
+    with pytest.raises(ObservationError, match="up to 70000; the store keeps float16") as caught:
+        read_signals(signals([0, -70000]))
+    assert "70000" not in caught.value.cause
+    np.testing.assert_array_equal(embedding_array(signals([70000])), [70000])
+
+
+def test_the_message_is_not_written_to():
+    given = signals([1, math.nan])
+    read_signals(given)
+    assert given.embedding[0] == 1
+
+
+def test_signals_of_another_version_are_refused():
+    given = signals(valid=[True] * 11)
+    with pytest.raises(ObservationError, match="it says of 11 signals"):
+        read_signals(given)
+    del given.latent_ood
+    with pytest.raises(ObservationError, match=r"it has no latent_ood; .* another version"):
+        read_signals(given)
+
+
+def test_a_prediction_of_a_step():
+    row = read_prediction(horizons())
+    assert row.probability.shape == (4, 4)
+    assert row.probability[1, 2] == 6 / 16
+    assert (row.risk, row.alarm, row.model_id) == (0.25, True, "m")
+    assert row.horizons_s == schema.HORIZONS_S  # not what float32 makes of them
+    assert row.failure_types[0] is FailureType.DROP
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"horizons": []}, "above 0 and ascend"),
+        ({"horizons": [0.0, 0.1, 0.2, 0.3]}, "above 0 and ascend"),
+        ({"horizons": [0.2, 0.1, 0.3, 0.4]}, "above 0 and ascend"),
+        ({"horizons": [0.1, 0.2, 0.3, math.inf]}, "above 0 and ascend"),
+        ({"horizons": [0.1, 0.2, math.nan, 0.4]}, "above 0 and ascend"),
+        ({"failure_types": []}, r"its failure types are \[\]"),
+        ({"failure_types": [1, 2, 3, 9]}, "allowed is each of"),
+        ({"failure_types": [0, 1, 2, 3]}, "allowed is each of"),
+        ({"failure_types": [1, 1, 2, 3]}, "allowed is each of"),
+        ({"failure_types": [1, 2, 3]}, "16 probabilities; 4 horizons x 3 types need 12"),
+        ({"probability": []}, "0 probabilities"),
+        ({"probability": [math.nan] * 16}, "in \\[0, 1\\]"),
+        ({"probability": [1.5] * 16}, "from 1.5 to 1.5"),
+        ({"risk": math.nan}, "its risk is nan"),
+        ({"risk": -0.1}, "its risk is -0.1"),
+        ({"risk": math.inf}, "its risk is inf"),
+    ],
+)
+def test_what_is_no_prediction_is_refused(change, said):
+    with pytest.raises(ObservationError, match=said):
+        read_prediction(horizons(**change))
+
+
+def test_what_float32_adds_to_a_probability_is_taken_away():
+    row = read_prediction(horizons(probability=np.full(16, np.float32(1 + 1e-7)), risk=1 + 1e-7))
+    assert row.probability.max() == 1
+    assert row.risk == 1
+
+
+def test_a_prediction_of_another_form_than_the_store_s_is_refused():
+    given = horizons(horizons=[0.1, 0.2, 0.3, 0.4])
+    with pytest.raises(ObservationError, match=r"has horizons \[0.1, 0.2, 0.3, 0.4\] s"):
+        prediction_array(given, schema.HORIZONS_S, [1, 2, 3, 4])
+    with pytest.raises(ObservationError, match=r"and types .1, 2, 3, 4.; the store takes"):
+        check_form(read_prediction(horizons()), schema.HORIZONS_S, [1, 2])
+    array = prediction_array(horizons(), schema.HORIZONS_S, [1, 2, 3, 4])
+    assert array.shape == (4, 4)

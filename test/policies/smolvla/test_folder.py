@@ -1,0 +1,110 @@
+"""Checkpoint folders as they are copied, moved and trained on."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from salus_ros.core.errors import PolicyError
+from salus_ros.policies.runner import SmolVLARunner
+from salus_ros.policies.smolvla.folder import find_backbone, policy_cameras, policy_id
+
+TASK = "put the red cube in the bin"
+
+
+@pytest.fixture
+def folder(policy_folder, tmp_path):
+    """A copy of the policy."""
+    copied = tmp_path / "copied"
+    shutil.copytree(policy_folder, copied)
+    return copied
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Any attempt to reach a network fails the test."""
+
+    def refuse(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+def configure(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_the_identity_is_known_without_torch(policy_folder):
+    code = (
+        "import sys; from salus_ros.policies.smolvla.folder import policy_id;"
+        f"print(policy_id({str(policy_folder)!r}), 'torch' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == [SmolVLARunner(policy_folder).policy_id, "False"]
+
+
+def test_the_identity_is_of_the_weights(folder, policy_folder):
+    configure(folder, n_action_steps=3)
+    assert policy_id(folder).split("-")[1] == policy_id(policy_folder).split("-")[1]
+    (folder / "model.safetensors").write_bytes(b"other")
+    assert policy_id(folder).split("-")[1] != policy_id(policy_folder).split("-")[1]
+
+
+def test_a_backbone_that_lies_beside_the_weights_is_found_wherever_one_stands(
+    folder, tmp_path, monkeypatch, no_network
+):
+    monkeypatch.chdir(tmp_path)
+    assert SmolVLARunner("copied").state_dim == 7
+    (folder / "vlm").rename(folder / "backbone")
+    configure(folder, vlm_model_name="backbone")
+    assert SmolVLARunner("copied").state_dim == 7
+    monkeypatch.chdir("/")
+    assert SmolVLARunner(folder).state_dim == 7
+
+
+def test_a_checkpoint_without_its_backbone_is_refused_at_once_with_what_to_copy(
+    folder, policy_folder, no_network
+):
+    shutil.rmtree(folder / "vlm")
+    for name in ("vlm", "/somewhere/else/vlm", ""):
+        configure(folder, vlm_model_name=name)
+        with pytest.raises(PolicyError, match=rf"cp -r POLICY/vlm {folder}/"):
+            SmolVLARunner(folder)
+    configure(folder, vlm_model_name=str(policy_folder / "vlm"))
+    assert find_backbone(folder, str(policy_folder / "vlm")) == str(policy_folder / "vlm")
+
+
+def test_a_backbone_of_the_hub_is_looked_for_in_the_cache_alone(folder, no_network, monkeypatch):
+    shutil.rmtree(folder / "vlm")
+    configure(folder, vlm_model_name="nobody/nothing")
+    with pytest.raises(PolicyError, match="hf download nobody/nothing"):
+        SmolVLARunner(folder)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_an_empty_camera_is_none(folder, observation, saved):
+    cameras = policy_cameras(folder)
+    assert cameras == SmolVLARunner(folder).cameras == ("front", "side", "wrist")
+    config = json.loads((folder / "config.json").read_text())
+    if saved:  # as LeRobot writes it
+        empty = {"type": "VISUAL", "shape": [3, 480, 640]}
+        config["input_features"]["observation.images.empty_camera_0"] = empty
+    configure(folder, empty_cameras=1, input_features=config["input_features"])
+    assert policy_cameras(folder) == cameras
+    runner = SmolVLARunner(folder, num_samples=2)
+    assert runner.cameras == cameras
+    images, state = observation
+    step = runner.step(images, state, TASK, 0)
+    assert np.isfinite(step.action).all()
+    assert step.valid.sum() == 8  # three need a replan before, one a reference
+    tapped = runner._tap._image_slices(4)
+    assert len(tapped) == 3
