@@ -30,14 +30,23 @@ STOP_TIMEOUT_S = 20.0
 
 @dataclass
 class Seen:
-    """What the monitor has told."""
+    """What the monitor has told.
+
+    Attributes:
+        endings: How each episode ended.
+        recorder: The last status of the recorder.
+        inference_ms: Durations of policy runs.
+        prediction_ms: Times from signals to their prediction.
+        finished: Whether the simulator has run all its episodes.
+        step: Step of the running episode; None between two.
+    """
 
     endings: list[str] = field(default_factory=list)
     recorder: dict[str, Any] = field(default_factory=dict)
     inference_ms: list[float] = field(default_factory=list)
     prediction_ms: list[float] = field(default_factory=list)
-    alarms: int = 0
     finished: bool = False
+    step: int | None = None
 
 
 class RunningGraph:
@@ -104,11 +113,11 @@ class RunningGraph:
         already, seen_before = episodes_in(store), len(self.seen.endings)
         self.start("simulator", episodes=count, **parameters)
         with bar(title, count, err_console) as advance:
-            advance(0, "starting the nodes")
+            advance(0, _status([], None))
             while not self.seen.finished:
-                step = self._follow()
+                self._follow()
                 endings = self.seen.endings[seen_before:]
-                advance(len(endings), _status(endings, step))
+                advance(len(endings), _status(endings, self.seen.step))
         self.stop("simulator")
         deadline = time.monotonic() + COMMIT_TIMEOUT_S
         while episodes_in(store) + self._not_recorded() < already + count:
@@ -120,15 +129,16 @@ class RunningGraph:
     def _not_recorded(self) -> int:
         return 1 if self.seen.recorder.get("error") else 0
 
-    def _follow(self) -> int | None:
-        """Take what the monitor says; returns the step of the running episode, if it is known."""
+    def _follow(self) -> None:
+        """Wait for the next thing that the monitor says."""
         deadline = time.monotonic() + SILENCE_S
         while True:
             for name, process in self._processes.items():
                 if process.poll() not in (None, 0):
                     raise SalusError(f"{name} ended with {process.returncode}: {self._tail(name)}")
             try:
-                return self._take(self._lines.get(timeout=0.5))
+                self._take(self._lines.get(timeout=0.5))
+                return
             except queue.Empty:
                 if time.monotonic() > deadline:
                     raise SalusError(
@@ -140,23 +150,22 @@ class RunningGraph:
         while not self._lines.empty():
             self._take(self._lines.get())
 
-    def _take(self, line: str) -> int | None:
+    def _take(self, line: str) -> None:
         said, seen = json.loads(line), self.seen
         match said.pop("kind"):
             case "episode":
                 seen.finished |= said["finished"]
+                over = said["ended"] or said["finished"]
+                seen.step = None if over else int(said["step"])
                 if said["ended"]:
                     success = said["outcome"] == "success"
                     seen.endings.append("success" if success else said["failure_type"])
-                return int(said["step"])
             case "recorder":
                 seen.recorder = said
             case "inference":
                 seen.inference_ms.append(said["ms"])
             case "prediction":
                 seen.prediction_ms.append(said["ms"])
-                seen.alarms += said["alarm"]
-        return None
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -179,4 +188,4 @@ def episodes_in(store: Path) -> int:
 def _status(endings: list[str], step: int | None) -> str:
     counts = ", ".join(f"{name} {count}" for name, count in sorted(Counter(endings).items()))
     at = "" if step is None else f"episode {len(endings) + 1} at step {step}"
-    return "; ".join(part for part in (counts, at) if part)
+    return "; ".join(part for part in (counts, at) if part) or "waiting for the nodes"

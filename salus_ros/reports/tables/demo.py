@@ -90,7 +90,9 @@ def live_result(live: Episode) -> str:
     alarms = np.flatnonzero(np.zeros(0) if live.alarm is None else live.alarm == 1)
     meta = live.meta
     ending = f"{meta.ending} (fault: {meta.fault})"
-    if meta.outcome != Outcome.FAILURE:
+    if meta.outcome == Outcome.UNKNOWN:
+        return f"{ending}; {len(alarms)} steps with an alarm"
+    if meta.outcome == Outcome.SUCCESS:
         return f"{ending}; " + (
             f"{len(alarms)} steps with an alarm: a false one" if alarms.size else "no alarm: right"
         )
