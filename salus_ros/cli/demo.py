@@ -106,12 +106,12 @@ def _run(folder: Path, episodes: int, policy: Path | None) -> None:
             _simulate(graph, 1, episodes, store, title, LIVE_FAULT)
     with clock.part("evaluation and report"):
         reader, predictor = StoreReader(store), Predictor.load(model)
-        kept = _evaluate(predictor, store)
+        unseen = _evaluate(predictor, store)
         page = write_report(store, report, len(reader) - 1, model)
     for table in (
         *store_tables(store_summary(reader)),
         *split_and_measure_tables(results),
-        *demo_tables(reader, predictor, kept, graph.seen, clock.parts, clock.seconds),
+        *demo_tables(reader, predictor, unseen, graph.seen, clock.parts, clock.seconds),
     ):
         out_console.print(table)
     print_line(f"open {page}")

@@ -1,8 +1,6 @@
 """`salus train`: one option for every setting of a training run."""
 
 import inspect
-import json
-import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,14 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from salus_ros.cli.output import EXIT_INTERRUPTED, err_console, out_console, print_json
 from salus_ros.core.errors import ConfigError
 from salus_ros.prediction.config import PRESETS, TrainingConfig, describe
 
-EXIT_INTERRUPTED = 130
 TENSORBOARD_FOLDER = "tensorboard"
-
-out_console = Console()
-err_console = Console(stderr=True)
 
 
 def train(
@@ -56,7 +51,7 @@ def train(
     save_learning_curves(results, out / "learning_curves.png")
     _write_tensorboard(results, out / TENSORBOARD_FOLDER)
     if as_json:
-        sys.stdout.write(json.dumps(results, indent=2, allow_nan=False) + "\n")
+        print_json(results)
     else:
         for table in training_tables(results):
             out_console.print(table)

@@ -13,7 +13,7 @@ from salus_ros.episodes.reader import StoreReader
 from salus_ros.reports.numbers.missing import missing_data
 from salus_ros.reports.numbers.recordings import load_recordings
 from salus_ros.reports.numbers.store import store_summary
-from salus_ros.reports.tables.demo import live_result, on_kept_episodes
+from salus_ros.reports.tables.demo import live_result, on_unseen_episodes
 from salus_ros.reports.tables.store import store_tables
 from salus_ros.reports.tables.training import training_tables
 
@@ -144,13 +144,13 @@ def test_an_episode_of_unknown_outcome_is_not_judged():
     assert "unknown" in said
 
 
-def test_episodes_kept_for_testing_say_what_the_alarm_is_worth():
+def test_unseen_episodes_say_what_the_alarm_is_worth():
     alarm = {"detection_rate": 0.61, "false_alarm_share": 0.04, "lead_s": {"median": 0.83}}
-    said = on_kept_episodes({"episodes": 150, "failures": 50, "alarm": alarm})
+    said = on_unseen_episodes({"episodes": 150, "failures": 50, "alarm": alarm})
     assert said == (
         "61% of 50 failures were announced, 0.8 s before them (median); 4% of 100 successes had a "
         "false alarm"
     )
-    assert "no alarm is possible" in on_kept_episodes(
+    assert "no alarm is possible" in on_unseen_episodes(
         {"episodes": 2, "failures": 1, "alarm": None}
     )

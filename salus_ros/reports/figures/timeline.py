@@ -26,6 +26,9 @@ LEAST_TOP = 0.01
 """Top of the axis of the types where all are below it: no smaller probability is worth a line."""
 
 LEGEND_COLUMNS = 4
+TOP_UNDER_TWO_ROWS = 1.35
+"""Of the axis of the risk, so that two rows of its legend hide nothing."""
+
 FRAME_GAP = 0.06
 """Share of a frame's slot that is left free beside it."""
 
@@ -91,6 +94,8 @@ def save_timeline(
         handles, labels = axis.get_legend_handles_labels()
         if labels:
             side_by_side = min(len(labels), LEGEND_COLUMNS)
+            if axis is plots[0] and len(labels) > side_by_side:
+                axis.set_ylim(-0.02, TOP_UNDER_TWO_ROWS)
             axis.legend(
                 handles, labels, fontsize=7, loc="upper left", ncols=side_by_side, framealpha=0.7
             )
@@ -178,7 +183,8 @@ def draw_risk(
     if not has_live and prediction is None:
         axis.text(0.5, 0.5, "nothing was predicted", transform=axis.transAxes, ha="center")
     axis.set_ylim(-0.02, 1.15)
-    axis.set_ylabel("risk", fontsize=9)
+    axis.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
+    axis.set_ylabel("probability", fontsize=9)
 
 
 def _draw_types(

@@ -29,24 +29,25 @@ class Heard(Protocol):
 def demo_tables(
     reader: StoreReader,
     predictor: "Predictor",
-    kept: Mapping[str, Any],
+    unseen: Mapping[str, Any],
     heard: Heard,
     parts: Mapping[str, float],
     seconds: float,
 ) -> Iterator[RenderableType]:
-    """The graph, the alarm on episodes kept for testing, and the live episode.
+    """The graph, the alarm on episodes that the predictor has never seen, and the live one.
 
     Args:
         reader: The recorded episodes, the live one last.
         predictor: The calibrated predictor.
-        kept: The `episode_level` of its evaluation on episodes that it has not seen.
+        unseen: The `episode_level` of its evaluation on episodes that it has not seen.
         heard: What the graph said.
         parts: Duration of each part in s.
         seconds: Duration of it all in s.
     """
     graph = new_table("the graph", "", "")
     counts = Counter(meta.ending for meta in reader.episodes())
-    spent = ", ".join(f"{name} {part:.0f}" for name, part in parts.items())
+    rest = {"the rest": seconds - sum(parts.values())}
+    spent = ", ".join(f"{name} {part:.0f}" for name, part in {**parts, **rest}.items())
     for name, value in (
         ("episodes recorded", f"{len(reader)}: {listed(dict(sorted(counts.items())))}"),
         ("steps recorded", str(reader.steps)),
@@ -61,20 +62,20 @@ def demo_tables(
 
     alarm = new_table("the alarm", "", "")
     alarm.add_row("rule", alarm_rule(predictor))
-    alarm.add_row("on episodes kept for testing", on_kept_episodes(kept))
+    alarm.add_row("on episodes it has never seen", on_unseen_episodes(unseen))
     alarm.add_row(
         "in the live episode", live_result(reader.episode(len(reader) - 1, images=False))
     )
     yield alarm
 
 
-def on_kept_episodes(kept: Mapping[str, Any]) -> str:
+def on_unseen_episodes(unseen: Mapping[str, Any]) -> str:
     """Say how many failures an alarm preceded, how long before, and how many alarms were false."""
-    failures = kept["failures"]
-    successes = kept["episodes"] - failures
-    alarm = kept["alarm"]
+    failures = unseen["failures"]
+    successes = unseen["episodes"] - failures
+    alarm = unseen["alarm"]
     if alarm is None:
-        return f"{kept['episodes']} episodes, {failures} failed; no alarm is possible"
+        return f"{unseen['episodes']} episodes, {failures} failed; no alarm is possible"
     share, false, lead = alarm["detection_rate"], alarm["false_alarm_share"], alarm["lead_s"]
     told = "-" if share is None else f"{share:.0%}"
     ahead = "" if lead["median"] is None else f", {lead['median']:.1f} s before them (median)"
