@@ -29,7 +29,7 @@ setup(
     maintainer_email=MANIFEST.find("maintainer").get("email"),
     python_requires=">=3.12",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["assets/**/*"]},
+    package_data={NAME: ["assets/**/*", "reports/templates/**/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

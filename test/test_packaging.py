@@ -1,5 +1,6 @@
 """What is installed is complete: manifests, data files, commands, pins, every module."""
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -11,13 +12,24 @@ import pytest
 from ament_index_python.packages import get_package_share_directory
 from catkin_pkg.package import parse_package
 from distutils.core import run_setup  # of setuptools; Python 3.12 has none of its own
-from test_layers import imported, is_ros
+from test_layers import is_ros
 
 import salus_ros
 
 ROOT = Path(__file__).parent.parent
 MANIFEST = parse_package(str(ROOT))
 MODULES = [name for _, name, _ in pkgutil.walk_packages(salus_ros.__path__, "salus_ros.")]
+
+
+def imported(source: str) -> set[str]:
+    """Absolute names of everything a source file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 @pytest.fixture(scope="module")

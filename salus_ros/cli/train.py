@@ -1,8 +1,6 @@
 """`salus train`: one option for every setting of a training run."""
 
 import inspect
-import json
-import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,14 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from salus_ros.cli.output import EXIT_INTERRUPTED, err_console, out_console, print_json
 from salus_ros.core.errors import ConfigError
 from salus_ros.prediction.config import PRESETS, TrainingConfig, describe
 
-EXIT_INTERRUPTED = 130
 TENSORBOARD_FOLDER = "tensorboard"
-
-out_console = Console()
-err_console = Console(stderr=True)
 
 
 def train(
@@ -37,8 +32,8 @@ def train(
 
     from salus_ros.cli.progress import epoch_bar
     from salus_ros.evaluation.predictor_evaluation import evaluate
-    from salus_ros.reports.episode_figures import save_learning_curves
-    from salus_ros.reports.summary import training_tables
+    from salus_ros.reports.figures.learning_curves import save_learning_curves
+    from salus_ros.reports.tables.training import training_tables
     from salus_ros.training.dataset import load_samples
     from salus_ros.training.distributed import process_group, rank_and_size
     from salus_ros.training.train import train_predictor
@@ -56,7 +51,7 @@ def train(
     save_learning_curves(results, out / "learning_curves.png")
     _write_tensorboard(results, out / TENSORBOARD_FOLDER)
     if as_json:
-        sys.stdout.write(json.dumps(results, indent=2, allow_nan=False) + "\n")
+        print_json(results)
     else:
         for table in training_tables(results):
             out_console.print(table)
