@@ -104,6 +104,11 @@ class VlaParameters(WaitingParameters):
         schema.CAMERAS,
         "Cameras of the robot, in the order of the policy's own where the names differ",
     )
+    image_transport: str = parameter(
+        "raw",
+        "Topic of a camera: raw is image_raw, compressed is image_raw/compressed (jpeg, png)",
+        choices=("raw", "compressed"),
+    )
     state_joints: tuple[str, ...] = parameter(
         PANDA_JOINTS, "Joints whose positions are the policy's state, in its order"
     )
@@ -160,6 +165,9 @@ class PredictorParameters(WaitingParameters):
         minimum=0.0,
         maximum=1.0,
         live=True,
+    )
+    alarm_when_blind: bool = parameter(
+        True, "Alarm at a step whose signals cannot be used, of which no risk is known", live=True
     )
     stale_s: float = parameter(
         2.0,

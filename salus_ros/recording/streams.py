@@ -1,6 +1,5 @@
 """One stream of stamped samples, looked up by time and never ahead of it."""
 
-import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
@@ -52,9 +51,8 @@ class Source(Protocol):
 class Stream:
     """The latest samples of a stream, in the order of their stamps."""
 
-    def __init__(self, limit: int = sys.maxsize) -> None:
-        """No sample yet; of more than `limit` the oldest are dropped."""
-        self._limit = limit
+    def __init__(self) -> None:
+        """No sample yet."""
         self._rule = TimeRule()
         self._stamps: list[int] = []
         self._samples: list[tuple[Any, int]] = []
@@ -89,7 +87,6 @@ class Stream:
             self._stamps.append(stamp_ns)
             self._samples.append((sample, size))
             self.size += size
-            self._drop(0, len(self._stamps) - self._limit)
         elif order is Order.LATE:
             return self._insert(stamp_ns, sample, size)
         elif order is Order.SUSPECT:
@@ -137,17 +134,6 @@ class Stream:
         """Drop all but the newest `count` samples."""
         self._drop(0, len(self._stamps) - count)
 
-    def nearest(self, stamp_ns: int, slop_ns: int) -> Found | None:
-        """Sample with the nearest stamp, the older one of two; None where it is beyond the slop."""
-        index = bisect_left(self._stamps, stamp_ns)
-        stamps = self._stamps[max(index - 1, 0) : index + 1]
-        if self._rule.suspect_ns is not None:
-            stamps.append(self._rule.suspect_ns)
-        nearest_ns = min(stamps, key=lambda one: abs(one - stamp_ns), default=None)
-        if nearest_ns is None or abs(nearest_ns - stamp_ns) > slop_ns:
-            return None
-        return self.at((nearest_ns,))
-
     def forget_before(self, stamp_ns: int) -> None:
         """Drop what `as_of` can no longer give for `stamp_ns` or later."""
         self._drop(0, bisect_right(self._stamps, stamp_ns) - 1)
@@ -168,7 +154,6 @@ class Stream:
         self._stamps.insert(index, stamp_ns)
         self._samples.insert(index, (sample, size))
         self.size += size
-        self._drop(0, len(self._stamps) - self._limit)
         return Order.LATE
 
     def _drop(self, first: int, last: int) -> None:
@@ -184,16 +169,14 @@ class JointStream:
     time is made of the newest value of each, and is as old as the oldest of them.
     """
 
-    def __init__(self, joints: Sequence[str], limit: int = sys.maxsize) -> None:
+    def __init__(self, joints: Sequence[str]) -> None:
         """Without a sample yet.
 
         Args:
             joints: Names of the S joints of the state, in its order; empty for those of the
                 first sample.
-            limit: Messages of the same joints to hold.
         """
         self.joints = tuple(joints)
-        self._limit = limit
         self._parts: dict[frozenset[str], Stream] = {}
         self._sources: list[list[Stream]] = [[] for _ in self.joints]
         self.others: set[str] = set()
@@ -241,7 +224,7 @@ class JointStream:
             return Order.REPEATED  # nothing new in it
         part = self._parts.get(names)
         if part is None:
-            part = self._parts[names] = Stream(self._limit)
+            part = self._parts[names] = Stream()
             for joint, parts in zip(self.joints, self._sources, strict=True):
                 if joint in names:
                     parts.append(part)
@@ -251,11 +234,6 @@ class JointStream:
         """State float32 (S,) of the newest values with after_ns < stamp <= stamp_ns."""
         found = {id(part): part.as_of(stamp_ns, after_ns) for part in self._parts.values()}
         return self._merged(found)
-
-    def nearest_stamps(self, stamp_ns: int, slop_ns: int) -> tuple[int, ...]:
-        """Stamps of the nearest messages, of each set of joints one: what `at` makes a state of."""
-        found = (part.nearest(stamp_ns, slop_ns) for part in self._parts.values())
-        return tuple(sorted({one[0] for one in found if one is not None}))
 
     def at(self, stamps_ns: Collection[int]) -> Found | None:
         """State float32 (S,) of the messages of exactly these stamps."""
