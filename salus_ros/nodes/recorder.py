@@ -24,7 +24,6 @@ from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.location import resolve
 from salus_ros.nodes import convert
-from salus_ros.nodes.announcer import Announcer
 from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import RecorderParameters
@@ -91,6 +90,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
         self._known = (0, "")  # episodes committed and error, as last published
         self._arrivals: deque[float] = deque(maxlen=1000)
         self._newest = ("", -1)
+        self._ended_id = ""
         self._problem = Problem(self)
 
         self._status = self.create_publisher(RecorderStatus, "recorder_status", status_qos())
@@ -120,29 +120,19 @@ class RecorderNode(SalusNode[RecorderParameters]):
         self.create_subscription(VlaSignals, "signals", partial(self._on_sample, SIGNALS), qos)
         predictions = partial(self._on_sample, PREDICTION)
         self.create_subscription(FailureHorizons, "failure_horizons", predictions, qos)
-        self._announcer: Announcer | None = None
-        if given.episode_source == "service":
-            publisher = self.create_publisher(EpisodeStatus, "episode", status_qos())
-            self._announcer = Announcer(
-                publisher, self.get_clock(), given.rate_hz, self._on_episode
-            )
-        else:
-            # Without the history: what it tells of was over before this recorder could take part.
-            self.create_subscription(EpisodeStatus, "episode", self._on_episode, qos)
         self.create_service(StartEpisode, "~/start", self._on_start)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(Trigger, "~/discard", self._on_discard)
         self.create_service(LabelEpisode, "~/label", self._on_label)
         self.create_steady_timer(COLLECT_PERIOD_S, self._collect)
         self.create_steady_timer(1.0 / given.status_hz, self._publish_status)
+        # Without the history: what it tells of was over before this recorder could take part.
+        self.create_subscription(EpisodeStatus, "episode", self._on_episode, qos)
         if given.record:
             self._start()
 
     def deactivate(self) -> None:
         """Write the episodes that have ended; the one in flight is not one."""
-        if self._announcer is not None and self._announcer.running:
-            self._take(self._assembler.abandon("the recorder was stopped before it ended"))
-            self._announcer.end()
         self._take(self._assembler.finish())
         self._writer.close()
         self.get_logger().info(
@@ -191,8 +181,26 @@ class RecorderNode(SalusNode[RecorderParameters]):
 
     def _on_episode(self, message: EpisodeStatus) -> None:
         if self._recording:
+            if message.phase == EpisodeStatus.PHASE_DISCARDED:
+                self._take(self._assembler.abandon("it was discarded", ended=True))
+            if message.phase == EpisodeStatus.PHASE_ENDED:
+                again, self._ended_id = message.episode_id == self._ended_id, message.episode_id
+                if again:
+                    self._judge(message)
             stamp_ns = convert.to_ns(message.header.stamp)
             self._assembler.status(message, stamp_ns, time.monotonic())
+
+    def _judge(self, message: EpisodeStatus) -> None:
+        """Take the word of a person on an episode that had ended already."""
+        label = Label(
+            Outcome(message.outcome), FailureType(message.failure_type), message.failure_step
+        )
+        episode_id = message.episode_id
+        in_flight = self._assembler.holds(episode_id)
+        try:
+            self.get_logger().info(self._writer.label(episode_id, label, in_flight=in_flight))
+        except StoreError as error:
+            self.get_logger().error(f"'{episode_id}' cannot be labelled: {error}")
 
     # Episodes
 
@@ -224,55 +232,33 @@ class RecorderNode(SalusNode[RecorderParameters]):
     def _on_start(
         self, request: StartEpisode.Request, response: StartEpisode.Response
     ) -> StartEpisode.Response:
-        announcer = self._announcer
-        if announcer is None and (request.task or request.episode_id):
+        if request.task or request.episode_id:
             response.message = (
                 "another node says what an episode is, so task and episode_id cannot be given "
-                "here; reset that node with them, or set the parameter episode_source to service"
-            )
-        elif announcer is not None and announcer.running:
-            response.message = (
-                f"episode '{announcer.running}' is running; call ~/stop or ~/discard before"
+                "here; give them to its service: /episode/start, or /simulator/reset"
             )
         elif reason := self._start():
             response.message = reason
         else:
             response.success = True
             response.message = f"recording into '{self._writer.path}' from the next episode"
-            if announcer is not None:
-                task = request.task or self.parameters.task
-                response.episode_id = announcer.begin(task, request.episode_id)
-                response.message = f"recording '{response.episode_id}' into '{self._writer.path}'"
         self._publish_status()
         return response
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._recording = False
+        dropped = self._assembler.abandon("recording was stopped before it ended")
+        self._take(dropped)
         response.success = True
-        if self._announcer is not None:
-            running = self._announcer.running
-            self._announcer.end()
-            response.success = bool(running)
-            response.message = (
-                f"'{running}' is over and will be written; say how it went with ~/label"
-                if running
-                else "no episode is running; ~/start begins one"
-            )
-        else:
-            self._recording = False
-            dropped = self._assembler.abandon("recording was stopped before it ended")
-            self._take(dropped)
-            response.message = "stopped; what has ended is written" + (
-                ", the episode in flight is dropped" if dropped else ""
-            )
+        response.message = "stopped; what has ended is written" + (
+            ", the episode in flight is dropped" if dropped else ""
+        )
         self._publish_status()
         return response
 
     def _on_discard(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         current = self._assembler.current
         self._take(self._assembler.abandon("it was discarded", ended=True))
-        if self._announcer is not None:
-            current = self._announcer.running or current
-            self._announcer.end()
         response.success = bool(current)
         response.message = (
             f"'{current}' will not be recorded"
