@@ -7,10 +7,11 @@ import time
 from functools import partial
 from typing import Any
 
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from salus_msgs.msg import EpisodeStatus, PolicyAction, VlaSignals
 from salus_ros.core.errors import ObservationError, PolicyError
+from salus_ros.messages.images import compressed_image_to_array
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
@@ -68,7 +69,9 @@ class VlaNode(SalusNode[VlaParameters]):
                 f"state_joints names {len(given.state_joints)}; set state_joints to the joints "
                 "that it was trained with"
             )
-        self._topics = {camera: f"camera/{camera}/image_raw" for camera in given.cameras}
+        self._compressed = given.image_transport == "compressed"
+        suffix = "/compressed" if self._compressed else ""
+        self._topics = {name: f"camera/{name}/image_raw{suffix}" for name in given.cameras}
         self._topics = {c: t for c, t in self._topics.items() if c in self._camera_of.values()}
         self._topics |= {"joint_states": "joint_states", "episode": "episode"}
         self._problem = Problem(self)
@@ -98,6 +101,7 @@ class VlaNode(SalusNode[VlaParameters]):
     def activate(self) -> None:
         """Answer from the next observation on."""
         self._forget()
+        image = CompressedImage if self._compressed else Image
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
         for stream, topic in self._topics.items():
@@ -106,7 +110,7 @@ class VlaNode(SalusNode[VlaParameters]):
                 self.create_subscription(EpisodeStatus, topic, callback, status_qos())
                 continue
             self.create_subscription(
-                JointState if stream == "joint_states" else Image,
+                JointState if stream == "joint_states" else image,
                 topic,
                 callback,
                 sensor_qos(reliable=self.parameters.reliable_sensors),
@@ -188,9 +192,9 @@ class VlaNode(SalusNode[VlaParameters]):
 
     def _infer(self, messages: dict[str, Any], status: EpisodeStatus, step: int) -> PolicyStep:
         given = self.parameters
+        read = compressed_image_to_array if self._compressed else convert.image_to_array
         images = {
-            camera: convert.image_to_array(messages[topic], topic)
-            for camera, topic in self._camera_of.items()
+            camera: read(messages[topic], topic) for camera, topic in self._camera_of.items()
         }
         state = convert.joint_positions(messages["joint_states"], given.state_joints)
         if status.episode_id != self._episode_id or step <= self._step:
