@@ -37,6 +37,7 @@ setup(
         shipped("config", "*.*"),
     ],
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith("#")],
+    extras_require={"test": ["pytest"]},  # by this, colcon test runs pytest
     zip_safe=False,
     entry_points={
         "console_scripts": [
@@ -45,6 +46,7 @@ setup(
             "vla = salus_ros.nodes.start:vla",
             "predictor = salus_ros.nodes.start:predictor",
             "recorder = salus_ros.nodes.start:recorder",
+            "episode = salus_ros.nodes.start:episode",
         ],
     },
 )

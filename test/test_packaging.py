@@ -92,7 +92,7 @@ def test_assets_are_package_data(distribution):
 
 def test_commands_exist(distribution):
     commands = distribution.entry_points["console_scripts"]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         module, _, function = command.partition(" = ")[2].partition(":")
         assert callable(getattr(importlib.import_module(module), function))

@@ -150,6 +150,8 @@ class RecorderNode(SalusNode[RecorderParameters]):
         self.create_service(LabelEpisode, "~/label", self._on_label)
         self.create_steady_timer(COLLECT_PERIOD_S, self._collect)
         self.create_steady_timer(1.0 / given.status_hz, self._publish_status)
+        # Without the history: what it tells of was over before this recorder could take part.
+        self.create_subscription(EpisodeStatus, "episode", self._on_episode, qos)
         if given.record:
             self._start()
 
@@ -286,7 +288,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
         if request.task or request.episode_id:
             response.message = (
                 "the recorder does not say what an episode is, so task and episode_id cannot be "
-                "given here; call ~/start of the episode node, or ~/reset of a world, with them"
+                "given here; give them to /episode/start, or to /simulator/reset"
             )
         elif reason := self._start():
             response.message = reason

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from salus_ros.core.schema import CAMERAS, SIGNAL_NAMES
+from salus_ros.nodes.frames import WORLD
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
@@ -39,8 +40,7 @@ def test_rviz_shows_the_cameras_in_the_frame_of_the_simulator():
     assert [display["Class"] for display in shown] == ["rviz_default_plugins/Image"] * len(CAMERAS)
     assert [display["Topic"]["Value"] for display in shown] == IMAGES
     assert [display["Name"] for display in shown] == list(CAMERAS)
-    source = (ROOT / "salus_ros" / "nodes" / "simulator.py").read_text()
-    assert f'self._stamp_ns, "{manager["Global Options"]["Fixed Frame"]}"' in source
+    assert manager["Global Options"]["Fixed Frame"] == WORLD
     assert "camera/{name}/image_raw" in published("simulator")
 
 
