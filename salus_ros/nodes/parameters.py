@@ -112,11 +112,6 @@ class VlaParameters(WaitingParameters):
     state_joints: tuple[str, ...] = parameter(
         PANDA_JOINTS, "Joints whose positions are the policy's state, in its order"
     )
-    image_transport: str = parameter(
-        "raw",
-        "Topic of a camera: raw is image_raw, compressed is image_raw/compressed (jpeg, png)",
-        choices=("raw", "compressed"),
-    )
     task: str = parameter("", "Instruction for the policy; empty for the one of the episode")
     sync_slop_ms: float = parameter(
         0.0,
