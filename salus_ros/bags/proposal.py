@@ -60,7 +60,8 @@ def propose(topics: Topics) -> dict[str, Any]:
     state = _state(used)
     episodes = by_kind.get(EPISODE_STATUS, [])
     rates = {one["topic"]: one["rate_hz"] for one in used if one["rate_hz"]}
-    slowest = min((rates[name] for name in cameras.values() if name in rates), default=None)
+    seen_at = [rates[name] for name in cameras.values() if name in rates]
+    slowest = min(seen_at or [rates.get(state["topic"], schema.RATE_HZ), schema.RATE_HZ])
     mapping: dict[str, Any] = {
         "cameras": cameras,
         "state": state,
@@ -68,9 +69,7 @@ def propose(topics: Topics) -> dict[str, Any]:
         **{name: by_kind[kind][0] for name, kind in _OURS.items() if kind in by_kind},
         "task": "",
         "episodes": {"topic": episodes[0]} if episodes else "bag",
-        "clock": {"topic": episodes[0]}
-        if episodes
-        else {"rate_hz": _nice(slowest or schema.RATE_HZ)},
+        "clock": {"topic": episodes[0]} if episodes else {"rate_hz": _nice(slowest)},
         # The graph stamps an action with its observation, which it is received after.
         "time": "header" if episodes else "receive",
         "max_age_ms": MAX_AGE_MS,

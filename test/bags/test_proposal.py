@@ -105,6 +105,11 @@ def test_the_clock_is_that_of_the_slowest_camera(rates, clock):
     assert propose(found)["clock"] == {"rate_hz": clock}
 
 
+@pytest.mark.parametrize(("rate_hz", "clock"), [(25.0, 25.0), (500.0, 30.0), (None, 30.0)])
+def test_without_cameras_the_clock_is_that_of_the_state_if_it_is_slow(rate_hz, clock):
+    assert propose([topic("/joint_states", JOINTS, rate_hz)])["clock"] == {"rate_hz": clock}
+
+
 # Cameras
 
 
