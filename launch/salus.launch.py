@@ -264,7 +264,7 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     vla |= shared | sensors | clock | {"wait_for": ",".join(["predictor", *recorders])}
     predictor |= clock | {"wait_for": ",".join(recorders)}
     listeners = {"wait_for": ",".join(["vla", "predictor", *recorders])}
-    acting = {"vla": node("vla", vla), "predictor": node("predictor", predictor)}
+    acting = dict(vla=node("vla", vla), predictor=node("predictor", predictor))
     writing = {}
     if recording:
         store = given(store_path=("record", str)) | shared | sensors
