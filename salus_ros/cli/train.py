@@ -23,7 +23,8 @@ def train(
 
     Labels follow from how each episode ended; episodes without a known outcome are left out.
     --model chooses a network with settings that suit it, and each setting can be given.
-    Several GPUs share the work under `torchrun --nproc-per-node N --no-python salus train ...`.
+    Several GPUs share the work under `torchrun --nproc-per-node N --no-python salus train ...` or
+    `accelerate launch --num_processes N --no_python salus train ...`.
     """
     if model not in PRESETS:
         raise ConfigError(f"model is {model!r}; allowed is one of {', '.join(PRESETS)}")
@@ -34,18 +35,19 @@ def train(
     from salus_ros.evaluation.predictor_evaluation import evaluate
     from salus_ros.reports.figures.learning_curves import save_learning_curves
     from salus_ros.reports.tables.training import training_tables
+    from salus_ros.training.acceleration import processes
     from salus_ros.training.dataset import load_samples
-    from salus_ros.training.distributed import process_group, rank_and_size
     from salus_ros.training.train import train_predictor
 
     samples = load_samples(stores)
     without = samples.embedding is None and "embedding" in config.inputs
     if without and "inputs" not in given:
         config = replace(config, inputs=tuple(n for n in config.inputs if n != "embedding"))
-    with process_group(device) as here:
-        first = rank_and_size()[0] == 0
-        with epoch_bar(Console(stderr=True, quiet=not first), config.epochs) as on_epoch:
-            results = train_predictor(samples, out, evaluate, config, here, on_epoch)
+    with (
+        processes(device) as first,
+        epoch_bar(Console(stderr=True, quiet=not first), config.epochs) as on_epoch,
+    ):
+        results = train_predictor(samples, out, evaluate, config, device, on_epoch)
     if not first:
         return
     save_learning_curves(results, out / "learning_curves.png")
