@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
+from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
 from salus_ros.reports.figures.colours import (
@@ -32,6 +33,9 @@ GROUP_LABELS = {
     "failed": "failed episodes",
     "last": "last second before a failure",
 }
+NAMES_END_AT = 0.115
+"""Right end of the names of the signals beside their way, as a share of the figure's width."""
+
 _ENDS = ("auroc", "low", "high")
 SKEWED = 30.0
 """A positive signal whose 95th percentile is this many times its 5th has a logarithmic axis."""
@@ -161,7 +165,9 @@ def save_ways(path: Path, signals: Sequence[Values], ways: Sequence[Mapping[str,
         half = -(-len(words) // 2)
         name = "_".join(words[:half]) + "\n_" + "_".join(words[half:])
         row[0].set_ylabel(name if len(words) > 1 else values.name, fontsize=9, rotation=0)
-        row[0].yaxis.set_label_coords(-0.24, 0.35)
+        # At one place of the figure, however wide the axes are.
+        place = blended_transform_factory(figure.transFigure, row[0].transAxes)
+        row[0].yaxis.set_label_coords(NAMES_END_AT, 0.35, place)
         row[0].yaxis.label.set_horizontalalignment("right")
         for axis in row:
             axis.tick_params(labelsize=8)
