@@ -102,7 +102,7 @@ class VlaParameters(WaitingParameters):
     )
     cameras: tuple[str, ...] = parameter(
         schema.CAMERAS,
-        "Cameras of the robot, in the order of the policy's own where the names differ",
+        "Cameras of the robot, named as the policy names its own",
     )
     image_transport: str = parameter(
         "raw",

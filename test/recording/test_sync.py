@@ -121,7 +121,7 @@ def test_little_is_held():
 
 
 def robot(sync, ticks, change=None, status=True):
-    """Three cameras at 30 Hz, joints at 100 Hz, changed by `change`; ticks that are answered."""
+    """Cameras at 30 Hz and joints at 100 Hz, changed by `change`; ticks that are answered."""
     if status:
         sync.add("episode", 0, "RUNNING")
     done = []
