@@ -78,7 +78,8 @@ def propose(topics: Topics) -> dict[str, Any]:
     ages = {
         name: PERIODS * 1e3 / rates[topic] for name, topic in streams.items() if topic in rates
     }
-    if slow := {name: round(age) for name, age in ages.items() if age > MAX_AGE_MS}:
+    slow = {name: round(age) for name, age in ages.items() if age > MAX_AGE_MS}
+    if slow and not episodes:  # rates are those of receiving, which is not the clock of a graph
         mapping["max_age_of"] = slow
     sizes: set[tuple[int, ...]] = {
         tuple(one["size"]) for one in used if one["topic"] in cameras.values() if "size" in one

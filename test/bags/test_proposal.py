@@ -96,6 +96,13 @@ def test_a_slow_stream_is_given_three_of_its_periods():
     assert ages == [600_000_000, 200_000_000, 200_000_000]
 
 
+def test_a_graph_that_ran_slowly_is_not_one_of_slow_streams():
+    found = [topic("/front/image", IMAGE, 0.5), topic("/episode", STATUS, 0.5)]
+    proposed = propose(found)
+    assert proposed["time"] == "header"
+    assert "max_age_of" not in proposed
+
+
 @pytest.mark.parametrize(
     ("rates", "clock"),
     [((30.0, 15.0), 15.0), ((29.97,), 30.0), ((24.2,), 24.2), ((0.1234,), 0.12), ((None,), 30.0)],

@@ -51,11 +51,8 @@ def type_name(kind):
 def write(heard, path, storage):
     """Write serialised messages as `ros2 bag record` does."""
     types = get_typestore(Stores.ROS2_JAZZY)
-    for kind in TOPICS.values():
-        name = type_name(kind)
-        if name not in types.fielddefs:
-            text = (HERE.parents[1] / "salus_msgs" / "msg" / f"{kind.__name__}.msg").read_text()
-            types.register(get_types_from_msg(text, name))
+    for file in (HERE.parents[1] / "salus_msgs" / "msg").glob("*.msg"):
+        types.register(get_types_from_msg(file.read_text(), f"salus_msgs/msg/{file.stem}"))
     with Writer(path, version=9, storage_plugin=storage) as writer:
         connections = {
             topic: writer.add_connection(f"/robot/{topic}", type_name(kind), typestore=types)
