@@ -16,7 +16,7 @@ def robot(graph, tmp_path):
 
 def test_stop_and_start(graph, robot):
     robot.step("a", 0)
-    graph.until(lambda: robot.node._assembler.steps("a") == 1)
+    graph.until(lambda: robot.node._recorder._assembler.steps("a") == 1)
     response = graph.call(Trigger, "recorder/stop", Trigger.Request())
     assert response.success
     assert "the episode in flight is dropped" in response.message
@@ -60,7 +60,7 @@ def test_the_last_episode_is_labelled(graph, robot):
 
 def test_the_running_episode_is_labelled(graph, robot):
     robot.step("a", 0)
-    graph.until(lambda: robot.node._assembler.steps("a") == 1)
+    graph.until(lambda: robot.node._recorder._assembler.steps("a") == 1)
     assert label(graph, failure_step=1).success
     for step in (1, 2):
         robot.step("a", step)
@@ -71,7 +71,7 @@ def test_the_running_episode_is_labelled(graph, robot):
 
 def test_the_moment_of_a_failure_may_be_a_time(graph, robot):
     robot.step("a", 0)
-    graph.until(lambda: robot.node._assembler.steps("a") == 1)
+    graph.until(lambda: robot.node._recorder._assembler.steps("a") == 1)
     response = label(graph, failure_step=-1, failure_time=0.067)
     assert response.message == "a will be labelled failure by drop after 0.07 s when it is written"
     for step in (1, 2):
@@ -89,7 +89,7 @@ def test_the_moment_of_a_failure_may_be_a_time(graph, robot):
     [
         ({"episode_id": "zz"}, "no episode 'zz' in .* the last are a"),
         ({"outcome": 1}, "does not go with failure type 'drop'"),
-        ({"outcome": 9}, "9 is not a valid Outcome"),
+        ({"outcome": 9}, "outcome is 9; allowed are 0 .unknown., 1 .success., 2 .failure."),
         ({"failure_step": 99}, "99"),
     ],
 )
@@ -113,13 +113,13 @@ def call(graph, name):
 def test_where_a_world_says_what_an_episode_is_nobody_else_does(graph, robot):
     refused = start(graph, task="stack")
     assert not refused.success
-    assert "give them to its service" in refused.message
+    assert "give them to /episode/start" in refused.message
 
 
 def test_an_episode_of_a_world_is_discarded(graph, robot):
     assert not call(graph, "discard").success
     robot.step("a", 0)
-    graph.until(lambda: robot.node._assembler.steps("a") == 1)
+    graph.until(lambda: robot.node._recorder._assembler.steps("a") == 1)
     assert call(graph, "discard").success
     robot.step("a", 1)
     robot.end("a", 2)
