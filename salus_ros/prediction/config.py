@@ -22,7 +22,7 @@ from salus_ros.core.schema import MAX_EPISODE_STEPS, SIGNALS
 _LEAVABLE = {spec.name for spec in SIGNALS} | {spec.kind.name.lower() for spec in SIGNALS}
 
 Input = Literal["signals", "validity", "embedding", "clock"]
-"""One of `salus_ros.prediction.features.INPUTS`."""
+"""What a model can read of a step, in the order of its features; see `features.INPUTS`."""
 
 
 _RULES = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid", validate_default=True)
