@@ -183,20 +183,6 @@ class RecorderParameters(NodeParameters):
 
     store_path: str = parameter("runs/salus.zarr", "Episode store; made if it does not exist")
     record: bool = parameter(True, "Record from the start; else wait for ~/start")
-    episode_source: str = parameter(
-        "topic",
-        "What begins and ends an episode: the topic `episode`, or, for a robot on which nobody "
-        "publishes it, ~/start and ~/stop, which then publish it",
-        choices=("topic", "service"),
-    )
-    task: str = parameter("", "Instruction of an episode that ~/start begins without one")
-    rate_hz: float = parameter(
-        schema.RATE_HZ,
-        "Steps per second of the policy in an episode that ~/start begins",
-        unit="Hz",
-        minimum=0.1,
-        maximum=1000.0,
-    )
     cameras: tuple[str, ...] = parameter(schema.CAMERAS, "Cameras to record")
     image_transport: str = parameter(
         "raw",
@@ -305,11 +291,24 @@ class RecorderParameters(NodeParameters):
         return (self.depth_near_mm, self.depth_far_mm) if self.depth_far_mm else None
 
 
+@dataclass(frozen=True)
+class EpisodeParameters(WaitingParameters):
+    """The episodes that a person begins and ends."""
+
+    node_name: ClassVar[str] = "episode"
+
+    task: str = parameter("", "Instruction of an episode that ~/start begins without one")
+    rate_hz: float = parameter(
+        schema.RATE_HZ, "Steps per second of the policy", unit="Hz", minimum=0.1, maximum=1000.0
+    )
+
+
 NODES: tuple[type[NodeParameters], ...] = (
     SimulatorParameters,
     VlaParameters,
     PredictorParameters,
     RecorderParameters,
+    EpisodeParameters,
 )
 
 

@@ -139,6 +139,7 @@ class VlaNode(SalusNode[VlaParameters]):
     def activate(self) -> None:
         """Answer from the next observation on."""
         self._forget()
+        image = CompressedImage if self._compressed else Image
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
         for stream, topic in self._topics.items():
