@@ -166,9 +166,6 @@ class PredictorParameters(WaitingParameters):
         maximum=1.0,
         live=True,
     )
-    alarm_when_blind: bool = parameter(
-        True, "Alarm at a step whose signals cannot be used, of which no risk is known", live=True
-    )
     stale_s: float = parameter(
         2.0,
         "Silence of `signals` after which the diagnostics say stale",
