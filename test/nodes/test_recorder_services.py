@@ -1,4 +1,5 @@
 import re
+import threading
 
 import pytest
 from fake_robot import Robot
@@ -6,7 +7,8 @@ from std_srvs.srv import Trigger
 
 from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.failures import Outcome
-from salus_ros.episodes import StoreReader
+from salus_ros.episodes import EpisodeStore, StoreReader
+from salus_ros.recording.writer import EpisodeWriter
 
 
 @pytest.fixture
@@ -53,7 +55,10 @@ def test_the_last_episode_is_labelled(graph, robot):
     robot.committed(1)
     response = label(graph)
     assert response.success
-    assert response.message == "a is now labelled failure by drop at step 2"
+    assert (
+        "labelled failure by drop at step 2" in response.message
+    )  # now, or soon where it is busy
+    graph.until(lambda: StoreReader(robot.path).meta(0).failure_step == 2)
     meta = StoreReader(robot.path).meta(0)
     assert (meta.outcome, meta.failure_type, meta.failure_step) == (2, 1, 2)
 
@@ -80,8 +85,8 @@ def test_the_moment_of_a_failure_may_be_a_time(graph, robot):
     robot.committed(1)
     assert StoreReader(robot.path).meta(0).failure_step == 2
     response = label(graph, failure_step=-1, failure_time=0.033)
-    assert response.message == "a is now labelled failure by drop at step 1"
-    assert StoreReader(robot.path).meta(0).failure_step == 1
+    assert "labelled failure by drop at step 1" in response.message
+    graph.until(lambda: StoreReader(robot.path).meta(0).failure_step == 1)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +131,31 @@ def test_an_episode_of_a_world_is_discarded(graph, robot):
     robot.run("b")
     robot.committed(1)
     assert [m.id for m in StoreReader(robot.path).episodes()] == ["b"]
+
+
+def test_a_label_does_not_wait_for_a_large_file(graph, robot, monkeypatch):
+    robot.run("a")
+    robot.committed(1)
+    free, write = threading.Event(), EpisodeStore.write
+    monkeypatch.setattr(EpisodeStore, "write", lambda self, b: (free.wait(), write(self, b))[1])
+    robot.run("b")  # held up by its file
+    graph.until(lambda: robot.node._recorder.writer.writing == "b")
+    response = label(graph, "a", failure_step=1)
+    assert response.message == "a will soon be labelled failure by drop at step 1"
+    assert StoreReader(robot.path).meta(0).failure_step == -1
+    free.set()
+    robot.committed(2)
+    graph.until(lambda: StoreReader(robot.path).meta(0).failure_step == 1)
+
+
+def test_a_label_between_commit_and_end_is_not_lost(graph, robot, monkeypatch):
+    """The store has the episode already, and its writer is not done with it yet."""
+    free, settle = threading.Event(), EpisodeWriter._settle_label
+    monkeypatch.setattr(
+        EpisodeWriter, "_settle_label", lambda self, name: (free.wait(), settle(self, name))
+    )
+    robot.run("a")
+    graph.until(lambda: robot.path.exists() and len(StoreReader(robot.path)) == 1)
+    assert label(graph, "a", failure_step=1).success
+    free.set()
+    graph.until(lambda: StoreReader(robot.path).meta(0).failure_step == 1)
