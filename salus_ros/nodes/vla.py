@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from salus_msgs.msg import EpisodeStatus, PolicyAction, StreamStamp, VlaSignals
@@ -33,6 +35,9 @@ PENDING_S = 1.0
 LAST_STEP = 2**31 - 1
 LONGEST_TASK = 2000
 """Characters of an instruction; policies read a few dozen words."""
+
+LONGEST_SIDE = 20
+"""How many times longer one side of an image may be; a policy scales what is left to nothing."""
 
 NAMES_SHOWN = 12
 CAUSES_SHOWN = 8
@@ -139,7 +144,6 @@ class VlaNode(SalusNode[VlaParameters]):
     def activate(self) -> None:
         """Answer from the next observation on."""
         self._forget()
-        image = CompressedImage if self._compressed else Image
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
         for stream, topic in self._topics.items():
@@ -275,10 +279,7 @@ class VlaNode(SalusNode[VlaParameters]):
 
     def _infer(self, seen: Observation, step: int) -> PolicyStep:
         status: EpisodeStatus = seen.status
-        images = {
-            camera: read_image(seen.images[name], name, advice=COLOURS)
-            for camera, name in self._camera_of.items()
-        }
+        images = {camera: _image(seen, name) for camera, name in self._camera_of.items()}
         if status.episode_id != self._episode_id or step <= self._step:
             self._runner.reset(max(status.seed, 0))
             self._episode_id = status.episode_id
@@ -386,6 +387,18 @@ class VlaNode(SalusNode[VlaParameters]):
     def _is_state(self, stream: str) -> bool:
         """Whether a stream announces changes only, so that its silence says nothing."""
         return stream == EPISODE and self.parameters.sync_slop_ms > 0
+
+
+def _image(seen: Observation, camera: str) -> NDArray[np.uint8]:
+    image = read_image(seen.images[camera], camera, advice=COLOURS)
+    height, width, _ = image.shape
+    if max(height, width) > LONGEST_SIDE * min(height, width):
+        raise ObservationError(
+            f"camera '{camera}' sends {width}x{height} pixels; one side may be {LONGEST_SIDE} "
+            "times as long as the other; check the driver",
+            f"camera '{camera}' sends an image that is far longer than wide",
+        )
+    return image
 
 
 def main() -> int:

@@ -252,16 +252,20 @@ def test_a_stamp_that_is_none_is_refused(graph, tiny_policy):
     robot.answered(1)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (3000, 4000)])
-def test_a_picture_of_any_size_ends_nothing(graph, tiny_policy, size):
+def odd_picture(height, width):
+    data = convert.byte_array(np.zeros(3 * height * width, np.uint8))
+    return {"height": height, "width": width, "step": 3 * width, "data": data}
+
+
+def test_a_picture_of_any_size_ends_nothing(graph, tiny_policy):
     robot = Robot(graph, tiny_policy)
-    height, width = size
-    data = np.zeros(3 * height * width, np.uint8)
-    odd = {"height": height, "width": width, "step": 3 * width, "data": convert.byte_array(data)}
-    robot.observe(0, images={"side": odd})
-    robot.observe(1)
-    robot.graph.until(lambda: any(action.step == 1 for action in robot.actions))
-    assert np.isfinite(robot.actions[-1].action).all()
+    for step, size in enumerate([(1, 1), (1800, 2400)]):
+        robot.observe(step, images={"side": odd_picture(*size)})
+        assert np.isfinite(robot.answered(step + 1)[0].action).all()
+    robot.observe(3, images={"side": odd_picture(1, 4000)})
+    robot.reported(DiagnosticStatus.ERROR, "camera 'side' sends 4000x1 pixels")
+    robot.observe(4)
+    assert robot.answered(3)[0].step == 4
 
 
 def test_compressed_images_are_taken(graph, tiny_policy):
@@ -275,10 +279,11 @@ def test_compressed_images_are_taken(graph, tiny_policy):
         robot.images[camera].publish(message)
     action, _ = robot.answered(1)
     np.testing.assert_array_equal(action.action, offline(tiny_policy, [0])[0].action)
-    robot.images["side"].publish(CompressedImage(header=head, format="png", data=b"none"))
-    robot.images["wrist"].publish(message)
-    robot.observe(0, skip=CAMERAS)
-    robot.images["front"].publish(message)
+    robot.observe(1, skip=CAMERAS)
+    message.header = convert.header(2 * PERIOD_NS)
+    bad = CompressedImage(header=message.header, format="png", data=b"none")
+    for camera in CAMERAS:
+        robot.images[camera].publish(bad if camera == "side" else message)
     robot.reported(DiagnosticStatus.ERROR, "camera 'side' sends 4 bytes of format 'png'")
 
 
