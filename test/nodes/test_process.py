@@ -12,8 +12,8 @@ from lifecycle_msgs.srv import ChangeState
 from processes import NodeProcess
 
 import salus_ros
-from salus_ros.core import schema
 from salus_ros.nodes import start
+from salus_ros.worlds import panda
 
 PACKAGE = Path(salus_ros.__file__).parent
 FAST = "fast_world:salus_test/Fast-v0"
@@ -134,7 +134,7 @@ def test_a_second_signal_does_not_interrupt_the_end():
 def test_the_transport_of_the_simulator_holds_several_observations():
     profiles = ElementTree.parse(PACKAGE / "assets" / "fastdds.xml")
     (size,) = [item for item in profiles.iter() if item.tag.endswith("segment_size")]
-    observation = len(schema.CAMERAS) * schema.IMAGE_SIZE**2 * 3
+    observation = len(panda.CAMERAS) * panda.IMAGE_SIZE**2 * 3
     assert int(size.text) >= 10 * observation
     with NodeProcess("simulator", "/t", env_id=FAST, republish_s=0.1) as node:
         node.until_said("waiting for the action")
