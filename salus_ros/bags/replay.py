@@ -315,7 +315,10 @@ class Replay:
         if self._ticks is None:
             return
         if order is Order.JUMP:
-            self._ticks.jump(name, self._assembler.streams[name].jump_ns, now_s)
+            stream = self._assembler.streams[name]
+            if stream.jump_ns < 0:  # ahead, the silence of all streams speaks for itself
+                self._ticks.jump(name, stream.jump_ns, now_s)
+            self._ticks.sample(name, stream.restart_ns, now_s)
         if order is not Order.SUSPECT:
             self._ticks.sample(name, stamp_ns, now_s)
 

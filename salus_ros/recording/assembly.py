@@ -112,6 +112,7 @@ class Assembler:
         order = source.add(stamp_ns, sample, size)
         if order is Order.JUMP and source.jump_ns < 0:
             self._jump(f"{jump_words(source.jump_ns)} on '{stream}'", stamp_ns, but=stream)
+            self._time.forget()
         if size and self.held_bytes > self._room():
             self._make_room()
         return order

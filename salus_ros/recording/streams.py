@@ -32,6 +32,10 @@ class Source(Protocol):
     def jump_ns(self) -> int:
         """By how much its clock jumped at the last `Order.JUMP`."""
 
+    @property
+    def restart_ns(self) -> int:
+        """First stamp after that jump."""
+
     def add(self, stamp_ns: int, sample: Any, size: int = 0) -> Order:
         """Take in a sample, in its place."""
 
@@ -74,6 +78,11 @@ class Stream:
     def jump_ns(self) -> int:
         """By how much its clock jumped at the last `Order.JUMP`; negative: back."""
         return self._rule.jump_ns
+
+    @property
+    def restart_ns(self) -> int:
+        """First stamp after that jump."""
+        return self._rule.restart_ns
 
     def add(self, stamp_ns: int, sample: Any, size: int = 0) -> Order:
         """Take in a sample, in its place; at a jump what was before is forgotten.
@@ -210,6 +219,12 @@ class JointStream:
     def jump_ns(self) -> int:
         """By how much the clock jumped that jumped furthest; negative: back."""
         return max((part.jump_ns for part in self._parts.values()), key=abs, default=0)
+
+    @property
+    def restart_ns(self) -> int:
+        """First stamp after that jump."""
+        parts = self._parts.values()
+        return max(parts, key=lambda part: abs(part.jump_ns)).restart_ns if parts else 0
 
     def add(self, stamp_ns: int, sample: Mapping[str, float], size: int = 0) -> Order:
         """Take in the values of some joints; those that nobody asked for are left out."""

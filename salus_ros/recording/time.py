@@ -41,6 +41,7 @@ class TimeRule:
         newest_ns: Newest stamp that counts; None before the first one.
         suspect_ns: Stamp that is held back; None for none.
         jump_ns: By how much the clock jumped at the last `JUMP`; negative: back.
+        restart_ns: First stamp after that.
         refused: Suspect stamps that turned out to be wrong.
     """
 
@@ -48,7 +49,7 @@ class TimeRule:
         """No stamp yet."""
         self.newest_ns: int | None = None
         self.suspect_ns: int | None = None
-        self.jump_ns = 0
+        self.jump_ns = self.restart_ns = 0
         self.refused = 0
 
     def judge(self, stamp_ns: int) -> Order:
@@ -63,7 +64,8 @@ class TimeRule:
             return Order.NEXT
         if is_far(stamp_ns, newest):
             if suspect is not None and not is_far(stamp_ns, suspect):
-                self.jump_ns, self.suspect_ns = suspect - newest, None
+                self.jump_ns, self.restart_ns = suspect - newest, suspect
+                self.suspect_ns = None
                 self.newest_ns = max(stamp_ns, suspect)
                 return Order.JUMP
             self.refused += suspect is not None
@@ -77,6 +79,10 @@ class TimeRule:
             return Order.LATE
         self.newest_ns = stamp_ns
         return Order.NEXT
+
+    def forget(self) -> None:
+        """Time starts again: the next stamp is right whatever it is."""
+        self.newest_ns = self.suspect_ns = None
 
 
 def jump_words(jump_ns: int) -> str:

@@ -16,10 +16,12 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.core.labels import before_failure, horizon_labels
 from salus_ros.core.schema import horizon_steps
+from salus_ros.episodes.columns import columns
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.identity import CONTENT, content_key
 from salus_ros.episodes.layout import data_arrays
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.episodes.spec import NAMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,11 @@ def load_samples(
                 f"'{reader.path}' has the signals {list(reader.spec.signals)}, "
                 f"'{readers[0].path}' has {list(spec.signals)}; train on stores of one kind"
             )
+        order = {
+            name: columns(spec.names(name), reader.spec.names(name), name)
+            for name in NAMED
+            if name in common
+        }
         arrays = reader.to_numpy([*{*CONTENT, "signals_fresh", *common}])
         for index, meta in enumerate(reader.episodes()):
             if not meta.labelled:
@@ -213,7 +220,7 @@ def load_samples(
             parts["step"].append(np.arange(length, dtype=np.int64))
             parts["fresh"].append(one["signals_fresh"])
             for name in common:
-                parts[name].append(one[name])
+                parts[name].append(one[name][:, order[name]] if name in order else one[name])
             records.append(EpisodeRecord(content_key(one), str(reader.path), index, meta, length))
     if not records:
         raise ConfigError(

@@ -14,7 +14,9 @@ from written_bags import (
     Recording,
     array,
     check_steps,
+    image,
     joints,
+    picture,
     recording,
     status,
 )
@@ -271,3 +273,35 @@ def test_no_bag_no_conversion(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"no \.mcap or \.db3"):
         Bag(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("jump_s", [3600, 47 * 365 * 86400])
+def test_a_clock_that_is_set_in_mid_recording_makes_two_episodes(convert, tmp_path, jump_s):
+    made = recording(10)
+    later_ns = START_NS + 10 * PERIOD_NS + jump_s * 10**9
+    made.messages += recording(10, later_ns, 10).messages
+    report, reader = convert(made.write(tmp_path / "bag"))
+    assert [len(reader.episode(index)) for index in range(len(reader))] == [10, 10]
+    check_steps(reader)
+    check_steps(reader, 1, first=10)
+    assert report["problems"] == []
+    assert [note for note in report["notes"] if "no task" not in note] == [
+        f"episode bag/0: all streams are silent for {jump_s + 0.1:.1f} s, so it ends there; set "
+        "episodes: {gap_s: SECONDS} to choose"
+    ]
+
+
+def test_header_stamps_that_jump_back_make_two_episodes(convert, tmp_path):
+    made = recording(10)
+    for step in range(10):
+        stamp_ns = START_NS - 100 * 10**9 + step * PERIOD_NS
+        receive_ns = START_NS + (10 + step) * PERIOD_NS
+        number = 10 + step
+        made.add("/cam", IMAGE, receive_ns, image(stamp_ns, picture(number)))
+        made.add("/joints", JOINTS, receive_ns, joints(stamp_ns, number, number + 0.5))
+    action = Values("/joints", fields=("position",))
+    report, reader = convert(made.write(tmp_path / "bag"), time="header", action=action)
+    assert [len(reader.episode(index)) for index in range(len(reader))] == [10, 10]
+    numbers = [reader.episode(index).images["front"][:, 0, 0, 0].tolist() for index in range(2)]
+    assert numbers == [list(range(10)), list(range(10, 20))]
+    assert any("time jumped back by 100.9 s" in note for note in report["notes"])

@@ -94,3 +94,19 @@ def test_what_cannot_be_learnt_together_is_refused(path, tmp_path):
         load_samples([])
     with pytest.raises(StoreError, match="does not exist"):
         load_samples([tmp_path / "c.zarr"])
+
+
+def test_columns_of_several_stores_are_matched_by_their_names(tmp_path):
+    names = tuple(f"joint{number}" for number in range(LOW_DIM.state_dim))
+    order = np.arange(LOW_DIM.state_dim)[::-1]
+    paths = []
+    for folder, places in (("a", np.arange(LOW_DIM.state_dim)), ("b", order)):
+        spec = dataclasses.replace(LOW_DIM, state_names=tuple(names[place] for place in places))
+        episode = make_episode("1", 20, FailureType.DROP, spec, 1)
+        episode = dataclasses.replace(episode, state=episode.state[:, places])
+        with EpisodeStore.create(tmp_path / folder, spec) as store:
+            store.append(episode)
+        paths.append(tmp_path / folder)
+    samples = load_samples(paths)
+    first, second = samples.slices
+    np.testing.assert_array_equal(samples.state[first], samples.state[second])
