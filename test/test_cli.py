@@ -149,11 +149,12 @@ def test_evaluate_leaves_out_what_was_trained_on_and_says_so(salus, store, model
     results = json.loads(out)
     assert code == 0
     assert results["left_out"]["seen_in_training"] == 8
+    assert results["left_out"]["used_in_calibration"] == 4  # kept for it, unused as yet
     assert results["episodes"] == 4
     code, out, _ = salus("evaluate", model, store)
     assert (
-        "8 of 16 episodes were used in training and 4 more in calibration, or kept for it; they "
-        "are left out" in " ".join(out.split())
+        "8 of 16 episodes were used in training and 4 more in calibration, or kept for it; "
+        "they are left out" in " ".join(out.split())
     )
     code, out, _ = salus("evaluate", model, store, "--json", "--include-trained")
     assert json.loads(out)["episodes"] == 16

@@ -1,6 +1,5 @@
 """What is installed is complete: manifests, data files, commands, pins, every module."""
 
-import ast
 import importlib
 import pkgutil
 import re
@@ -12,24 +11,13 @@ import pytest
 from ament_index_python.packages import get_package_share_directory
 from catkin_pkg.package import parse_package
 from distutils.core import run_setup  # of setuptools; Python 3.12 has none of its own
-from test_layers import is_ros
+from test_layers import imported, is_ros
 
 import salus_ros
 
 ROOT = Path(__file__).parent.parent
 MANIFEST = parse_package(str(ROOT))
 MODULES = [name for _, name, _ in pkgutil.walk_packages(salus_ros.__path__, "salus_ros.")]
-
-
-def imported(source: str) -> set[str]:
-    """Absolute names of everything a source file imports, wherever in the file."""
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +105,15 @@ def test_data_files_exist_and_are_all_there(distribution):
     assert {"package.xml", "resource/salus_ros"} | wanted <= listed
 
 
-def test_assets_are_package_data(distribution):
+def test_assets_and_templates_are_package_data(distribution):
     command = distribution.get_command_obj("build_py")
     command.ensure_finalized()
     command.manifest_files = {}  # made by a build; package_data alone has to name them
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         packed = set(command.find_data_files("salus_ros", "salus_ros"))
-    files = (file for file in (ROOT / "salus_ros" / "assets").rglob("*") if file.is_file())
+    folders = (ROOT / "salus_ros" / "assets", ROOT / "salus_ros" / "reports" / "templates")
+    files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
     assert {str(file.relative_to(ROOT)) for file in files} == packed
 
 
@@ -184,7 +173,7 @@ def test_every_import_is_a_requirement():
 
 
 def test_every_requirement_is_imported():
-    tools = {"mypy", "pytest-xdist", "ruff", "types-pyyaml", "uv"}
+    tools = {"import-linter", "mypy", "pytest-xdist", "ruff", "types-pyyaml", "uv"}
     tools |= {"moto", "flask", "flask-cors"}  # the server of S3's protocol
     used = set().union(*foreign_imports().values())
     assert requirements("run") | requirements("dev") <= used | tools

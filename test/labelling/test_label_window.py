@@ -186,7 +186,7 @@ def test_what_is_drawn_on_the_way_equals_a_whole_drawing(path, opened):
 def test_gaps_of_the_signals_are_gaps_of_the_lines(path, opened):
     window, _ = opened(path)
     lines = {line.get_label(): line for axis in window._plots for line in axis.lines}
-    risk = lines["predicted live"].get_ydata()
+    risk = lines["risk, predicted live"].get_ydata()
     assert np.allclose(risk, np.linspace(0, 1, STEPS))
     signal = lines["sample_variance"].get_ydata()
     assert np.flatnonzero(np.isnan(signal)).tolist() == [10, 11, 12, 13, 14]

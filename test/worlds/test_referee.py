@@ -6,8 +6,8 @@ import pytest
 
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.worlds.expert import Expert
+from salus_ros.worlds.mujoco.referee import OBSTACLE_FORCE_N
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
-from salus_ros.worlds.referee import OBSTACLE_FORCE_N
 from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
 
 BIN, PLATE, STACK = TASKS

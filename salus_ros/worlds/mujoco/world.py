@@ -19,6 +19,7 @@ from salus_ros.core.schema import RATE_HZ
 from salus_ros.worlds.conditions import CONDITIONS, Arrangement
 from salus_ros.worlds.faults import FAULTS, Fault
 from salus_ros.worlds.mujoco.arm import HOME, JOINT_NAMES, Arm
+from salus_ros.worlds.mujoco.referee import Referee
 from salus_ros.worlds.panda import (
     ACTION_DIM,
     CAMERAS,
@@ -26,7 +27,6 @@ from salus_ros.worlds.panda import (
     MAX_EPISODE_STEPS,
     STATE_DIM,
 )
-from salus_ros.worlds.referee import Referee
 from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
 
 Observation = dict[str, Any]
