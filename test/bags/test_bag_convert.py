@@ -292,10 +292,11 @@ def test_a_clock_that_is_set_in_mid_recording_makes_two_episodes(convert, tmp_pa
 
 
 def test_header_stamps_that_jump_back_make_two_episodes(convert, tmp_path):
-    made = recording(10)
+    start_ns = START_NS + 1000 * 10**9
+    made = recording(10, start_ns)
     for step in range(10):
-        stamp_ns = START_NS - 100 * 10**9 + step * PERIOD_NS
-        receive_ns = START_NS + (10 + step) * PERIOD_NS
+        stamp_ns = start_ns - 100 * 10**9 + step * PERIOD_NS
+        receive_ns = start_ns + (10 + step) * PERIOD_NS
         number = 10 + step
         made.add("/cam", IMAGE, receive_ns, image(stamp_ns, picture(number)))
         made.add("/joints", JOINTS, receive_ns, joints(stamp_ns, number, number + 0.5))
