@@ -187,9 +187,7 @@ def test_fields_name_numbers_lists_and_entries_of_lists(made):
     ):
         reader = ValueReader(fields=paths)
         if names is None:
-            with pytest.raises(
-                ObservationError, match="positions more than once"
-            ):
+            with pytest.raises(ObservationError, match="positions more than once"):
                 reader.read(message, JOINT_TRAJECTORY)
         else:
             np.testing.assert_array_equal(reader.read(message, JOINT_TRAJECTORY), values)
