@@ -345,16 +345,13 @@ class PredictorStream:
             given = torch.from_numpy(features).to(predictor.device)
             outputs, memory = predictor.model.advance(given, self._memory)
         logits, eventual = predictor.shaped(outputs)
-        # Sums tell in a few microseconds whether all is finite: of the features, so that no layer
-        # overflows and remembers it, and of the answer, where -inf would read as safe.
-        row = features.ravel()
-        sums = [row.dot(row), logits.sum()]
-        if predictor.checkpoint.config.eventual:
-            sums.append(eventual.sum())
-        if not all(map(math.isfinite, sums)):
+        # Sums of squares tell in a microsecond whether all is finite: of the features, so that no
+        # layer overflows and remembers it, and of the answer, where -inf would read as safe.
+        answer = (logits, eventual) if predictor.checkpoint.config.eventual else (logits,)
+        if not all(math.isfinite(np.vdot(one, one)) for one in (features, *answer)):
             raise ObservationError(
-                f"the signals are up to {np.abs(row).max():.3g} standard deviations from those of "
-                "training, to which the model has no finite answer; check the policy",
+                f"the signals are up to {np.abs(features).max():.3g} standard deviations from "
+                "those of training, to which the model has no finite answer; check the policy",
                 "signals to which the model has no finite answer",
             )
         self._memory, self._step, self._answer = memory, step, None
