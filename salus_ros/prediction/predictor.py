@@ -327,8 +327,7 @@ class PredictorStream:
         for ago in range(min(missed, reach), 0, -1):
             nothing = np.zeros((self._streams, self._width), np.bool_)
             self._advance(nothing.astype(np.float32), nothing, None, step - ago)
-        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is refused
-            outputs = self._advance(signals, valid, embedding, step)
+        outputs = self._advance(signals, valid, embedding, step)
         self._answer = self._predictor.decide(*outputs, np.logical_or.reduce(valid, axis=1))
         return self._answer
 
@@ -347,8 +346,10 @@ class PredictorStream:
         logits, eventual = predictor.shaped(outputs)
         # Sums of squares tell in a microsecond whether all is finite: of the features, so that no
         # layer overflows and remembers it, and of the answer, where -inf would read as safe.
-        answer = (logits, eventual) if predictor.checkpoint.config.eventual else (logits,)
-        if not all(math.isfinite(np.vdot(one, one)) for one in (features, *answer)):
+        squares = np.vdot(features, features) + np.vdot(logits, logits)
+        if predictor.checkpoint.config.eventual:
+            squares += np.vdot(eventual, eventual)
+        if not math.isfinite(squares):
             raise ObservationError(
                 f"the signals are up to {np.abs(features).max():.3g} standard deviations from "
                 "those of training, to which the model has no finite answer; check the policy",

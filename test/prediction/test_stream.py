@@ -108,6 +108,7 @@ UNUSABLE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
 @pytest.mark.parametrize("case", UNUSABLE)
 def test_a_step_that_cannot_be_judged_is_one_without_a_signal(predictor, planted, case):
     value, said = UNUSABLE[case]
