@@ -14,7 +14,7 @@ setup: ## Make .venv, build salus_msgs and salus_ros (done by the other targets 
 	@python=$$(scripts/find_python.sh) && "$$python" scripts/setup_environment.py
 
 demo: setup ## Run the whole graph: collect, train, predict live, report
-	@$(ENV) python -m salus_ros.cli.demo </dev/null
+	@$(ENV) python -m salus_ros.cli demo </dev/null
 
 # Two processes, but for the tests of running graphs, which need their moments and the cores.
 GRAPHS := test/nodes test/cli/test_demo.py

@@ -29,7 +29,7 @@ setup(
     maintainer_email=MANIFEST.find("maintainer").get("email"),
     python_requires=">=3.12",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["assets/**/*"]},
+    package_data={NAME: ["assets/**/*", "reports/templates/**/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -37,6 +37,7 @@ setup(
         shipped("config", "*.*"),
     ],
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith("#")],
+    extras_require={"test": ["pytest"]},  # by this, colcon test runs pytest
     zip_safe=False,
     entry_points={
         "console_scripts": [
@@ -45,6 +46,7 @@ setup(
             "vla = salus_ros.nodes.start:vla",
             "predictor = salus_ros.nodes.start:predictor",
             "recorder = salus_ros.nodes.start:recorder",
+            "episode = salus_ros.nodes.start:episode",
         ],
     },
 )

@@ -197,7 +197,7 @@ def play(lengths: list[int], rate_hz: float, store: Path | None) -> dict[str, An
         command = [str(Path(__file__)), "--listen", namespace]
     else:
         ros = ["--ros-args", "-r", f"__ns:={namespace}", "-p", f"store_path:={store}"]
-        own = ["-p", "max_age_ms:=0.0", "-p", "min_free_mb:=0"]
+        own = ["-p", "max_age_ms:=0.0", "-p", "min_free_mb:=0", "-p", "reliable_sensors:=true"]
         command = ["-m", "salus_ros.nodes.recorder", *ros, *own]
     rclpy.init()
     stop, seen = threading.Event(), list[int]()

@@ -29,8 +29,10 @@ from salus_ros.core.schema import SIGNALS, horizon_steps
 from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.config import PRESETS, TrainingConfig
 from salus_ros.prediction.models import FailureMLP
+from salus_ros.training.acceleration import acceleration
+from salus_ros.training.batches import Part
 from salus_ros.training.dataset import load_samples
-from salus_ros.training.fitting import Part, fit_model
+from salus_ros.training.fitting import FitResult, fit_model
 from salus_ros.training.train import train_predictor
 
 PUBLISHED_S = 180.0
@@ -64,6 +66,12 @@ def _part(features: NDArray[np.float32], labels: NDArray[np.bool_]) -> Part:
     return Part(
         features, labels, np.ones(len(features), np.bool_), (len(features),), np.ones(1, np.bool_)
     )
+
+
+def fit(train: Part, validation: Part, config: TrainingConfig, device: str) -> FitResult:
+    """The training as SALUS does it."""
+    with acceleration(device, config.precision) as accelerator:
+        return fit_model(train, validation, config, accelerator)
 
 
 def data_loader_loop(train: Part, validation: Part, config: TrainingConfig, device: str) -> None:
@@ -118,14 +126,14 @@ def main() -> None:
     config = TrainingConfig()
     train, validation = synthetic_samples(arguments.samples)
 
-    # The first use of torch.optim imports torch's compiler, some seconds that only the loop would
-    # pay; one epoch of each beforehand leaves the loops themselves to be compared.
+    # The first use of torch.optim imports torch's compiler, some seconds; one epoch of each
+    # beforehand leaves the loops themselves to be compared.
     warm_up = TrainingConfig(epochs=1)
-    fit_model(train, validation, warm_up, torch.device(arguments.device))
+    fit(train, validation, warm_up, arguments.device)
     data_loader_loop(train, validation, warm_up, arguments.device)
 
     started = time.perf_counter()
-    result = fit_model(train, validation, config, torch.device(arguments.device))
+    result = fit(train, validation, config, arguments.device)
     ours_s = time.perf_counter() - started
     started = time.perf_counter()
     data_loader_loop(train, validation, config, arguments.device)

@@ -1,180 +1,230 @@
-"""The whole graph: simulator, vla, predictor and recorder.
+"""The whole graph: simulator, vla, predictor and recorder, or an arm of your own.
 
 ros2 launch salus_ros salus.launch.py
 ros2 launch salus_ros salus.launch.py record:=runs/a.zarr episodes:=20 exit_when_done:=true
-ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ model:=runs/mlp
-ros2 launch salus_ros salus.launch.py source:=none episode_source:=service sync_slop_ms:=20
+ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ cameras:=top,wrist
 ros2 launch salus_ros salus.launch.py rviz:=true rqt:=true
 ros2 launch salus_ros salus.launch.py bag:=runs/bag episodes:=20 exit_when_done:=true
 
-Arguments that are left empty keep the value of `params_file`.
+Arguments that are left empty keep the value of `params_file`. All of them are checked before
+anything starts. When a node ends, the others are ended in order, who records last.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
-from ament_index_python.packages import get_package_prefix
 from launch.action import Action
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
     ExecuteProcess,
+    LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
-    TimerAction,
 )
 from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
+from launch.events import Shutdown, matches_action
+from launch.events.process import ProcessExited, ShutdownProcess
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
 
 from launch import LaunchContext, LaunchDescription
+from salus_ros.nodes.launching import Ending, check, misspelt, names_of
 
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "salus.yaml"
 BOOLEAN = ["true", "false"]
 
-RQT_DELAY_S = 10.0
-"""Before rqt starts: its plots forget topics that are not there yet."""
+END_S = 15.0
+"""What a node gets to end before it is told more firmly; one step of a large policy."""
 
+WRITE_S = 120.0
+"""The same for who records, and has to write what has ended."""
+
+BAG_NODE = "rosbag2_recorder"
 CAMERAS = ("front", "side", "wrist")
-BAG_TOPICS = [
-    *(f"camera/{name}/{topic}" for name in CAMERAS for topic in ("image_raw", "camera_info")),
-    *("joint_states", "episode", "action", "signals", "failure_horizons", "risk", "clock"),
-]
-"""What `bag` records; `salus convert` makes of it what the recorder node records."""
+"""The cameras of `params_file` and of the viewers' layouts."""
+
+BAG_TOPICS = ["joint_states", "episode", "action", "signals", "failure_horizons", "risk", "clock"]
+"""What `bag` records beside the cameras; `salus convert` makes of it what the recorder records."""
+
+
+def argument(
+    name: str, description: str, default: str = "", choices: list[str] | None = None
+) -> DeclareLaunchArgument:
+    """Declare an argument; without a default, one that may be left empty."""
+    return DeclareLaunchArgument(
+        name, default_value=default, description=description, choices=choices
+    )
+
 
 ARGUMENTS = [
-    DeclareLaunchArgument(
+    argument(
         "source",
-        default_value="mujoco",
+        "Where images and joints come from: the built-in world, or topics of others",
+        default="mujoco",
         choices=["mujoco", "none"],
-        description="Where images and joints come from: the built-in world, or topics of others",
     ),
-    DeclareLaunchArgument(
+    argument(
         "mode",
-        default_value="lockstep",
+        "lockstep: the world waits for every action; realtime: the wall clock rules",
+        default="lockstep",
         choices=["lockstep", "realtime"],
-        description="lockstep: the world waits for every action; realtime: the wall clock rules",
     ),
-    DeclareLaunchArgument(
+    argument(
         "policy",
-        default_value="",
-        description="Folder of a SmolVLA checkpoint; empty: the small one that ships with SALUS",
+        "Folder of a SmolVLA checkpoint; empty: the small one that ships with SALUS",
     ),
-    DeclareLaunchArgument(
+    argument(
         "model",
-        default_value="",
-        description="Trained predictor, best_predictor.pt or its folder; empty: none yet",
+        "Trained predictor, best_predictor.pt or its folder; empty: none yet",
     ),
-    DeclareLaunchArgument(
+    argument(
         "record",
-        default_value="",
-        description="Folder of the zarr store to record into; empty: nothing is recorded",
+        "Folder of the zarr store to record into; empty: nothing is recorded",
     ),
-    DeclareLaunchArgument(
+    argument(
         "bag",
-        default_value="",
-        description="Folder of a rosbag2 to record with `ros2 bag record`, not one that exists; "
-        "empty: none. `salus convert` reads it",
+        "Folder of a rosbag2 to record with `ros2 bag record`, not one that exists; empty: none. "
+        "`salus convert` reads it",
     ),
-    DeclareLaunchArgument(
+    argument(
         "episode_source",
-        default_value="",
+        "With source:=none, what begins and ends an episode: the services of the episode node, "
+        "~/start and ~/stop, or a node of yours on the topic `episode` (service)",
         choices=["", "topic", "service"],
-        description="What begins and ends an episode: the topic `episode` of a world or of your "
-        "own, or the recorder's services ~/start and ~/stop (topic)",
     ),
-    DeclareLaunchArgument(
-        "sync_slop_ms",
-        default_value="",
-        description="Largest difference of stamps within an observation in ms; a robot whose "
-        "drivers have clocks of their own needs about half a camera period (0)",
+    argument(
+        "env_id",
+        "Gymnasium id of the world, module:Id-v0 for one that a module registers "
+        "(salus/PickPlace-v0)",
     ),
-    DeclareLaunchArgument(
-        "namespace", default_value="", description="Namespace of all nodes and topics, as robot1"
+    argument(
+        "cameras",
+        "Names of the cameras, separated by commas, in the order of the policy's own; each is "
+        "expected on camera/NAME/image_raw (front,side,wrist)",
     ),
-    DeclareLaunchArgument(
-        "rate", default_value="", description="Steps per second of the world in Hz (30)"
+    argument(
+        "state_joints",
+        "Joints that are the policy's state, separated by commas, in its order (panda_joint1 to "
+        "panda_joint7)",
     ),
-    DeclareLaunchArgument(
-        "device",
-        default_value="",
-        choices=["", "auto", "cpu", "cuda"],
-        description="Where policy and predictor run (auto: a GPU if there is one)",
+    argument(
+        "image_transport",
+        "raw takes camera/NAME/image_raw, compressed image_raw/compressed: jpeg, png (raw)",
+        choices=["", "raw", "compressed"],
     ),
-    DeclareLaunchArgument(
-        "episodes", default_value="", description="Number of episodes; 0 goes on for ever (0)"
-    ),
-    DeclareLaunchArgument(
-        "seed", default_value="", description="Seed of episode 0; episode i has seed + i (0)"
-    ),
-    DeclareLaunchArgument(
-        "task",
-        default_value="",
-        description="Instruction for the policy; empty: drawn by the seed",
-    ),
-    DeclareLaunchArgument(
-        "fault",
-        default_value="",
-        description="Fault injected in every episode; empty: none, random: drawn by the seed",
-    ),
-    DeclareLaunchArgument(
-        "condition", default_value="", description="Condition of the episodes (standard)"
-    ),
-    DeclareLaunchArgument(
-        "replan_every",
-        default_value="",
-        description="Steps from one run of the policy's network to the next (3)",
-    ),
-    DeclareLaunchArgument(
-        "num_samples", default_value="", description="Action chunks K sampled at a replan (4)"
-    ),
-    DeclareLaunchArgument(
-        "exit_when_done",
-        default_value="false",
-        choices=BOOLEAN,
-        description="End everything after the last episode",
-    ),
-    DeclareLaunchArgument(
-        "rviz",
-        default_value="false",
-        choices=BOOLEAN,
-        description="Show the cameras in rviz2, which must be installed",
-    ),
-    DeclareLaunchArgument(
-        "rqt",
-        default_value="false",
-        choices=BOOLEAN,
-        description="Show risk, signals, cameras and diagnostics in rqt, which must be installed "
-        "with its plugins plot, image_view and runtime_monitor; not under a namespace",
-    ),
-    DeclareLaunchArgument(
-        "use_sim_time",
-        default_value="auto",
+    argument(
+        "reliable_sensors",
+        "Ask for reliable images and joint states; auto: of the built-in world, so that nothing "
+        "is missed, and not of drivers, which may offer best effort",
+        default="auto",
         choices=["auto", *BOOLEAN],
-        description="Take the time from /clock; auto: where the built-in world is in lockstep",
     ),
-    DeclareLaunchArgument(
-        "params_file", default_value=str(CONFIG), description="Parameters of all nodes, YAML"
+    argument(
+        "sync_slop_ms",
+        "Largest difference of stamps within an observation in ms; a robot whose drivers have "
+        "clocks of their own needs about half a camera period (0)",
     ),
-    DeclareLaunchArgument(
+    argument(
+        "namespace",
+        "Namespace of all nodes and topics, as robot1",
+    ),
+    argument(
+        "rate",
+        "Steps per second of the world in Hz (30)",
+    ),
+    argument(
+        "device",
+        "Where policy and predictor run (auto: a GPU if there is one)",
+        choices=["", "auto", "cpu", "cuda"],
+    ),
+    argument(
+        "episodes",
+        "Number of episodes; 0 goes on for ever (0)",
+    ),
+    argument(
+        "seed",
+        "Seed of episode 0; episode i has seed + i (0)",
+    ),
+    argument(
+        "task",
+        "Instruction for the policy; empty: drawn by the seed",
+    ),
+    argument(
+        "fault",
+        "Fault injected in every episode; empty: none, random: drawn by the seed",
+    ),
+    argument(
+        "condition",
+        "Condition of the episodes (standard)",
+    ),
+    argument(
+        "replan_every",
+        "Steps from one run of the policy's network to the next (3)",
+    ),
+    argument(
+        "num_samples",
+        "Action chunks K sampled at a replan (4)",
+    ),
+    argument(
+        "exit_when_done",
+        "End everything after the last episode",
+        default="false",
+        choices=BOOLEAN,
+    ),
+    argument(
+        "rviz",
+        "Show the cameras in rviz2, which must be installed",
+        default="false",
+        choices=BOOLEAN,
+    ),
+    argument(
+        "rqt",
+        "Show risk, signals, cameras and diagnostics in rqt, which must be installed with its "
+        "plugins plot, image_view and runtime_monitor; not under a namespace",
+        default="false",
+        choices=BOOLEAN,
+    ),
+    argument(
+        "use_sim_time",
+        "Take the time from /clock; auto: where the built-in world is in lockstep",
+        default="auto",
+        choices=["auto", *BOOLEAN],
+    ),
+    argument(
+        "params_file",
+        "Parameters of all nodes, YAML",
+        default=str(CONFIG),
+    ),
+    argument(
         "log_level",
-        default_value="info",
+        "How much the nodes say",
+        default="info",
         choices=["debug", "info", "warn", "error", "fatal"],
-        description="How much the nodes say",
     ),
 ]
 
 
 def make_nodes(context: LaunchContext) -> list[Action]:
-    """Make the nodes that the arguments ask for."""
+    """Make the nodes that the arguments ask for.
+
+    Raises:
+        ConfigError: if an argument is not allowed; nothing has been started then.
+    """
     arguments = {item.name: LaunchConfiguration(item.name).perform(context) for item in ARGUMENTS}
+    check(arguments)
     simulated = arguments["source"] == "mujoco"
     lockstep = simulated and arguments["mode"] == "lockstep"
     sim_time = arguments["use_sim_time"]
     clock = {"use_sim_time": lockstep if sim_time == "auto" else sim_time == "true"}
+    reliable = arguments["reliable_sensors"]
+    sensors = {"reliable_sensors": simulated if reliable == "auto" else reliable == "true"}
     recording, bagging = bool(arguments["record"]), bool(arguments["bag"])
+    # Who must be active before whom, so that nothing is lost.
+    recorders = ["recorder"] * recording + [f"/{BAG_NODE}"] * bagging
 
-    def given(**names: tuple[str, type]) -> dict[str, str | int | float]:
+    def given(**names: tuple[str, Callable]) -> dict:
         """Parameters whose argument was given, by name: (argument, type)."""
         return {
             name: kind(arguments[argument])
@@ -182,20 +232,27 @@ def make_nodes(context: LaunchContext) -> list[Action]:
             if arguments[argument]
         }
 
-    def node(executable: str, parameters: dict) -> Node:
-        return Node(
+    def node(executable: str, parameters: dict, end_s: float = END_S) -> LifecycleNode:
+        return LifecycleNode(
             package="salus_ros",
             executable=executable,
             name=executable,
             namespace=arguments["namespace"],
             parameters=[arguments["params_file"], parameters],
-            # Every graph has a clock of its own, so that two can run side by side.
-            remappings=[("/clock", "clock")],
+            # Every graph has a clock and frames of its own, so that two can run side by side.
+            remappings=[("/clock", "clock"), ("/tf", "tf"), ("/tf_static", "tf_static")],
             ros_arguments=["--log-level", arguments["log_level"]],
             output="screen",
             emulate_tty=True,
+            sigterm_timeout=str(end_s),
+            sigkill_timeout=str(end_s),
         )
 
+    shared = given(
+        cameras=("cameras", names_of),
+        state_joints=("state_joints", names_of),
+        image_transport=("image_transport", str),
+    )
     vla = given(
         policy_path=("policy", str),
         device=("device", str),
@@ -204,20 +261,23 @@ def make_nodes(context: LaunchContext) -> list[Action]:
         sync_slop_ms=("sync_slop_ms", float),
     )
     predictor = given(model_path=("model", str), device=("device", str))
-    # Who must be found by whom before it starts, so that nothing is lost.
-    vla |= clock | {"min_subscribers": 1 + recording + bagging}
-    predictor |= clock | {"min_subscribers": recording + bagging}
-    nodes: list[Action] = [node("vla", vla), node("predictor", predictor)]
+    vla |= shared | sensors | clock | {"wait_for": ",".join(["predictor", *recorders])}
+    predictor |= clock | {"wait_for": ",".join(recorders)}
+    listeners = {"wait_for": ",".join(["vla", "predictor", *recorders])}
+    acting = dict(vla=node("vla", vla), predictor=node("predictor", predictor))
+    writing = {}
     if recording:
-        store = given(store_path=("record", str), episode_source=("episode_source", str))
-        store |= {} if simulated else given(task=("task", str))
+        store = given(store_path=("record", str)) | shared | sensors
         # In lockstep every sample has the stamp of its step: anything else would be a loss. In
         # real time a step without an action is normal, and marked.
         strict = {"max_age_ms": 0.0} if lockstep else {}
         loose = {"max_missing_share": 1.0} if simulated and not lockstep else {}
-        nodes.append(node("recorder", store | strict | loose | clock))
+        writing["recorder"] = node("recorder", store | strict | loose | clock, WRITE_S)
+    if bagging:
+        writing["bag"] = make_bag_recorder(arguments)
     if simulated:
         world = given(
+            env_id=("env_id", str),
             rate_hz=("rate", float),
             episodes=("episodes", int),
             seed=("seed", int),
@@ -225,48 +285,85 @@ def make_nodes(context: LaunchContext) -> list[Action]:
             fault=("fault", str),
             condition=("condition", str),
         )
-        own = {
-            "mode": arguments["mode"],
-            "min_subscribers": len(nodes) + bagging,
-            "exit_when_done": arguments["exit_when_done"] == "true",
-        }
-        simulator = node("simulator", world | own)
-        nodes.append(simulator)
-        if own["exit_when_done"]:
-            over = EmitEvent(event=Shutdown(reason="the last episode is over"))
-            nodes.append(
-                RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=[over]))
-            )
-    return nodes + make_bag_recorder(arguments) + make_viewers(arguments, clock)
+        exits = {"exit_when_done": arguments["exit_when_done"] == "true"}
+        own = {"mode": arguments["mode"]} | exits | listeners
+        acting["simulator"] = node("simulator", world | own)
+    elif arguments["episode_source"] != "topic":
+        episodes = given(rate_hz=("rate", float), task=("task", str))
+        acting["episode"] = node("episode", episodes | clock | listeners)
+    known = [item.name for item in ARGUMENTS]
+    return [
+        *(LogInfo(msg=text) for text in misspelt(context.launch_configurations, known)),
+        end_in_order(acting, writing),
+        *writing.values(),
+        *make_viewers(arguments, clock, acting["vla"]),
+        *acting.values(),
+    ]
 
 
-def make_bag_recorder(arguments: dict[str, str]) -> list[Action]:
-    """Make `ros2 bag record` of the graph's topics, if a bag is asked for.
+def end_in_order(
+    acting: dict[str, ExecuteProcess], writing: dict[str, ExecuteProcess]
+) -> RegisterEventHandler:
+    """End the rest when a process has ended: who acts first, then who writes.
 
-    Raises:
-        FileExistsError: if something is there already.
+    Launch by itself goes on when a node has died, and ends all with one signal.
     """
-    if not arguments["bag"]:
-        return []
+    processes = acting | writing
+    ending = Ending([list(acting), list(writing)], last="simulator")
+
+    def on_exit(event: ProcessExited, context: LaunchContext) -> list[Action]:
+        name = next((name for name, process in processes.items() if process is event.action), "")
+        if not name or context.is_shutdown:
+            return []
+        said, told = ending.ended(name, event.returncode)
+        actions: list[Action] = [LogInfo(msg=said)] if said else []
+        for one in told:
+            matcher = matches_action(processes[one])
+            actions.append(EmitEvent(event=ShutdownProcess(process_matcher=matcher)))
+        return [*actions, OpaqueFunction(function=over)] if ending.over else actions
+
+    def over(_: LaunchContext) -> list[Action]:
+        if ending.failure:
+            raise RuntimeError(ending.failure)  # so that launch ends with 1
+        return [EmitEvent(event=Shutdown(reason="everything has ended"))]
+
+    return RegisterEventHandler(OnProcessExit(on_exit=on_exit))
+
+
+def make_bag_recorder(arguments: dict[str, str]) -> ExecuteProcess:
+    """Make `ros2 bag record` of the graph's topics."""
     path = Path(arguments["bag"])
-    if path.exists():
-        raise FileExistsError(f"bag:={path} exists already; give a folder that does not")
-    get_package_prefix("ros2bag")  # refuses now what the other nodes would wait for
     path.parent.mkdir(parents=True, exist_ok=True)
     namespace = arguments["namespace"].strip("/")
+    image = "image_raw"
+    if arguments["image_transport"] == "compressed":
+        image += "/compressed"
+    cameras = names_of(arguments["cameras"]) if arguments["cameras"] else CAMERAS
+    topics = [f"camera/{name}/{topic}" for name in cameras for topic in (image, "camera_info")]
     prefix = f"/{namespace}/" if namespace else "/"
-    topics = [prefix + topic for topic in BAG_TOPICS]
-    command = ["ros2", "bag", "record", "--output", str(path), "--topics", *topics]
-    recorder = ExecuteProcess(cmd=command, output="screen")
-    over = EmitEvent(event=Shutdown(reason="the bag is not recorded any more"))
-    return [recorder, RegisterEventHandler(OnProcessExit(target_action=recorder, on_exit=[over]))]
+    return ExecuteProcess(
+        cmd=[
+            *("ros2", "bag", "record", "--output", str(path), "--node-name", BAG_NODE),
+            *("--topics", *(prefix + topic for topic in topics + BAG_TOPICS)),
+        ],
+        output="screen",
+        sigterm_timeout=str(WRITE_S),
+        sigkill_timeout=str(WRITE_S),
+    )
 
 
-def make_viewers(arguments: dict[str, str], clock: dict[str, bool]) -> list[Action]:
+def make_viewers(
+    arguments: dict[str, str], clock: dict[str, bool], vla: LifecycleNode
+) -> list[Action]:
     """Make the programs to look at the graph with that the arguments ask for."""
     viewers: list[Action] = []
+    cameras = names_of(arguments["cameras"]) if arguments["cameras"] else CAMERAS
     if arguments["rviz"] == "true":
-        images = [f"camera/{name}/image_raw" for name in CAMERAS]
+        # The layout shows three cameras; those that there are take their places in turn.
+        shown = [
+            (f"/camera/{place}/image_raw", f"camera/{name}/image_raw")
+            for place, name in zip(CAMERAS, cameras, strict=False)
+        ]
         viewers.append(
             Node(
                 package="rviz2",
@@ -275,18 +372,26 @@ def make_viewers(arguments: dict[str, str], clock: dict[str, bool]) -> list[Acti
                 namespace=arguments["namespace"],
                 arguments=["-d", str(CONFIG.with_name("salus.rviz"))],
                 parameters=[clock],
-                remappings=[("/clock", "clock"), *((f"/{topic}", topic) for topic in images)],
+                remappings=[
+                    ("/clock", "clock"),
+                    ("/tf", "tf"),
+                    ("/tf_static", "tf_static"),
+                    *shown,
+                ],
             )
         )
     if arguments["rqt"] == "true":
-        get_package_prefix("rqt_gui")  # refuses now what would end the graph when it runs
         rqt = Node(
             package="rqt_gui",
             executable="rqt_gui",
             name="rqt",
             arguments=["--perspective-file", str(CONFIG.with_name("salus.perspective"))],
         )
-        viewers.append(TimerAction(period=RQT_DELAY_S, actions=[rqt]))
+        # Its plots forget topics that are not there yet.
+        ready = OnStateTransition(
+            target_lifecycle_node=vla, goal_state="active", handle_once=True, entities=[rqt]
+        )
+        viewers.append(RegisterEventHandler(ready))
     return viewers
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from salus_ros.evaluation.detectors.catalogue import OURS, PUBLISHED, ablations
 from salus_ros.evaluation.statistics import wilson_interval
+from salus_ros.training.conformal import least_count
 
 Values = Mapping[str, Any]
 
@@ -224,13 +225,38 @@ def actprobe_table(seen: Values, unseen: Values) -> str:
     return table(head, rows)
 
 
+def shares(result: Values) -> str:
+    """Parts of a split, in per cent of the episodes."""
+    names = {"train": "to train", "validation": "to validate", "calibration": "to calibrate",
+             "test": "to test"}  # fmt: skip
+    sizes = {part: sum(fold[part] for fold in result["folds"]) for part in names}
+    total = sum(sizes.values())
+    return ", ".join(f"{100 * sizes[part] / total:.0f} % {what}" for part, what in names.items())
+
+
+def some(numbers: Sequence[int], of: int = 1) -> str:
+    """The numbers of the splits, each divided by `of`, as a range."""
+    low, high = min(numbers) // of, max(numbers) // of
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def unpromised(successes: int) -> str:
+    """Which alphas so many successes cannot promise."""
+    beyond = [alpha for alpha in ALPHAS if least_count(float(alpha)) > successes]
+    return f" That is too few for alpha = {' and '.join(beyond)}, where nothing alarms." * bool(
+        beyond
+    )
+
+
 def page(folder: Path) -> str:
     """The whole page."""
     result = json.loads((folder / "benchmark" / "benchmark.json").read_text())
     training = json.loads((folder / "tcn" / "training_results.json").read_text())
     evaluation = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    calibration = json.loads((folder / "tcn" / "calibration.json").read_text())
     found = result["detectors"]
     other = result["held_out"]
+    successes = [fold["calibration_successes"] for fold in result["folds"]]
     test = evaluation["at_threshold"]
     parts = [
         "# Results",
@@ -239,26 +265,29 @@ def page(folder: Path) -> str:
         f"`shipped:standard` has {result['episodes']} episodes, {result['failures']} of them "
         f"failures; `shipped:shifted` {other['episodes']}, {other['failures']} failures, of "
         f"conditions never trained on. {len(result['folds'])} splits by episode, each with a seed "
-        "of its own: 70 % to train, 10 % to choose and calibrate, 20 % to test, every episode "
-        "tested once. Figures are means over the splits, ± one standard deviation; intervals in "
-        "parentheses are at 95 %, a bootstrap over episodes or Wilson's.",
+        f"of its own: {shares(result)}; every episode is tested once. Epochs and settings are "
+        "chosen on the validation part; of the calibration part one half fits the probabilities "
+        "and the other sets the alarm's threshold. Figures are means over the splits, ± one "
+        "standard deviation; intervals in parentheses are at 95 %, Wilson's or a bootstrap that "
+        "draws the episodes once for all splits and detectors.",
         "## Targets",
         "Held-out episodes of the built-in simulator. A clock as an input is a declared option, "
         "off by default.",
         targets(result),
         NOTES.read_text().strip(),
         "## Steps",
-        "All 16 outputs at the threshold that validation chose, after calibration.",
+        "All 16 outputs after calibration, at the threshold with the best F1 on its episodes.",
         step_table(found),
         "## Alarm",
         "The alarm sounds when the probability that the episode fails at all, which is never "
         "below the risk (any failure within the longest horizon), is above its threshold, "
-        "conformal at alpha = 0.05 on the validation successes.",
+        f"conformal at alpha = 0.05 on the {some(successes, 2)} successes of its half of the "
+        "calibration part.",
         alarm_table(found),
-        "The same at other alphas, and what the risk would do in its place, both uncalibrated. "
-        "With about 54 successes to calibrate on, alpha = 0.01 cannot be promised, and nothing "
-        "alarms. The promise is for episodes like those of the calibration; the shifted ones are "
-        "not.",
+        "The same at other alphas, and what the risk would do in its place, both of raw scores: "
+        f"no probabilities are fitted, so all {some(successes)} successes of the calibration part "
+        f"set the threshold.{unpromised(min(successes))} The promise is for episodes like those "
+        "of the calibration; the shifted ones are not.",
         promise_table(found),
         "## Detectors",
         "AUROC within tasks of the largest score up to the shortest episode of the task and up "
@@ -278,8 +307,10 @@ def page(folder: Path) -> str:
         "## One model, as the commands make it",
         f"`salus train shipped:standard`: {training['splits']['train']['episodes']} episodes to "
         f"train, {training['epochs_run']} epochs, {training['seconds']:.0f} s. `salus calibrate` "
-        f"and `salus evaluate` on the {evaluation['episodes']} episodes it never saw, shifted "
-        f"ones included: F1 {number(test['f1'])} ({interval(test['f1_interval'])}), without "
+        f"on {training['splits']['calibration']['episodes']} others, {calibration['successes']} "
+        "successes of which set the threshold, and `salus evaluate` on the "
+        f"{evaluation['episodes']} it never saw, shifted ones included: F1 {number(test['f1'])} "
+        f"({interval(test['f1_interval'])}), without "
         f"timeouts {number(test['without_timeout']['f1'])}, calibration error "
         f"{number(evaluation['calibration_error'], 4)}.",
     ]
@@ -290,8 +321,9 @@ def page(folder: Path) -> str:
             "## Rollouts of pi0 on LIBERO-10",
             f"{seen['episodes']} rollouts recorded by ActProbe's authors, {seen['failures']} "
             f"failures, all at the time limit; their protocol (70/15/15 of every task, or three "
-            f"tasks unseen) with {len(seen['folds'])} seeds of ours. Early AUROC is that of the "
-            "largest score over the first quarter of the time limit. The logs have no hidden "
+            "tasks unseen; half of their validation part is for calibration here) with "
+            f"{len(seen['folds'])} seeds of ours. Early AUROC is that of the largest score "
+            "over the first quarter of the time limit. The logs have no hidden "
             "states, so detectors that read them cannot run.",
             actprobe_table(seen, unseen),
         ]

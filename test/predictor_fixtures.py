@@ -35,7 +35,8 @@ def trained(samples, tmp_path_factory):
 
 
 PLANTED = StoreSpec(
-    cameras=(),
+    state_dim=7,
+    action_dim=7,
     embedding_dim=6,
     chunk_statistics=CHUNK_STATISTICS,
     streams=("state", "signals"),
@@ -70,3 +71,26 @@ def planted_episode(number: int):
 def planted():
     """80 episodes of two tasks."""
     return make_samples([planted_episode(number) for number in range(80)], PLANTED)
+
+
+def make_part(episodes=12, seed=0):
+    """Features whose first column announces the first type, and that every second fails."""
+    rng = np.random.default_rng(seed)
+    lengths = tuple(rng.integers(20, 40, episodes).tolist())
+    features = rng.normal(size=(sum(lengths), 5)).astype(np.float32)
+    labels = np.zeros((sum(lengths), 4, 4), np.bool_)
+    failed = np.arange(episodes) % 2 == 1
+    for end, bad in zip(np.cumsum(lengths), failed, strict=True):
+        if bad:
+            for h, steps in enumerate((6, 9, 12, 15)):
+                labels[end - steps : end, h, 0] = True
+            features[end - 20 : end, 0] += 3
+    from salus_ros.training.batches import Part
+
+    return Part(features, labels, np.ones(len(features), np.bool_), lengths, failed)
+
+
+@pytest.fixture(scope="session")
+def parts():
+    """To train on, and to validate."""
+    return make_part(), make_part(8, 1)

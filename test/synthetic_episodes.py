@@ -9,10 +9,12 @@ from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes import Episode, EpisodeMeta, EpisodeStore, StoreSpec
 from salus_ros.training.dataset import EpisodeRecord, Samples
 
-LOW_DIM = StoreSpec(cameras=(), streams=("state", "signals"))
+LOW_DIM = StoreSpec(state_dim=7, action_dim=7, streams=("state", "signals"))
 WITH_IMAGES = StoreSpec(
     cameras=("front", "wrist"),
     image_size=(8, 6),
+    state_dim=7,
+    action_dim=7,
     embedding_dim=5,
     chunk_statistics=("spread", "error"),
     streams=("front",),

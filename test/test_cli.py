@@ -12,7 +12,7 @@ from synthetic_episodes import WITH_IMAGES, make_episode, make_store
 
 from salus_ros import __version__
 from salus_ros.cli import app
-from salus_ros.cli.doctor import REQUIRED, _try
+from salus_ros.cli.machine import REQUIRED, _try
 from salus_ros.core.failures import FailureType
 from salus_ros.episodes import EpisodeStore
 from salus_ros.prediction.checkpoint import Checkpoint
@@ -239,7 +239,7 @@ def test_doctor_reports_what_is_there_and_what_is_not(salus, store, tmp_path):
 
 
 def test_doctor_fails_when_something_is_missing(salus, tmp_path, monkeypatch):
-    monkeypatch.setattr("salus_ros.cli.doctor._try", lambda *_, **__: (1, "ImportError: no"))
+    monkeypatch.setattr("salus_ros.cli.machine._try", lambda *_, **__: (1, "ImportError: no"))
     (tmp_path / "config.json").write_text('{"type": "act"}')
     code, out, _ = salus("doctor", "--json", "--store", tmp_path, "--policy", tmp_path)
     states = {check["name"]: check["state"] for check in json.loads(out)["checks"]}

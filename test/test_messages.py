@@ -12,7 +12,9 @@ import salus_msgs.msg
 import salus_msgs.srv
 from salus_msgs.msg import VlaSignals
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.phases import Phase
 from salus_ros.core.schema import SIGNAL_NAMES
+from salus_ros.recording.recorder import State
 
 MESSAGES = (
     "EpisodeStatus",
@@ -42,6 +44,16 @@ def test_constants_are_those_of_core_and_stand_in_one_place(kind):
     for source in SOURCES:
         if source.stem != kind.__name__:
             assert f"{kind.__name__.upper()}_" not in source.read_text()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message", "kind"),
+    [("PHASE_", "EpisodeStatus", Phase), ("STATE_", "RecorderStatus", State)],
+)
+def test_constants_of_one_message_are_those_of_the_package(prefix, message, kind):
+    found = constants(getattr(salus_msgs.msg, message))
+    ours = {name: value for name, value in found.items() if name.startswith(prefix)}
+    assert ours == {prefix + member.name: member.value for member in kind}
 
 
 def test_signal_fields_are_the_twelve_signals_in_order():

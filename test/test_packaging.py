@@ -1,5 +1,6 @@
 """What is installed is complete: manifests, data files, commands, pins, every module."""
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -11,13 +12,24 @@ import pytest
 from ament_index_python.packages import get_package_share_directory
 from catkin_pkg.package import parse_package
 from distutils.core import run_setup  # of setuptools; Python 3.12 has none of its own
-from test_layers import imported, is_ros
+from test_layers import is_ros
 
 import salus_ros
 
 ROOT = Path(__file__).parent.parent
 MANIFEST = parse_package(str(ROOT))
 MODULES = [name for _, name, _ in pkgutil.walk_packages(salus_ros.__path__, "salus_ros.")]
+
+
+def imported(source: str) -> set[str]:
+    """Absolute names of everything a source file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +47,51 @@ def test_manifest_is_of_format_3_with_a_licence():
     assert MANIFEST.get_build_type() == "ament_python"
 
 
-def test_manifest_names_every_ros_package_that_is_imported():
-    named = {depend.name for depend in MANIFEST.exec_depends}
+def shipped_imports() -> set[str]:
+    """Top-level modules that the package and its launch file import."""
     files = [*(ROOT / "salus_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]
-    used = {name.split(".")[0] for file in files for name in imported(file.read_text())}
-    ros = {name for name in used if is_ros(name)}
-    assert {"rclpy", "salus_msgs", "sensor_msgs"} <= ros
-    assert ros <= named
+    return {name.split(".")[0] for file in files for name in imported(file.read_text())}
+
+
+def test_manifest_names_the_ros_packages_that_are_used_and_no_others():
+    named = {depend.name for depend in MANIFEST.exec_depends}
+    ros = {name for name in shipped_imports() if is_ros(name)}
+    assert {"rclpy", "salus_msgs", "sensor_msgs", "tf2_msgs"} <= ros
+    by_name = {"ros2launch", "lifecycle_msgs"}  # of `ros2 launch` and of rclpy.lifecycle
+    launching = importlib.import_module("salus_ros.nodes.launching")
+    by_name |= {"ros2bag", "rviz2", *launching.RQT_PLUGINS}
+    assert {name for name in named if not name.startswith("python3-")} == ros | by_name
+
+
+def test_manifest_names_every_python_package_or_says_that_pypi_has_it():
+    text = (ROOT / "package.xml").read_text()
+    (listed,) = re.findall(r"sourced ROS 2 Jazzy too: (.*?)\. -->", text, re.DOTALL)
+    from_pypi = {normalised(name) for name in listed.split()}
+    keys = {"PIL": "pil", "cv2": "opencv"}  # rosdep goes by Debian's names
+    named = {
+        depend.name.removeprefix("python3-")
+        for depend in MANIFEST.exec_depends
+        if depend.name.startswith("python3-")
+    }
+    homes = packages_distributions()
+    foreign = {
+        name
+        for name in shipped_imports() - sys.stdlib_module_names - {"salus_ros"}
+        if not is_ros(name)
+    }
+    unnamed = {
+        name
+        for name in foreign
+        if keys.get(name, name) not in named
+        and not from_pypi & {normalised(home) for home in homes.get(name, [])}
+    }
+    assert unnamed == set()
+    assert named <= {keys.get(name, name) for name in foreign}
+    assert from_pypi <= {normalised(home) for name in foreign for home in homes.get(name, [])}
+
+
+def test_colcon_runs_pytest(distribution):
+    assert "pytest" in distribution.extras_require["test"]
 
 
 def test_one_version_everywhere():
@@ -80,7 +130,7 @@ def test_assets_are_package_data(distribution):
 
 def test_commands_exist(distribution):
     commands = distribution.entry_points["console_scripts"]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         module, _, function = command.partition(" = ")[2].partition(":")
         assert callable(getattr(importlib.import_module(module), function))

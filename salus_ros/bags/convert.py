@@ -246,23 +246,29 @@ class _Job:
 
 
 def _work(job: _Job, desk: "pool.Desk[int, Any]") -> None:
-    """Body of a worker: send the pieces of a bag, then its report."""
+    """Body of a worker."""
     signals = None if job.policy is None else load_policy(job.policy, job.mapping)
     for index in desk:
-        if index is None:
-            continue
-        with Bag(job.paths[index]) as bag:
-            total = bag.count(job.mapping.topics)
+        if index is not None:
+            convert_one(job, index, desk, signals)
 
-            def advance(done: int, index: int = index, total: int = total) -> None:
-                if done % PROGRESS_MESSAGES == 0:
-                    desk.progress(index, done, total)
 
-            replay = Replay(bag, job.mapping, job.spec, job.known, advance, signals)
-            for piece in replay.pieces():
-                desk.send(index, piece)
-            desk.send(index, replay.report())
-        desk.done(index)
+def convert_one(
+    job: _Job, index: int, desk: "pool.Desk[int, Any]", signals: "PolicySignals | None" = None
+) -> None:
+    """Send the pieces of a bag, then its report."""
+    with Bag(job.paths[index]) as bag:
+        total = bag.count(job.mapping.topics)
+
+        def advance(done: int) -> None:
+            if done % PROGRESS_MESSAGES == 0:
+                desk.progress(index, done, total)
+
+        replay = Replay(bag, job.mapping, job.spec, job.known, advance, signals)
+        for piece in replay.pieces():
+            desk.send(index, piece)
+        desk.send(index, replay.report())
+    desk.done(index)
 
 
 def _size(piece: Any) -> int:

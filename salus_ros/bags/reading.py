@@ -1,29 +1,44 @@
 """Messages of a rosbag2 recording, as much of it as can be read, without ROS."""
 
 import hashlib
-import shutil
-import sqlite3
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import yaml
 from backports import zstd
-from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
+from salus_ros.bags.repair import (
+    check_tables,
+    copy_rows,
+    copy_whole_records,
+    is_cut,
+    is_whole,
+    journal,
+    unpack,
+)
 from salus_ros.core.errors import ConfigError, ObservationError
+from salus_ros.messages.complaints import Complaints
 
 STORAGES = (".mcap", ".db3")
 IDENTITY_BYTES = 1 << 16
-NANO = 1_000_000_000
+MAX_MESSAGE_BYTES = 512 << 20
+"""The most of one message that its recorder has packed: a colour image of 64 megapixels."""
+
+MAX_DEFINITION = 1 << 20
+"""Characters of the definition of a type."""
+
+LONGEST_WORDS = 200
+"""Characters of what another library says of an error."""
+
 _ZSTD = b"\x28\xb5\x2f\xfd"  # no serialised message begins so: CDR begins with a zero
-_MCAP = b"\x89MCAP0\r\n"
 _IDL = "=" * 80 + "\n"
 
 
@@ -58,6 +73,8 @@ class Bag:
         self.name = path.resolve().name.split(".")[0]
         self.problems: list[str] = []
         self.types: dict[str, str] = {}
+        self._definitions: dict[str, MessageDefinition] = {}
+        self._unread: dict[str, str] = {}
         self._readers: list[tuple[Path, Reader]] = []
         self._stack = ExitStack()
         self._typestore = get_typestore(Stores.ROS2_JAZZY)
@@ -103,21 +120,27 @@ class Bag:
     def messages(self, topics: Collection[str]) -> Iterator[Message]:
         """Yield the messages of some topics, file by file, in the order they were received.
 
-        Two calls yield the same. Where a file cannot be read on, the next one follows, and
-        `problems` says so.
+        Two calls yield the same. A message that cannot be unpacked is left out; where a file
+        cannot be read on, the next one follows. `problems` says so.
         """
+        damaged = Complaints()
         for file, reader in self._readers:
             wanted = [one for one in reader.connections if one.topic in topics]
             if not wanted:
                 continue
             try:
                 for connection, receive_ns, data in reader.messages(wanted):
-                    raw = zstd.decompress(data) if data[:4] == _ZSTD else data
-                    yield Message(
-                        connection.topic, full_name(connection.msgtype), receive_ns, bytes(raw)
-                    )
+                    try:
+                        raw = _unpacked(receive_ns, data)
+                    except ObservationError as error:
+                        damaged.add(f"{file.name}, {connection.topic}", error)
+                    else:
+                        kind = full_name(connection.msgtype)
+                        yield Message(connection.topic, kind, receive_ns, raw)
             except Exception as error:  # noqa: BLE001 - as above
                 self._problem(f"{file.name} cannot be read to its end: {_words(error)}")
+        for line in damaged.lines():
+            self._problem(line)
 
     def has_header(self, kind: str) -> bool:
         """Whether messages of a type begin with a header."""
@@ -128,7 +151,22 @@ class Bag:
 
     def knows(self, kind: str) -> bool:
         """Whether the definition of a type is known: from the bag, or a part of ROS 2."""
+        self._learn(kind)
         return kind in self._typestore.fielddefs
+
+    def unknown(self, kind: str) -> str:
+        """Why the definition of a type is not known, and what to do; empty where it is."""
+        if self.knows(kind):
+            return ""
+        if why := self._unread.get(kind):
+            return (
+                f"the definition that the bag has of its type {kind} cannot be read: {why}; "
+                "record the values in a message of a common type"
+            )
+        return (
+            f"its type {kind} is unknown here and the bag has no definition of it; record as "
+            "MCAP, or convert the bag to MCAP where the type is installed"
+        )
 
     def decode(self, message: Message) -> Any:
         """Read a message.
@@ -136,50 +174,50 @@ class Bag:
         Raises:
             ObservationError: if it is damaged or its type is not known.
         """
-        if not self.knows(message.kind):
-            raise ObservationError(
-                f"the type {message.kind} is not known and the bag has no definition of it; "
-                "record as MCAP, which keeps definitions"
-            )
+        if why := self.unknown(message.kind):
+            raise ObservationError(why)
         try:
             return self._typestore.deserialize_cdr(message.data, message.kind)
         except Exception as error:
-            raise ObservationError(f"it is no {message.kind}: {_words(error)}") from error
+            raise ObservationError(
+                f"it is no {message.kind}: {_words(error)}", f"it is no {message.kind}"
+            ) from error
 
     def _open(self, file: Path, folder: Path) -> None:
+        place = folder / f"{len(self._readers)}_{file.name.removesuffix('.zstd')}"
         if file.suffix == ".zstd":
-            unpacked = folder / f"{len(self._readers)}_{file.stem}"
-            with zstd.open(file) as source, unpacked.open("wb") as target:
-                try:
-                    shutil.copyfileobj(source, target)
-                except (EOFError, zstd.ZstdError) as error:
-                    self._problem(f"{file.name} cannot be unpacked to its end: {_words(error)}")
-            place = unpacked
+            if why := unpack(file, place):
+                self._problem(f"{file.name} cannot be unpacked to its end: {_words(why)}")
+        elif set(str(file)) & set("%?#"):
+            place.symlink_to(file.resolve())  # the reader makes an address of its path
         else:
             place = file
-        if place.suffix == ".mcap" and not _is_whole(place):
-            whole = folder / f"{len(self._readers)}_whole_{place.name}"
-            lost = _copy_whole_records(place, whole)
+        whole = folder / f"{len(self._readers)}_whole_{place.name}"
+        if place.suffix == ".mcap" and not is_whole(place):
+            lost = copy_whole_records(place, whole)
             self._problem(f"{file.name} is cut short: its last {lost} bytes are left out")
             place = whole
-        elif place.suffix == ".db3" and (_is_cut(place) or _journal(place).exists()):
-            whole = folder / f"{len(self._readers)}_whole_{place.name}"
-            if _copy_rows(place, whole):
+        elif place.suffix == ".db3" and (is_cut(place) or journal(place).exists()):
+            if copy_rows(place, whole):
                 self._problem(f"{file.name} is damaged: only its first messages can be read")
             place = whole
+        elif place.suffix == ".db3":
+            check_tables(place)
         reader = Reader(place)
         self._stack.enter_context(reader)
         self._readers.append((file, reader))
         for connection in reader.connections:
             self.types.setdefault(connection.topic, full_name(connection.msgtype))
-            self._learn(connection)
+            self._definitions.setdefault(full_name(connection.msgtype), connection.msgdef)
 
-    def _learn(self, connection: Connection) -> None:
-        """Take over the definition of a type that is no part of ROS 2."""
-        kind, (form, text) = full_name(connection.msgtype), connection.msgdef
-        if self.knows(kind) or form == MessageDefinitionFormat.NONE or not text:
+    def _learn(self, kind: str) -> None:
+        """Take over the definition of a type that is no part of ROS 2, where it is asked for."""
+        form, text = self._definitions.pop(kind, (MessageDefinitionFormat.NONE, ""))
+        if kind in self._typestore.fielddefs or form == MessageDefinitionFormat.NONE or not text:
             return
         try:
+            if len(text) > MAX_DEFINITION:
+                raise ValueError(f"it has {len(text)} characters")
             if form == MessageDefinitionFormat.MSG:
                 found = get_types_from_msg(text, kind)
             else:
@@ -190,11 +228,39 @@ class Bag:
             known = self._typestore.fielddefs
             self._typestore.register({k: v for k, v in found.items() if k not in known})
         except Exception as error:  # noqa: BLE001 - whatever its parser raises
-            self._problem(f"the definition of {kind} cannot be read: {_words(error)}")
+            self._unread[kind] = _words(error)
 
     def _problem(self, text: str) -> None:
         if text not in self.problems:
             self.problems.append(text)
+
+
+def _unpacked(receive_ns: Any, data: Any) -> bytes:
+    """Bytes of a message, which its recorder may have packed.
+
+    Raises:
+        ObservationError: if it has no time or no bytes, or does not unpack within bounds.
+    """
+    if not isinstance(receive_ns, int) or not 0 <= receive_ns < 2**63:
+        raise ObservationError(f"it was received at {receive_ns!r}, which is no time", "no time")
+    if not isinstance(data, bytes):
+        raise ObservationError(f"it is a {type(data).__name__}, not bytes")
+    if data[:4] != _ZSTD:
+        return data
+    unpacking = zstd.ZstdDecompressor()
+    try:
+        raw = unpacking.decompress(data, max_length=MAX_MESSAGE_BYTES)
+    except zstd.ZstdError as error:
+        raise ObservationError(
+            f"it cannot be unpacked: {error}", "it cannot be unpacked"
+        ) from error
+    if not unpacking.eof:
+        raise ObservationError(
+            f"its {len(data)} bytes unpack to more than {MAX_MESSAGE_BYTES >> 20} MiB, or are cut "
+            "short",
+            "it cannot be unpacked",
+        )
+    return raw
 
 
 def full_name(kind: str) -> str:
@@ -230,84 +296,6 @@ def _suffix(file: Path) -> str:
     return Path(file.stem).suffix if file.suffix == ".zstd" else file.suffix
 
 
-def _is_whole(file: Path) -> bool:
-    with file.open("rb") as source:
-        source.seek(-min(len(_MCAP), file.stat().st_size), 2)
-        return source.read() == _MCAP
-
-
-def _copy_whole_records(file: Path, target: Path) -> int:
-    """Copy the whole records of an MCAP file and end them properly; returns the bytes lost."""
-    size, end = file.stat().st_size, len(_MCAP)
-    with file.open("rb") as source, target.open("wb") as copy:
-        if source.read(end) != _MCAP:
-            raise ObservationError("it is no MCAP file")
-        while True:
-            head = source.read(9)
-            # Data end, and what follows it, is written anew below.
-            if len(head) < 9 or head[0] in (0x02, 0x0F):
-                break
-            length = int.from_bytes(head[1:], "little")
-            if end + 9 + length > size:
-                break
-            end += 9 + length
-            source.seek(end)
-        source.seek(0)
-        _copy(source, copy, end)
-        # A footer without a summary, so that the reader looks at the records themselves.
-        copy.write(b"\x02" + (20).to_bytes(8, "little") + bytes(20) + _MCAP)
-    return size - end
-
-
-def _is_cut(database: Path) -> bool:
-    """Whether an SQLite file is shorter than its header says."""
-    with database.open("rb") as source:
-        head = source.read(32)
-    if len(head) < 32:
-        return True
-    page_bytes = int.from_bytes(head[16:18], "big")
-    pages = int.from_bytes(head[28:32], "big")
-    return database.stat().st_size < pages * (65536 if page_bytes == 1 else page_bytes)
-
-
-def _journal(database: Path) -> Path:
-    """Where a recorder that was killed left what it had not yet moved into the database."""
-    return database.with_name(f"{database.name}-wal")
-
-
-def _copy_rows(database: Path, target: Path) -> bool:
-    """Copy the rows of an SQLite file that can be read; returns whether some cannot.
-
-    Raises:
-        sqlite3.Error: if not even its tables can be read.
-    """
-    source = target.with_name(f"{target.name}.source")  # opening it must not change the bag
-    for file in (database, _journal(database)):
-        if file.exists():
-            shutil.copyfile(file, source.with_name(file.name.replace(database.name, source.name)))
-    damaged = False
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
-        old.execute("PRAGMA writable_schema = ON")  # else it refuses a file that is too short
-        query = "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
-        tables = [row for row in old.execute(query) if not row[0].startswith("sqlite_")]
-        for name, statement in tables:
-            new.execute(statement)
-            try:
-                for row in old.execute(f'SELECT * FROM "{name}"'):
-                    places = ", ".join("?" * len(row))
-                    new.execute(f'INSERT INTO "{name}" VALUES ({places})', row)
-            except sqlite3.DatabaseError:
-                damaged = True
-        new.commit()
-    return damaged
-
-
-def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
-    while size > 0:
-        block = source.read(min(size, 1 << 20))
-        target.write(block)
-        size -= len(block)
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _words(error: Exception | str) -> str:
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= LONGEST_WORDS else f"{words[:LONGEST_WORDS]} ..."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from salus_ros.bags.clocks import HeaderClocks
 from salus_ros.bags.mapping import Mapping, Values
 from salus_ros.bags.reading import Bag, Message
 from salus_ros.bags.report import StreamLog, summary
@@ -113,6 +114,7 @@ class Replay:
         self.problems: list[str] = []
         self.notes: list[str] = []
         self._complaints = Complaints()
+        self._clocks = HeaderClocks()
         self._disorder_ns = DISORDER_NS if mapping.time == "header" else 0
         self._check_topics()
         self._readers = {
@@ -191,6 +193,7 @@ class Replay:
         if self._ticks is not None:
             self._ticks.close(now_s)
         yield from self._made(self._assembler.finish())
+        self.problems += self._clocks.problems()
         if self._number < 0:
             self.problems.append("no episode was found: its mapped topics have no messages")
 
@@ -274,6 +277,7 @@ class Replay:
         stamp_ns = message.receive_ns
         if mapping.time == "header":
             stamp_ns = header_stamp_ns(message.data)
+            self._clocks.add(message.topic, message.receive_ns, stamp_ns)
         if message.topic == mapping.episode_topic:
             yield from self._take_status(self._bag.decode(message), stamp_ns, now_s)
         names = self._of_topic.get(message.topic, [])

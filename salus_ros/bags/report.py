@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from salus_ros.recording.time import NANO
+from salus_ros.bags.scan import rate_figures
 
 
 class StreamLog:
@@ -20,31 +20,13 @@ class StreamLog:
         self._stamps.append(stamp_ns)
 
     def figures(self) -> dict[str, Any]:
-        """Count, rate, duration and gaps; what two messages are needed for is None without.
-
-        The rate is that of the messages over the duration, which bursts do not change; a gap is
-        longer than two mean periods.
-        """
+        """Those of `rate_figures`, and messages that came out of order or twice."""
         given = np.asarray(self._stamps, np.int64)
-        stamps = np.unique(given)
         behind = given < np.maximum.accumulate(given) if given.size else given.astype(np.bool_)
-        figures: dict[str, Any] = {
-            "messages": given.size,
-            "rate_hz": None,
-            "duration_s": None,
-            "largest_gap_s": None,
-            "gaps": 0,
+        return rate_figures(self._stamps) | {
             "out_of_order": int(np.count_nonzero(behind)),
-            "duplicates": given.size - stamps.size,
+            "duplicates": given.size - np.unique(given).size,
         }
-        if stamps.size > 1:
-            steps_s = np.diff(stamps) / NANO
-            period_s = float(steps_s.mean())
-            figures["rate_hz"] = 1 / period_s
-            figures["duration_s"] = float(steps_s.sum())
-            figures["largest_gap_s"] = float(steps_s.max())
-            figures["gaps"] = int(np.count_nonzero(steps_s > 2 * period_s))
-        return figures
 
 
 def summary(ages_ms: Sequence[float]) -> dict[str, Any]:

@@ -1,116 +1,103 @@
-"""What a bag holds, and a mapping that might fit it."""
+"""What a bag holds."""
 
 from contextlib import suppress
-from os.path import commonpath
-from pathlib import PurePosixPath
 from typing import Any
 
-from salus_ros.bags.mapping import ACTION, MAX_AGE_MS, PREDICTION, SIGNALS, STATE
-from salus_ros.bags.reading import Bag
-from salus_ros.bags.sampling import Timeline
-from salus_ros.core import schema
+import numpy as np
+
+from salus_ros.bags.reading import Bag, Message
 from salus_ros.core.errors import ObservationError
-from salus_ros.messages.kinds import (
-    ARRAYS,
-    EPISODE_STATUS,
-    FAILURE_HORIZONS,
-    IMAGES,
-    JOINT_STATE,
-    POLICY_ACTION,
-    VLA_SIGNALS,
-)
+from salus_ros.messages.depth import depth_mm, encoding_of, is_depth
+from salus_ros.messages.images import read_image
+from salus_ros.messages.joints import read_joints
+from salus_ros.messages.kinds import IMAGES, JOINT_STATE
+from salus_ros.messages.pixels import RECORDING
+from salus_ros.messages.stamps import NANO
 
-PERIODS = 3
-"""A stream of a proposed mapping has a gap when so many of its periods pass without a sample."""
+LOOKED_AT = 200
+"""Joint states of a topic that are looked at for the names of its joints."""
 
-STATE_JOINTS = tuple(f"panda_joint{number}" for number in range(1, 8))
-"""Joints that the graph takes as its state if nothing else is said."""
-
-_COMMANDS = ("action", "command", "cmd", "target", "leader")
-_OURS = {SIGNALS: VLA_SIGNALS, PREDICTION: FAILURE_HORIZONS}
-_PLAIN = {"image", "raw", "compressed", "color", "rgb", "rect", "camera", "cameras", "observation"}
+SILENCE_S, SILENCE_PERIODS = 1.0, 10
+"""A silence that is longer than both is none of a topic's rate: the recording was paused."""
 
 
 def scan(bag: Bag) -> list[dict[str, Any]]:
     """Look through a whole bag.
 
     Returns:
-        Per topic its name, type, whether the type's definition is known, the figures of
-        `Timeline.to_json` by receive time and, where they are known, the names of its joints, in
-        the order of the topics' names.
+        Per topic, in the order of their names: its name, type, whether the type's definition is
+        known, the figures of `rate_figures` by receive time, and what its first messages show. Of
+        joint states the names of all joints, and whether messages name only some of them each; of
+        images size (height, width), encoding, whether they are depth, the range of that in mm, and
+        why they cannot be read.
     """
     stamps: dict[str, list[int]] = {topic: [] for topic in bag.types}
-    joints: dict[str, list[str]] = {}
+    shown: dict[str, dict[str, Any]] = {topic: {} for topic in bag.types}
     for message in bag.messages(set(stamps)):
-        stamps[message.topic].append(message.receive_ns)
-        if message.kind == JOINT_STATE and message.topic not in joints:
-            with suppress(ObservationError):
-                joints[message.topic] = list(bag.decode(message).name)
+        seen = stamps[message.topic]
+        seen.append(message.receive_ns)
+        if message.kind == JOINT_STATE and len(seen) <= LOOKED_AT:
+            _look_at_joints(bag, message, shown[message.topic])
+        elif message.kind in IMAGES and "size" not in shown[message.topic]:
+            _look_at_image(bag, message, shown[message.topic])
     return [
         {"topic": topic, "type": bag.types[topic], "known": bag.knows(bag.types[topic])}
-        | Timeline.of(stamps[topic]).to_json()
-        | ({"joints": joints[topic]} if topic in joints else {})
+        | rate_figures(stamps[topic])
+        | shown[topic]
         for topic in sorted(stamps)
     ]
 
 
-def propose(topics: list[dict[str, Any]]) -> dict[str, Any]:
-    """Guess a mapping, in the form of its file, from the types and names of a scan's topics.
+def rate_figures(stamps_ns: list[int]) -> dict[str, Any]:
+    """Count, rate, duration and gaps of messages; what two are needed for is None without.
 
-    A state or an action that no topic looks like is left empty, for a person to fill in.
+    The rate is that of messages over their duration, without the silences in it: what comes in
+    bursts has the rate at which it comes, not that of a burst.
+
+    Args:
+        stamps_ns: When each was received.
     """
-    used = [topic for topic in topics if topic["messages"]]
-    by_kind: dict[str, list[str]] = {}
-    for topic in used:
-        by_kind.setdefault(topic["type"], []).append(topic["topic"])
-    cameras: dict[str, str] = {}
-    images = sorted(name for kind in IMAGES for name in by_kind.get(kind, []))
-    shared = _shared_folder(images)
-    for name in images:
-        if "depth" not in name:
-            # Raw sorts before compressed.
-            cameras.setdefault(_camera_name(name.removeprefix(shared)), name)
-    joints = by_kind.get(JOINT_STATE, [])
-    arrays = [name for kind in ARRAYS for name in by_kind.get(kind, [])]
-    commands = [n for n in (*arrays, *joints) if any(word in n.lower() for word in _COMMANDS)]
-    commands = by_kind.get(POLICY_ACTION, []) + commands
-    commands = commands or (arrays if joints else [])
-    states = [name for name in (*joints, *arrays) if name not in commands]
-    state: dict[str, Any] = {"topic": next(iter(states), "")}
-    names = next((topic.get("joints", ()) for topic in used if topic["topic"] in states[:1]), ())
-    if POLICY_ACTION in by_kind and set(STATE_JOINTS) <= set(names):
-        state["joints"] = list(STATE_JOINTS)  # the others are those of the gripper
-    episodes = by_kind.get(EPISODE_STATUS, [])
-    rates = {one["topic"]: one["rate_hz"] for one in used if one["rate_hz"]}
-    slowest = min((rates[name] for name in cameras.values() if name in rates), default=None)
-    mapping: dict[str, Any] = {
-        "cameras": cameras,
-        "state": state,
-        "action": {"topic": next(iter(commands), "")},
-        **{name: by_kind[kind][0] for name, kind in _OURS.items() if kind in by_kind},
-        "task": "",
-        "episodes": {"topic": episodes[0]} if episodes else "bag",
-        "clock": {"topic": episodes[0]}
-        if episodes
-        else {"rate_hz": round(slowest or schema.RATE_HZ, 2)},
-        # The graph stamps an action with its observation, which it is received after.
-        "time": "header" if episodes else "receive",
-        "max_age_ms": MAX_AGE_MS,
+    steps_s = np.diff(np.sort(np.asarray(stamps_ns, np.int64))) / NANO
+    figures: dict[str, Any] = {
+        "messages": len(stamps_ns),
+        "rate_hz": None,
+        "duration_s": None,
+        "largest_gap_s": None,
+        "gaps": 0,
     }
-    streams = cameras | {STATE: state["topic"], ACTION: mapping["action"]["topic"]}
-    ages = {
-        name: PERIODS * 1e3 / rates[topic] for name, topic in streams.items() if topic in rates
+    if not steps_s.size or not steps_s.any():
+        return figures
+    longest_s = max(SILENCE_S, SILENCE_PERIODS * float(steps_s.mean()))
+    heard = steps_s[steps_s <= longest_s]
+    period_s = float(heard.mean()) if heard.any() else float(steps_s.mean())
+    return figures | {
+        "rate_hz": 1 / period_s,
+        "duration_s": float(steps_s.sum()),
+        "largest_gap_s": float(steps_s.max()),
+        "gaps": int(np.count_nonzero(steps_s > 2 * period_s)),
     }
-    slow = {name: round(age) for name, age in ages.items() if age > MAX_AGE_MS}
-    return mapping | ({"max_age_of": slow} if slow else {})
 
 
-def _shared_folder(topics: list[str]) -> str:
-    """The folder that all topics lie in, with its last slash; "/" for one topic alone."""
-    folders = [str(PurePosixPath("/", topic).parent) for topic in topics]
-    return commonpath(folders).rstrip("/") + "/" if len(topics) > 1 else "/"
+def _look_at_joints(bag: Bag, message: Message, shown: dict[str, Any]) -> None:
+    with suppress(ObservationError):
+        names, _ = read_joints(bag.decode(message))
+        known = shown.setdefault("joints", list(names))
+        shown["partial"] = shown.get("partial", False) or set(names) != set(known)
+        known += [name for name in names if name not in known]
 
 
-def _camera_name(topic: str) -> str:
-    words = topic.replace("/", "_").split("_")
-    return "_".join(word for word in words if word and word not in _PLAIN) or "camera"
+def _look_at_image(bag: Bag, message: Message, shown: dict[str, Any]) -> None:
+    """Look at an image; at the next one too where this one cannot be read."""
+    try:
+        decoded = bag.decode(message)
+        shown["encoding"], shown["depth"] = encoding_of(decoded), is_depth(decoded)
+        if shown["depth"]:
+            distances = depth_mm(decoded, message.topic, advice=RECORDING)
+            shown["size"] = list(distances.shape)
+            if (measured := distances[distances > 0]).size:
+                shown["range_mm"] = [float(measured.min()), float(measured.max())]
+        else:
+            shown["size"] = list(read_image(decoded, message.topic, advice=RECORDING).shape[:2])
+        shown.pop("problem", None)
+    except ObservationError as error:
+        shown.setdefault("problem", str(error))

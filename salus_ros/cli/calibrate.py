@@ -1,15 +1,11 @@
 """`salus calibrate`: true probabilities, and an alarm with a promised false-alarm rate."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-console = Console()
+from salus_ros.cli.output import AsJson, out_console, print_json, print_line
 
 
 def calibrate(
@@ -22,9 +18,7 @@ def calibrate(
         float, typer.Option(help="Promised share of successful episodes with a false alarm.")
     ] = 0.05,
     device: Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")] = "cpu",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Calibrate a predictor; writes calibration.json beside it, which the node then uses.
 
@@ -34,9 +28,9 @@ def calibrate(
     sets the threshold.
     """
     from salus_ros.prediction.predictor import Predictor
-    from salus_ros.reports.summary import unlabelled_line
+    from salus_ros.reports.sentences import unlabelled_line
+    from salus_ros.reports.tables.calibration import calibration_tables
     from salus_ros.training.calibrate import calibrate as fit
-    from salus_ros.training.calibrate import promise
     from salus_ros.training.dataset import load_samples
 
     predictor = Predictor.load(model, device)
@@ -46,21 +40,10 @@ def calibrate(
     path = result.save(model if model.is_dir() else model.parent)
     if as_json:
         values = result.to_json() | {"unlabelled_episodes": samples.unlabelled}
-        sys.stdout.write(json.dumps(values, indent=2, allow_nan=False) + "\n")
+        print_json(values)
         return
-    score = "failing at all" if predictor.checkpoint.config.eventual else "the risk"
-    table = Table("alpha", f"threshold of {score}", "what it promises")
-    for one, threshold in result.thresholds.items():
-        chosen = "[bold]" if one == alpha else ""
-        limit = min(threshold, result.episode_thresholds[one])
-        table.add_row(f"{chosen}{one:g}", f"{limit:.3f}", promise(result, one))
-    console.print(table)
-    console.print(
-        f"{len(result.probability_keys)} episodes for the probabilities; "
-        f"{len(result.threshold_keys)} others, {result.successes} successful, for the threshold"
-    )
+    for table in calibration_tables(result):
+        out_console.print(table)
     if samples.unlabelled:
-        console.print(unlabelled_line(samples.unlabelled))
-    if result.shared:
-        console.print(f"too few failures for a fit of their own: {', '.join(result.shared)}")
-    console.print(f"wrote {path}", soft_wrap=True)
+        out_console.print(unlabelled_line(samples.unlabelled))
+    print_line(f"wrote {path}")

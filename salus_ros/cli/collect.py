@@ -1,19 +1,16 @@
 """`salus collect`."""
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from salus_ros.cli.output import EXIT_INTERRUPTED, AsJson, err_console, print_result
 from salus_ros.cli.progress import bar
 
-out_console = Console()
-err_console = Console(stderr=True)
-EXIT_INTERRUPTED = 130
+if TYPE_CHECKING:
+    from salus_ros.collection.collect import CollectionResult
 
 
 def collect(
@@ -51,17 +48,17 @@ def collect(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the policy in the built-in world and record episodes with signals, without ROS.
 
     An episode depends on its seed and the options alone, not on --workers or --envs.
     """
-    from salus_ros.collection.collect import CollectionResult
     from salus_ros.collection.collect import collect as run
     from salus_ros.collection.config import CollectionConfig
     from salus_ros.policies.cameras import in_words
     from salus_ros.policies.tiny import SHIPPED
+    from salus_ros.reports.tables.collected import collected_tables
 
     config = CollectionConfig(
         policy=policy or SHIPPED,
@@ -79,38 +76,29 @@ def collect(
     try:
         with nullcontext() if as_json else bar("episodes", episodes, err_console) as advance:
 
-            def progress(result: CollectionResult) -> None:
+            def progress(result: "CollectionResult") -> None:
                 if advance is not None:
-                    advance(result.episodes, _figures(result))
+                    advance(result.episodes, _status(result))
 
             result = run(config, out, episodes, seed, workers, progress)
     except KeyboardInterrupt:
         err_console.print(f"stopped; {out} keeps every whole episode, the same command goes on")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    if as_json:
-        typer.echo(json.dumps(_summary(result)))
-        return
-    table = Table("ending", "episodes", title=f"{out}: {result.episodes} episodes")
     if any(ours != theirs for ours, theirs in result.camera_of.items()):
         err_console.print(f"cameras of the policy: {in_words(result.camera_of)} of the world")
     for name, reason in result.unavailable.items():
         err_console.print(f"{name} never exists: {reason}")
-    for name, count in result.endings.most_common():
-        table.add_row(name, str(count))
-    out_console.print(table)
-    out_console.print(
-        f"{result.collected} collected in {result.seconds:.0f} s"
-        + (f", {result.steps / result.seconds:.0f} steps/s" if result.collected else "")
-        + (f"; {result.restarts} workers died and were replaced" if result.restarts else "")
-    )
+    print_result(_summary(result), as_json, collected_tables)
 
 
-def _figures(result: Any) -> str:
-    counts = ", ".join(f"{name} {n}" for name, n in result.endings.most_common())
-    return f"{counts}; {result.steps / result.seconds:.0f} steps/s"
+def _status(result: "CollectionResult") -> str:
+    from salus_ros.reports.tables.layout import listed
+
+    speed = f"{result.steps / result.seconds:.0f} steps/s"
+    return f"{listed(dict(result.endings.most_common()))}; {speed}"
 
 
-def _summary(result: Any) -> dict[str, Any]:
+def _summary(result: "CollectionResult") -> dict[str, Any]:
     return {
         "episodes": result.episodes,
         "collected": result.collected,
@@ -118,7 +106,7 @@ def _summary(result: Any) -> dict[str, Any]:
         "seconds": result.seconds,
         "loading_s": result.loading_s,
         "steps_per_s": result.steps / result.seconds if result.collected else None,
-        "endings": dict(result.endings),
+        "endings": dict(result.endings.most_common()),
         "cameras": result.camera_of,
         "unavailable_signals": result.unavailable,
         "worker_restarts": result.restarts,

@@ -167,10 +167,9 @@ def _bar(name: str, total: int, as_json: bool) -> AbstractContextManager[Advance
 
 
 def _scan(bags: list[Path], config: Path | None, as_json: bool) -> None:
-    import yaml
-
+    from salus_ros.bags.proposal import notes, propose, to_yaml
     from salus_ros.bags.reading import Bag
-    from salus_ros.bags.scan import propose, scan
+    from salus_ros.bags.scan import scan
 
     if len(bags) != 1:
         raise ConfigError(f"--scan looks at one bag; {len(bags)} are given")
@@ -178,16 +177,28 @@ def _scan(bags: list[Path], config: Path | None, as_json: bool) -> None:
         topics = scan(bag)
         problems = list(bag.problems)
     mapping = propose(topics)
-    text = yaml.safe_dump(mapping, sort_keys=False)
+    said = notes(topics, mapping)
+    text = to_yaml(mapping, said)
     written = config is not None and not config.exists()
     if config is not None and written:
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(text)
     if as_json:
-        _write({"bag": bag.name, "topics": topics, "problems": problems, "mapping": mapping})
+        _write(
+            {
+                "bag": bag.name,
+                "topics": topics,
+                "problems": problems,
+                "mapping": mapping,
+                "notes": said,
+            }
+        )
     else:
         out_console.print(_topics_table(topics))
         _show_problems(problems)
+        if config is not None:  # else they stand in the text below
+            for note in said:
+                err_console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
         if written:
             out_console.print(f"wrote {config}", soft_wrap=True, highlight=False)
         else:

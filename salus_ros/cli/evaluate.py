@@ -1,14 +1,11 @@
 """`salus evaluate`: what a predictor is worth on episodes that it never saw."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-console = Console()
+from salus_ros.cli.output import AsJson, out_console, print_json, print_line
 
 
 def evaluate(
@@ -32,9 +29,7 @@ def evaluate(
         ),
     ] = False,
     device: Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")] = "cpu",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a predictor on the episodes of some stores, step by step and by episode.
 
@@ -44,18 +39,18 @@ def evaluate(
     """
     from salus_ros.evaluation.predictor_evaluation import evaluate_stores
     from salus_ros.prediction.predictor import Predictor
-    from salus_ros.reports.summary import evaluation_tables
+    from salus_ros.reports.tables.evaluation import evaluation_tables
 
     predictor = Predictor.load(model, device)
     results = evaluate_stores(predictor, stores, include_seen=include_trained)
     if out is not None:
-        from salus_ros.reports.evaluation_page import write_evaluation
+        from salus_ros.reports.pages.evaluation import write_evaluation
 
         page = write_evaluation(predictor, stores, results, out, include_seen=include_trained)
     if as_json:
-        sys.stdout.write(json.dumps(results, indent=2, allow_nan=False) + "\n")
+        print_json(results)
         return
     for table in evaluation_tables(results):
-        console.print(table)
+        out_console.print(table)
     if out is not None:
-        console.print(f"open {page}", soft_wrap=True)
+        print_line(f"open {page}")

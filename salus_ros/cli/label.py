@@ -1,16 +1,12 @@
 """`salus label`."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from salus_ros.cli.output import AsJson, print_json, print_line
 from salus_ros.core.errors import ConfigError
-
-out_console = Console()
 
 
 def label(
@@ -41,9 +37,7 @@ def label(
             "after the last one. Left out where it is not known: nothing can be learnt then."
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say how episodes ended: look at each in a window and press one key.
 
@@ -75,10 +69,10 @@ def label(
         }
         lines = [str(change) for change in work.changes]
     if as_json:
-        sys.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
+        print_json(result)
         return
     for line in [*lines, _left(result)]:
-        out_console.print(line, soft_wrap=True, highlight=False, markup=False)
+        print_line(line)
 
 
 def _left(result: dict[str, Any]) -> str:

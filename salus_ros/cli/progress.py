@@ -1,10 +1,10 @@
 """Progress bars of the verbs, on stderr so that stdout stays for results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,15 +13,27 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 if TYPE_CHECKING:
     from salus_ros.training.fitting import EpochRecord
 
 
 class Advance(Protocol):
-    """Sets a bar to `done`, with a few words beside it."""
+    """Sets a bar to `done`, with a few words below it."""
 
-    def __call__(self, done: int, figures: str = "") -> None: ...  # noqa: D102
+    def __call__(self, done: int, status: str = "") -> None: ...  # noqa: D102
+
+
+class _WithStatus(Progress):
+    """A bar, and below it a line of its own for the status: 80 columns do not hold both."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar and its status."""
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            if status := task.fields["status"]:
+                yield Text(f"  {status}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
@@ -31,19 +43,19 @@ def bar(description: str, total: int, console: Console | None = None) -> Iterato
     The bar appears with the first call, so that an error before it stands alone.
     """
     columns = (
-        TextColumn(description),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("left"),
     )
-    progress = Progress(*columns, console=console or Console(stderr=True))
-    task = progress.add_task(description, total=total, figures="")
+    progress = _WithStatus(*columns, console=console or Console(stderr=True))
+    task = progress.add_task(description, total=total, status="")
 
-    def advance(done: int, figures: str = "") -> None:
+    def advance(done: int, status: str = "") -> None:
         progress.start()
-        progress.update(task, completed=done, figures=figures)
+        progress.update(task, completed=done, status=status)
 
     try:
         yield advance
@@ -61,11 +73,16 @@ def epoch_bar(console: Console, epochs: int) -> Iterator[Callable[["EpochRecord"
         def on_epoch(record: "EpochRecord") -> None:
             nonlocal done
             done += 1
-            figures = f"loss {record.train_loss:.4f}"
-            if record.validation_loss is not None:
-                figures += f", validation loss {record.validation_loss:.4f}"
-            if record.validation_f1 is not None:
-                figures += f", F1 {record.validation_f1:.3f}"
-            advance(done, figures)
+            advance(done, _losses(record))
 
         yield on_epoch
+
+
+def _losses(record: "EpochRecord") -> str:
+    """The losses as trained, by the names that the table of the results has."""
+    status = f"training loss {record.train_loss:.4f}"
+    if record.validation_loss is not None:
+        status += f", validation loss {record.validation_loss:.4f}"
+    if record.validation_average_precision is not None:
+        status += f", average precision {record.validation_average_precision:.3f}"
+    return status

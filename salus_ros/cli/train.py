@@ -1,8 +1,6 @@
 """`salus train`: one option for every setting of a training run."""
 
 import inspect
-import json
-import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,14 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from salus_ros.cli.output import EXIT_INTERRUPTED, err_console, out_console, print_json
 from salus_ros.core.errors import ConfigError
 from salus_ros.prediction.config import PRESETS, TrainingConfig, describe
 
-EXIT_INTERRUPTED = 130
 TENSORBOARD_FOLDER = "tensorboard"
-
-out_console = Console()
-err_console = Console(stderr=True)
 
 
 def train(
@@ -28,7 +23,8 @@ def train(
 
     Labels follow from how each episode ended; episodes without a known outcome are left out.
     --model chooses a network with settings that suit it, and each setting can be given.
-    Several GPUs share the work under `torchrun --nproc-per-node N --no-python salus train ...`.
+    Several GPUs share the work under `torchrun --nproc-per-node N --no-python salus train ...` or
+    `accelerate launch --num_processes N --no_python salus train ...`.
     """
     if model not in PRESETS:
         raise ConfigError(f"model is {model!r}; allowed is one of {', '.join(PRESETS)}")
@@ -37,26 +33,27 @@ def train(
 
     from salus_ros.cli.progress import epoch_bar
     from salus_ros.evaluation.predictor_evaluation import evaluate
-    from salus_ros.reports.episode_figures import save_learning_curves
-    from salus_ros.reports.summary import training_tables
+    from salus_ros.reports.figures.learning_curves import save_learning_curves
+    from salus_ros.reports.tables.training import training_tables
+    from salus_ros.training.acceleration import processes
     from salus_ros.training.dataset import load_samples
-    from salus_ros.training.distributed import process_group, rank_and_size
     from salus_ros.training.train import train_predictor
 
     samples = load_samples(stores)
     without = samples.embedding is None and "embedding" in config.inputs
     if without and "inputs" not in given:
         config = replace(config, inputs=tuple(n for n in config.inputs if n != "embedding"))
-    with process_group(device) as here:
-        first = rank_and_size()[0] == 0
-        with epoch_bar(Console(stderr=True, quiet=not first), config.epochs) as on_epoch:
-            results = train_predictor(samples, out, evaluate, config, here, on_epoch)
+    with (
+        processes(device) as first,
+        epoch_bar(Console(stderr=True, quiet=not first), config.epochs) as on_epoch,
+    ):
+        results = train_predictor(samples, out, evaluate, config, device, on_epoch)
     if not first:
         return
     save_learning_curves(results, out / "learning_curves.png")
     _write_tensorboard(results, out / TENSORBOARD_FOLDER)
     if as_json:
-        sys.stdout.write(json.dumps(results, indent=2, allow_nan=False) + "\n")
+        print_json(results)
     else:
         for table in training_tables(results):
             out_console.print(table)

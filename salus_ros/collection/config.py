@@ -9,7 +9,7 @@ from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
 from salus_ros.worlds.conditions import CONDITIONS
 from salus_ros.worlds.faults import FAULT_RATE, FAULTS, RANDOM_FAULT, draw_fault, fault_of
-from salus_ros.worlds.panda import CAMERAS
+from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, JOINTS, STATE_DIM
 from salus_ros.worlds.tasks import TASKS
 
 
@@ -60,6 +60,10 @@ class CollectionConfig:
         cameras = CAMERAS if self.images else ()
         return StoreSpec(
             cameras=cameras,
+            image_size=(IMAGE_SIZE, IMAGE_SIZE),
+            state_dim=STATE_DIM,
+            action_dim=ACTION_DIM,
+            state_names=JOINTS,
             embedding_dim=embedding_dim,
             chunk_statistics=CHUNK_STATISTICS,
             streams=(*cameras, "state", "action", "signals", "prediction"),

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.core.errors import PolicyError
 from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import Episode, EpisodeMeta
+from salus_ros.messages.signals import SignalsRow
 from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.runner import Observation, PolicyStep, SmolVLARunner, step_together
+from salus_ros.recording.memory import EpisodeRecording
+from salus_ros.recording.rows import SIGNALS, STATE
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, STATE_DIM
 
@@ -101,6 +103,7 @@ class _Slot:
         self, config: CollectionConfig, runner: SmolVLARunner, camera_of: Mapping[str, str]
     ) -> None:
         self._config, self.runner, self._camera_of = config, runner, camera_of
+        self._spec = config.store_spec(runner.embedding_dim)
         # Images that are not kept are needed only where the policy looks at them.
         self._env = PickPlaceEnv(render_every=1 if config.images else config.replan_every)
         self.running = False
@@ -108,7 +111,8 @@ class _Slot:
     def begin(self, seed: int) -> None:
         """Start an episode."""
         config = self._config
-        self._seed, self._started = seed, time.perf_counter()
+        self._id = f"episode_{seed:06d}"
+        self._seed, self._step = seed, 0
         options = {
             "task": config.task,
             "fault": config.fault_of(seed),
@@ -116,29 +120,40 @@ class _Slot:
         }
         observation, self._info = self._env.reset(seed=seed, options=options)
         self.runner.reset(seed)
-        self._steps: list[PolicyStep] = []
-        self._states: list[npt.NDArray[np.generic]] = []
-        self._images: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in CAMERAS}
+        self._recording = EpisodeRecording(self._spec, (STATE, SIGNALS))
         self.running = True
         self._see(observation)
 
     def act(self, answer: PolicyStep) -> Episode | None:
         """Do the policy's action; returns the episode if it is over."""
-        self._states.append(np.asarray(self.observation.state))
-        self._steps.append(answer)
-        if self._config.images:
-            for name in CAMERAS:
-                self._images[name].append(self._pixels[name])
+        now_s, stamp_ns = time.perf_counter(), self._stamp_ns
+        samples: dict[str, Any] = {name: self._pixels[name] for name in self._spec.cameras}
+        samples[STATE] = np.asarray(self.observation.state, np.float32)
+        samples[SIGNALS] = SignalsRow(
+            answer.signals,
+            answer.valid,
+            answer.fresh,
+            np.asarray(answer.embedding, np.float16),
+            answer.chunk_statistics,
+        )
+        given = (samples, answer.action, self.runner.policy_id, now_s)
+        self._recording.step(self._id, self._step, stamp_ns, *given)
+        self._step += 1
         observation, _, terminated, truncated, self._info = self._env.step(answer.action)
         self._see(observation)
         if not (terminated or truncated):
             return None
         self.running = False
-        return self._episode()
+        return self._recording.end(self._meta(), self._stamp_ns, self._step, time.perf_counter())
 
     def close(self) -> None:
         """Free the world."""
         self._env.close()
+
+    @property
+    def _stamp_ns(self) -> int:
+        """Stamp of the step at hand, the first one a period after 0."""
+        return round((self._step + 1) * 1e9 / RATE_HZ)
 
     def _see(self, observation: dict[str, Any]) -> None:
         self._pixels = observation["pixels"]  # of no camera where nobody looks
@@ -148,41 +163,24 @@ class _Slot:
             },
             state=observation["agent_pos"],
             task=self._info["task"],
-            step=len(self._steps),
+            step=self._step,
         )
 
-    def _episode(self) -> Episode:
-        info, steps = self._info, self._steps
-        length = len(steps)
-        streams = self._config.store_spec(self.runner.embedding_dim).streams
-        ages = np.array([np.nan if name == "prediction" else 0.0 for name in streams])
-        return Episode(
-            meta=EpisodeMeta(
-                id=f"episode_{self._seed:06d}",
-                task=info["task"],
-                outcome=info["outcome"],
-                failure_type=info["failure_type"],
-                failure_step=info["failure_step"],
-                seed=self._seed,
-                fault=info["fault"],
-                fault_step=info["fault_step"],
-                # Float32, as messages and stores have it.
-                fault_strength=float(np.float32(info.get("fault_strength", np.nan))),
-                condition=info["condition"],
-                policy_id=self.runner.policy_id,
-                rate_hz=RATE_HZ,
-                wall_time_s=time.perf_counter() - self._started,
-            ),
-            action=np.stack([step.action for step in steps]),
-            state=np.stack(self._states),
-            stamp_ns=np.round(np.arange(1, length + 1) * 1e9 / RATE_HZ).astype(np.int64),
-            signals=np.stack([step.signals for step in steps]),
-            signals_valid=np.stack([step.valid for step in steps]),
-            signals_fresh=np.array([step.fresh for step in steps]),
-            images={name: np.stack(frames) for name, frames in self._images.items() if frames},
-            embedding=np.stack([step.embedding for step in steps]),
-            chunk_statistics=np.stack([step.chunk_statistics for step in steps]),
-            age_ms=np.tile(ages, (length, 1)),
+    def _meta(self) -> EpisodeMeta:
+        info = self._info
+        return EpisodeMeta(
+            id=self._id,
+            task=info["task"],
+            outcome=info["outcome"],
+            failure_type=info["failure_type"],
+            failure_step=info["failure_step"],
+            seed=self._seed,
+            fault=info["fault"],
+            fault_step=info["fault_step"],
+            # Float32, as messages and stores have it.
+            fault_strength=float(np.float32(info.get("fault_strength", np.nan))),
+            condition=info["condition"],
+            rate_hz=RATE_HZ,
         )
 
 

@@ -3,23 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
-CAMERAS: tuple[str, ...] = ("front", "side", "wrist")
-"""Camera names, in the order of every array and topic."""
-
-IMAGE_SIZE = 256
-"""Height and width of a camera image in pixels."""
-
 RATE_HZ = 30.0
 """Control rate of the policy and of the recording."""
-
-MAX_EPISODE_STEPS = 200
-"""Time limit of an episode in steps of 1 / RATE_HZ."""
-
-STATE_DIM = 7
-"""Positions of the seven arm joints in rad."""
-
-ACTION_DIM = 7
-"""End-effector displacement: translation, rotation vector, and gripper (see `sim.world`)."""
 
 HORIZONS_S: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
 """Prediction horizons in seconds; 6, 9, 12 and 15 steps at 30 Hz."""
@@ -65,3 +50,11 @@ def horizon_steps(
 ) -> tuple[int, ...]:
     """Horizons in whole steps: round(h * rate_hz), at least one step each."""
     return tuple(max(1, round(h * rate_hz)) for h in horizons_s)
+
+
+# Old place of facts of the built-in world's robot, which are in `salus_ros.worlds.panda`.
+CAMERAS: tuple[str, ...] = ("front", "side", "wrist")
+IMAGE_SIZE = 256
+STATE_DIM = 7
+ACTION_DIM = 7
+MAX_EPISODE_STEPS = 200

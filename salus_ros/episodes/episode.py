@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -173,6 +173,10 @@ class Episode:
     def __len__(self) -> int:
         """Number of steps T."""
         return len(self.stamp_ns)
+
+    def named(self, meta: EpisodeMeta) -> "Episode":
+        """The same steps, and what is known about them as a whole."""
+        return replace(self, meta=meta)
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         present = {name: getattr(self, name) for name in _FORMS}

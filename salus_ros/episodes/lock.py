@@ -1,12 +1,13 @@
 """One writer per store: a lock that the kernel drops with its process, or an object beside it."""
 
-import fcntl
 import json
 import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from salus_ros.core.errors import StoreError
 from salus_ros.episodes.location import is_remote
@@ -15,8 +16,8 @@ from salus_ros.episodes.location import is_remote
 class WriterLock:
     """Exclusive lock on the file `<store>.lock`, which names the process that holds it.
 
-    The lock is the kernel's (flock), not the file's existence: a file left behind by a killed
-    writer is stale by itself and is taken over.
+    The lock is the kernel's, not the file's existence: a file left behind by a killed writer is
+    stale by itself and is taken over.
     """
 
     def __init__(self, store: Path) -> None:
@@ -27,45 +28,34 @@ class WriterLock:
         """
         place = store.resolve()  # one lock however the folder is spelled
         self.path = place.with_name(place.name + ".lock")
-        self._file = self._acquire(store)
-
-    def _acquire(self, store: Path) -> int:
-        while True:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = os.pread(file, 4096, 0)
-                os.close(file)
-                raise StoreError(
-                    f"'{store}' is being written by {_describe(holder)}; wait until it is done, "
-                    "stop it, or record into another folder; to label an episode meanwhile, call "
-                    "the recorder's service ~/label"
-                ) from None
-            if self._is_current(file):
-                break
-            os.close(file)  # released and removed by its holder between open and lock
-        os.ftruncate(file, 0)
-        os.pwrite(file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
-        return file
-
-    def _is_current(self, file: int) -> bool:
+        self._lock = FileLock(self.path, thread_local=False)  # a store may change threads
         try:
-            return self.path.stat().st_ino == os.fstat(file).st_ino
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise StoreError(
+                f"'{store}' is being written by {_describe(self._holder())}; wait until it is "
+                "done, stop it, or record into another folder; to label an episode meanwhile, "
+                "call the recorder's service ~/label"
+            ) from None
+        entry = {"pid": os.getpid(), "host": socket.gethostname()}
+        self.path.write_text(json.dumps(entry))
+
+    def _holder(self) -> bytes:
+        try:
+            return self.path.read_bytes()
         except FileNotFoundError:
-            return False
+            return b""
 
     @property
     def released(self) -> bool:
         """Whether the lock has been given back."""
-        return self._file < 0
+        return not self._lock.is_locked
 
     def release(self) -> None:
         """Give the lock back and remove its file; a second call does nothing."""
         if not self.released:
-            self.path.unlink(missing_ok=True)
-            os.close(self._file)
-            self._file = -1
+            self.path.unlink(missing_ok=True)  # while it is held: nobody locks a file that is gone
+            self._lock.release()
 
 
 class RemoteLock:

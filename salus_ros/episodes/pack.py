@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, TransposeCodec, ZstdCodec
 from zarr.storage import ZipStore
 
-from salus_ros.core import schema
 from salus_ros.core.errors import StoreError
 from salus_ros.episodes.buffer import RowBuffer
 from salus_ros.episodes.columns import columns
@@ -270,8 +269,7 @@ def _packed_spec(spec: StoreSpec, images: bool) -> StoreSpec:
     spec = replace(spec, image_codec="lossless")
     if images and spec.cameras:
         return spec
-    side = schema.IMAGE_SIZE  # of no meaning without cameras, so no difference either
-    return replace(spec, cameras=(), image_size=(side, side))
+    return replace(spec, cameras=(), image_size=(0, 0))
 
 
 def _array_bytes(path: Path) -> dict[str, int]:

@@ -24,16 +24,14 @@ NAMED = ("state", "action")
 
 _OWN = ("shard_steps", "image_codec", "state_names", "action_names")
 
-DEFAULT_STREAMS = (*schema.CAMERAS, "state", "action", "signals", "prediction")
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSpec:
     """Sizes and names that every episode of a store shares; they live in its attributes.
 
     Attributes:
         cameras: Camera names; empty for a store without images.
-        image_size: Height and width in pixels.
+        image_size: Height and width in pixels; of no meaning without cameras.
         state_dim: S.
         action_dim: A.
         state_names: Names of the S columns of the state, in order; empty where unknown.
@@ -48,16 +46,16 @@ class StoreSpec:
         image_codec: One of `IMAGE_CODECS`.
     """
 
-    cameras: tuple[str, ...] = schema.CAMERAS
-    image_size: tuple[int, int] = (schema.IMAGE_SIZE, schema.IMAGE_SIZE)
-    state_dim: int = schema.STATE_DIM
-    action_dim: int = schema.ACTION_DIM
+    cameras: tuple[str, ...] = ()
+    image_size: tuple[int, int] = (0, 0)
+    state_dim: int
+    action_dim: int
     state_names: tuple[str, ...] = ()
     action_names: tuple[str, ...] = ()
     embedding_dim: int = 0
     signals: tuple[str, ...] = schema.SIGNAL_NAMES
     chunk_statistics: tuple[str, ...] = ()
-    streams: tuple[str, ...] = DEFAULT_STREAMS
+    streams: tuple[str, ...] = ()
     horizons_s: tuple[float, ...] = schema.HORIZONS_S
     failure_types: tuple[FailureType, ...] = FAILURE_TYPES
     shard_steps: int = 0
@@ -68,6 +66,13 @@ class StoreSpec:
             raise StoreError(
                 f"image codec '{self.image_codec}' is not known; allowed are "
                 f"{', '.join(IMAGE_CODECS)}"
+            )
+        if len(set(self.cameras)) < len(self.cameras) or "" in self.cameras:
+            raise StoreError(f"cameras are {list(self.cameras)}; each needs a name of its own")
+        if self.cameras and min(self.image_size) < 1:
+            raise StoreError(
+                f"images of {list(self.cameras)} are {self.image_size}; give the height and width "
+                "in pixels"
             )
         if self.shard_steps == 0:
             object.__setattr__(self, "shard_steps", _shard_steps(self.image_size))
@@ -122,11 +127,9 @@ class StoreSpec:
         """
         mine, theirs = self.to_attributes(), other.to_attributes()
         # How many frames share a file, and how they are compressed, is the store's own affair.
-        found = [
-            (name, mine[name], theirs[name])
-            for name in mine
-            if name not in _OWN and mine[name] != theirs[name]
-        ]
+        free = _OWN if self.cameras or other.cameras else (*_OWN, "image_size")
+        names = [name for name in mine if name not in free and mine[name] != theirs[name]]
+        found = [(name, mine[name], theirs[name]) for name in names]
         for what in NAMED:
             ours, given = self.names(what), other.names(what)
             if ours and given and sorted(ours) != sorted(given):

@@ -58,9 +58,7 @@ def depth_to_array(
     grey = 1 + round(254 (d - near) / (far - near)), with d held to [near, far] first.
 
     Args:
-        message: An Image of 16UC1 or mono16 (mm; 0 is no measurement) or 32FC1 (m; what is not a
-            finite number above 0 is no measurement), or a CompressedImage of such, also of
-            compressedDepth (png).
+        message: As `depth_mm`.
         camera: Its camera, for the error text.
         range_mm: Near and far.
         encoding: What it is taken for, whatever it says.
@@ -72,18 +70,39 @@ def depth_to_array(
     Raises:
         ObservationError: if it is no such image, or damaged.
     """
+    distances = depth_mm(message, camera, encoding, advice)
+    near, far = range_mm
+    share = (np.clip(distances, near, far) - near) / (far - near)
+    grey = np.where(distances == 0, 0, 1 + np.round(254 * share)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def depth_mm(
+    message: Any, camera: str, encoding: str = "", advice: Advice = DRIVER
+) -> NDArray[np.float32]:
+    """Distances in mm.
+
+    Args:
+        message: An Image of 16UC1 or mono16 (mm; 0 is no measurement) or 32FC1 (m; what is not a
+            finite number above 0 is no measurement), or a CompressedImage of such, also of
+            compressedDepth (png).
+        camera: Its camera, for the error text.
+        encoding: What it is taken for, whatever it says.
+        advice: For the error text.
+
+    Returns:
+        Float32 (H, W), 0 where nothing was measured.
+
+    Raises:
+        ObservationError: if it is no such image, or damaged.
+    """
     said = encoding or encoding_of(message)
     raw = hasattr(message, "encoding")
     if raw and said not in _AS_DEPTH:
         raise _no_depth(camera, f"encoding '{said}'")
     if raw:
-        depth_mm = _in_mm(raw_pixels(message, camera, said, advice), said)
-    else:
-        depth_mm = _compressed_mm(message, camera, said, advice)
-    near, far = range_mm
-    share = (np.clip(depth_mm, near, far) - near) / (far - near)
-    grey = np.where(depth_mm == 0, 0, 1 + np.round(254 * share)).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+        return _in_mm(raw_pixels(message, camera, said, advice), said)
+    return _compressed_mm(message, camera, said, advice)
 
 
 def _compressed_mm(message: Any, camera: str, said: str, advice: Advice) -> NDArray[np.float32]:

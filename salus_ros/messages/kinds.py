@@ -12,3 +12,6 @@ EPISODE_STATUS = "salus_msgs/msg/EpisodeStatus"
 POLICY_ACTION = "salus_msgs/msg/PolicyAction"
 VLA_SIGNALS = "salus_msgs/msg/VlaSignals"
 FAILURE_HORIZONS = "salus_msgs/msg/FailureHorizons"
+
+STATE_JOINTS = tuple(f"panda_joint{number}" for number in range(1, 8))
+"""Joints that the graph takes as its state if nothing else is said."""

@@ -1,52 +1,73 @@
-"""Episodes of a robot on which nobody else says what one is."""
+"""Episodes of a robot on which no world says what one is: begun, ended and judged by a person."""
 
+import copy
 import math
 import time
-from collections.abc import Callable
+from typing import Any
 
-from rclpy.clock import Clock
-from rclpy.publisher import Publisher
-
-from salus_msgs.msg import EpisodeStatus
+from salus_ros.core.errors import SalusError
+from salus_ros.core.failures import FailureType, Outcome
 
 NO_LIMIT = 0
 
 
-class Announcer:
-    """Publishes `episode` when a person begins and ends one."""
+class EpisodeError(SalusError):
+    """What is asked for does not go with where the episodes stand."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        clock: Clock,
-        rate_hz: float,
-        heard: Callable[[EpisodeStatus], object],
-    ) -> None:
+
+class Announcer:
+    """Which episode is running, and what may be asked of it when.
+
+    Every answer is the status to publish, complete but for the stamp; nothing here knows ROS.
+    """
+
+    def __init__(self, status: type, rate_hz: float, task: str = "") -> None:
         """Announce nothing yet.
 
         Args:
-            publisher: Of the topic `episode`.
-            clock: Clock of the stamps; must be that of the images.
+            status: Class of the statuses: EpisodeStatus, or one with its fields and constants.
             rate_hz: Steps per second of the policy.
-            heard: Takes what was published, as a subscription would.
+            task: Instruction of an episode that is begun without one.
         """
-        self._publisher = publisher
-        self._clock = clock
+        self._status: Any = status
         self._rate_hz = rate_hz
-        self._heard = heard
-        self._running: EpisodeStatus | None = None
+        self._task = task
+        self._episodes: dict[str, Any] = {}  # their statuses, as last announced
+        self._running = ""
+        self._last = ""
 
     @property
     def running(self) -> str:
         """Id of the episode that is running; empty for none."""
-        return self._running.episode_id if self._running else ""
+        return self._running
 
-    def begin(self, task: str, episode_id: str = "") -> str:
-        """Begin an episode and return its id, by default the date and time."""
-        status = EpisodeStatus(
-            episode_id=episode_id or time.strftime("%Y-%m-%dT%H-%M-%S"),
-            phase=EpisodeStatus.PHASE_RUNNING,
-            task=task,
+    @property
+    def last(self) -> str:
+        """Id of the episode that was begun last; empty for none."""
+        return self._last
+
+    @property
+    def count(self) -> int:
+        """How many episodes were begun."""
+        return len(self._episodes)
+
+    def start(self, task: str = "", episode_id: str = "") -> Any:
+        """Begin an episode, by default called by the date and time.
+
+        Raises:
+            EpisodeError: if one is running, or there was one of that name.
+        """
+        if self._running:
+            raise EpisodeError(
+                f"episode '{self._running}' is running; call ~/stop or ~/discard before"
+            )
+        if episode_id in self._episodes:
+            raise EpisodeError(f"there was an episode '{episode_id}' already; give another name")
+        self._running = self._last = episode_id or self._unused_name()
+        status = self._status(
+            episode_id=self._running,
+            phase=self._status.PHASE_RUNNING,
+            task=task or self._task,
             rate_hz=self._rate_hz,
             seed=-1,
             failure_step=-1,
@@ -56,18 +77,122 @@ class Announcer:
             fault_strength=math.nan,
             max_steps=NO_LIMIT,
         )
-        self._running = status
-        self._publish(status)
-        return str(status.episode_id)
+        self._episodes[self._running] = status
+        return status
 
-    def end(self) -> None:
-        """End the episode that is running, if any; a person has yet to say how it went."""
-        if self._running is not None:
-            status, self._running = self._running, None
-            status.phase = EpisodeStatus.PHASE_ENDED
-            self._publish(status)
+    def stop(self) -> Any:
+        """End the episode that is running; a person may yet say how it went.
 
-    def _publish(self, status: EpisodeStatus) -> None:
-        status.header.stamp = self._clock.now().to_msg()
-        self._publisher.publish(status)
-        self._heard(status)
+        Raises:
+            EpisodeError: if none is running.
+        """
+        return self._end(self._status.PHASE_ENDED, "~/start begins one")
+
+    def discard(self) -> Any:
+        """End the episode that is running, as one that is not to be kept.
+
+        Raises:
+            EpisodeError: if none is running.
+        """
+        return self._end(
+            self._status.PHASE_DISCARDED, "one that has ended can still be labelled (~/label)"
+        )
+
+    def label(
+        self,
+        episode_id: str,
+        outcome: int,
+        failure_type: int,
+        failure_step: int = -1,
+        failure_time_s: float = 0.0,
+    ) -> Any:
+        """Say how an episode went, or will have gone when it ends.
+
+        Args:
+            episode_id: Which; empty: the one that is running, or else the last one.
+            outcome: One of `Outcome`.
+            failure_type: One of `FailureType`, NONE unless the outcome is FAILURE.
+            failure_step: Step at which it failed; -1 where it is given as a time, or not known.
+            failure_time_s: The same moment in s; 0 where it is given as a step, or not known.
+
+        Raises:
+            EpisodeError: if there is no such episode, or the words contradict each other.
+        """
+        name = episode_id or self._last
+        if not name:
+            raise EpisodeError("no episode has been begun yet; ~/start begins one")
+        if name not in self._episodes:
+            known = ", ".join(list(self._episodes)[-3:]) or "none"
+            raise EpisodeError(f"no episode '{name}' was begun here; the last are {known}")
+        status = self._episodes[name]
+        if status.phase == self._status.PHASE_DISCARDED:
+            raise EpisodeError(f"episode '{name}' was discarded; there is nothing to label")
+        kind = _judged(outcome, failure_type, failure_step, failure_time_s)
+        if failure_step < 0 and failure_time_s > 0:
+            failure_step = round(failure_time_s * self._rate_hz)
+        status = copy.copy(status)
+        status.outcome, status.failure_type = int(outcome), int(kind)
+        status.failure_step = failure_step
+        status.failure_time = failure_step / self._rate_hz if failure_step >= 0 else math.nan
+        self._episodes[name] = status
+        return status
+
+    def close(self) -> Any | None:
+        """The last word: an episode that is running did not end, so is not to be kept."""
+        return self.discard() if self._running else None
+
+    def said(self, status: Any) -> str:
+        """How an episode went, in words, and whether it is over."""
+        words = Outcome(status.outcome).name.lower()
+        if status.outcome == Outcome.FAILURE:
+            words += f" by {FailureType(status.failure_type).label}"
+            if status.failure_step >= 0:
+                words += f" at step {status.failure_step}"
+        if status.phase == self._status.PHASE_RUNNING:
+            return f"'{status.episode_id}' is running; when it ends it is labelled {words}"
+        return f"'{status.episode_id}' has ended and is labelled {words}"
+
+    def _end(self, phase: int, advice: str) -> Any:
+        if not self._running:
+            raise EpisodeError(f"no episode is running; {advice}")
+        status = copy.copy(self._episodes[self._running])
+        status.phase = phase
+        self._episodes[self._running] = status
+        self._running = ""
+        return status
+
+    def _unused_name(self) -> str:
+        """The date and time; with a number where one was begun in the same second."""
+        name = now = time.strftime("%Y-%m-%dT%H-%M-%S")
+        count = 1
+        while name in self._episodes:
+            count += 1
+            name = f"{now}-{count}"
+        return name
+
+
+def _judged(
+    outcome: int, failure_type: int, failure_step: int, failure_time_s: float
+) -> FailureType:
+    """The kind of failure of a label that does not contradict itself."""
+    for kind, value in ((Outcome, outcome), (FailureType, failure_type)):
+        if value not in list(kind):
+            allowed = ", ".join(f"{one.value} {one.name}" for one in kind)
+            name = "outcome" if kind is Outcome else "failure_type"
+            raise EpisodeError(f"{name} is {value}; allowed are {allowed}")
+    failed = outcome == Outcome.FAILURE
+    if failed != (failure_type != FailureType.NONE):
+        raise EpisodeError(
+            f"outcome {Outcome(outcome).name} does not go with failure_type "
+            f"{FailureType(failure_type).name}; a failure has a type, and nothing else has"
+        )
+    if not (math.isfinite(failure_time_s) and failure_time_s >= 0 and failure_step >= -1):
+        raise EpisodeError(
+            f"failure_step is {failure_step} and failure_time {failure_time_s:g}; give a step of "
+            "at least 0 or a time above 0 s, or neither: -1 and 0"
+        )
+    if failure_step >= 0 and failure_time_s > 0:
+        raise EpisodeError("give failure_step or failure_time, not both")
+    if not failed and (failure_step >= 0 or failure_time_s > 0):
+        raise EpisodeError(f"outcome {Outcome(outcome).name} has no moment of failure; leave it")
+    return FailureType(failure_type)

@@ -102,7 +102,12 @@ class VlaParameters(WaitingParameters):
     )
     cameras: tuple[str, ...] = parameter(
         schema.CAMERAS,
-        "Cameras of the robot, in the order of the policy's own where the names differ",
+        "Cameras of the robot, named as the policy names its own",
+    )
+    image_transport: str = parameter(
+        "raw",
+        "Topic of a camera: raw is image_raw, compressed is image_raw/compressed (jpeg, png)",
+        choices=("raw", "compressed"),
     )
     state_joints: tuple[str, ...] = parameter(
         PANDA_JOINTS, "Joints whose positions are the policy's state, in its order"
@@ -184,20 +189,6 @@ class RecorderParameters(NodeParameters):
 
     store_path: str = parameter("runs/salus.zarr", "Episode store; made if it does not exist")
     record: bool = parameter(True, "Record from the start; else wait for ~/start")
-    episode_source: str = parameter(
-        "topic",
-        "What begins and ends an episode: the topic `episode`, or, for a robot on which nobody "
-        "publishes it, ~/start and ~/stop, which then publish it",
-        choices=("topic", "service"),
-    )
-    task: str = parameter("", "Instruction of an episode that ~/start begins without one")
-    rate_hz: float = parameter(
-        schema.RATE_HZ,
-        "Steps per second of the policy in an episode that ~/start begins",
-        unit="Hz",
-        minimum=0.1,
-        maximum=1000.0,
-    )
     cameras: tuple[str, ...] = parameter(schema.CAMERAS, "Cameras to record")
     image_transport: str = parameter(
         "raw",
@@ -306,11 +297,24 @@ class RecorderParameters(NodeParameters):
         return (self.depth_near_mm, self.depth_far_mm) if self.depth_far_mm else None
 
 
+@dataclass(frozen=True)
+class EpisodeParameters(WaitingParameters):
+    """The episodes that a person begins and ends."""
+
+    node_name: ClassVar[str] = "episode"
+
+    task: str = parameter("", "Instruction of an episode that ~/start begins without one")
+    rate_hz: float = parameter(
+        schema.RATE_HZ, "Steps per second of the policy", unit="Hz", minimum=0.1, maximum=1000.0
+    )
+
+
 NODES: tuple[type[NodeParameters], ...] = (
     SimulatorParameters,
     VlaParameters,
     PredictorParameters,
     RecorderParameters,
+    EpisodeParameters,
 )
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from salus_ros.messages.stamps import NANO
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
+from salus_ros.nodes.frames import WORLD, camera_frame, frames_publisher, transforms
 from salus_ros.nodes.parameters import SimulatorParameters
 from salus_ros.nodes.qos import OVERRIDES, status_qos, stream_qos
 from salus_ros.worlds.adapter import Observation, World
@@ -89,6 +91,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
             for name in self._world.image_sizes
         }
         self._joints = self._sensor_publisher(JointState, "joint_states")
+        self._frames = frames_publisher(self)
         self._status = self.create_publisher(EpisodeStatus, "episode", status_qos())
         self.needs_listeners(self._status)
         self._diagnostics = Diagnostics(self, self._report)
@@ -193,23 +196,28 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
 
     def _observation_messages(self, observation: Observation) -> list[tuple[object, object]]:
         names, positions = observation.joint_names, observation.joint_positions
-        head = convert.header(self._stamp_ns, "world")
+        head = convert.header(self._stamp_ns, WORLD)
         messages: list[tuple[object, object]] = [
             (self._joints, convert.joint_state(names, positions, head))
         ]
         for camera, (height, width) in self._world.image_sizes.items():
-            head = convert.header(self._stamp_ns, f"camera_{camera}_optical_frame")
+            head = convert.header(self._stamp_ns, camera_frame(camera))
             matrix = self._world.camera_matrix(camera)
             info = convert.camera_info(height, width, head, matrix)
             messages.append((self._infos[camera], info))
             image = convert.array_to_image(observation.images[camera], head)
             messages.append((self._images[camera], image))
+        poses = self._world.camera_poses()
+        if self._frames is not None and poses:
+            frames = transforms(poses, self._stamp_ns)
+            kind: Any = self._frames.msg_type
+            messages.append((self._frames, kind(transforms=frames)))
         return messages
 
     def _publish_status(self) -> None:
         given, seen = self.parameters, self._observation
         message = EpisodeStatus(
-            header=convert.header(self._stamp_ns, "world"),
+            header=convert.header(self._stamp_ns, WORLD),
             episode_id=self._episode_id,
             step=self._step,
             phase=self._phase,

@@ -29,6 +29,11 @@ def recorder() -> int:
     return _start("recorder")
 
 
+def episode() -> int:
+    """Run the episode node."""
+    return _start("episode")
+
+
 def _start(name: str) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))  # until `run` sets its own

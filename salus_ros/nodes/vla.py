@@ -4,13 +4,20 @@ import math
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from sensor_msgs.msg import Image, JointState
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from salus_msgs.msg import EpisodeStatus, PolicyAction, VlaSignals
+from salus_msgs.msg import EpisodeStatus, PolicyAction, StreamStamp, VlaSignals
 from salus_ros.core.errors import ObservationError, PolicyError
+from salus_ros.messages.images import read_image
+from salus_ros.messages.joints import read_joints
+from salus_ros.messages.pixels import Advice
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
@@ -18,16 +25,46 @@ from salus_ros.nodes.parameters import VlaParameters
 from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
 from salus_ros.policies.runner import PolicyStep, SmolVLARunner, match_cameras
 from salus_ros.policies.tiny import SHIPPED
-from salus_ros.recording.sync import ObservationSync
+from salus_ros.recording.status import check_id
+from salus_ros.recording.sync import EPISODE, JOINTS, Observation, observation_sync
 
 CLOSE_TIMEOUT_S = 10.0
+PENDING_S = 1.0
+"""How long an observation may wait for its last message before that is reported."""
+
+LAST_STEP = 2**31 - 1
+LONGEST_TASK = 2000
+"""Characters of an instruction; policies read a few dozen words."""
+
+LONGEST_SIDE = 20
+"""How many times longer one side of an image may be; a policy scales what is left to nothing."""
+
+NAMES_SHOWN = 12
+CAUSES_SHOWN = 8
+
+COLOURS = Advice(
+    encoding="set the driver's encoding",
+    depth="a policy takes colours: name another camera in the parameter cameras",
+    damage="check the driver",
+)
+
+
+class Answer(NamedTuple):
+    """What was published last, and for what."""
+
+    episode_id: str
+    step: int
+    stamp_ns: int
+    action: PolicyAction
+    signals: VlaSignals
 
 
 class VlaNode(SalusNode[VlaParameters]):
     """Answers every observation with an action and signals of the same stamp, episode and step.
 
     The policy runs in a thread of its own, on the newest complete observation: callbacks never
-    wait for it, and what it was too slow for is passed over.
+    wait for it, and what it was too slow for is passed over. A message that cannot be used is
+    refused, counted and reported; the node lives on.
     """
 
     def __init__(self, **options: object) -> None:
@@ -68,25 +105,29 @@ class VlaNode(SalusNode[VlaParameters]):
                 f"state_joints names {len(given.state_joints)}; set state_joints to the joints "
                 "that it was trained with"
             )
-        self._topics = {camera: f"camera/{camera}/image_raw" for camera in given.cameras}
-        self._topics = {c: t for c, t in self._topics.items() if c in self._camera_of.values()}
-        self._topics |= {"joint_states": "joint_states", "episode": "episode"}
-        self._problem = Problem(self)
+        self._compressed = given.image_transport == "compressed"
+        end = "/compressed" if self._compressed else ""
+        used = [camera for camera in given.cameras if camera in self._camera_of.values()]
+        self._topics = {camera: f"camera/{camera}/image_raw{end}" for camera in used}
+        self._topics |= {JOINTS: JOINTS, EPISODE: EPISODE}
+        self._problem = Problem(self)  # of the policy's thread
+        self._bad_input = Problem(self)
         self._forget()
         self._diagnostics = Diagnostics(self, self._report)
         self.get_logger().info(f"policy {self._runner.policy_id} is ready")
 
     def _forget(self) -> None:
         """Nothing has been heard or answered."""
-        self._sync = ObservationSync(
-            list(self._camera_of.values()), round(self.parameters.sync_slop_ms * 1e6)
+        given = self.parameters
+        self._sync = observation_sync(
+            list(self._camera_of.values()), given.state_joints, round(given.sync_slop_ms * 1e6)
         )
-        self._slot: tuple[int, dict[str, Any]] | None = None
+        self._slot: Observation | None = None
         self._wake = threading.Condition()
         self._closing = False
         self._skipped = 0
         self._answered = 0
-        self._answer: tuple[tuple[str, int, int], PolicyAction, VlaSignals] | None = None
+        self._answer: Answer | None = None
         self._episode_id = ""
         self._step = -1
         self._phase = EpisodeStatus.PHASE_IDLE
@@ -94,6 +135,11 @@ class VlaNode(SalusNode[VlaParameters]):
         self._gave_up = False  # waiting for listeners
         self._started_at = time.monotonic()
         self._heard_at: dict[str, float] = {}
+        self._joint_names: tuple[str, ...] = ()
+        self._refused: Counter[str] = Counter()
+        self._unanswered = 0  # observations given up since the last answer
+        self._lacking = ""  # what the last one lacked
+        self._moved_at = self._started_at  # when an episode began, or was answered last
 
     def activate(self) -> None:
         """Answer from the next observation on."""
@@ -101,14 +147,16 @@ class VlaNode(SalusNode[VlaParameters]):
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
         for stream, topic in self._topics.items():
-            callback = partial(self._on_input, stream)
-            if stream == "episode":
+            if stream == EPISODE:
+                callback = self._guarded(stream, self._on_episode)
                 self.create_subscription(EpisodeStatus, topic, callback, status_qos())
                 continue
+            image = CompressedImage if self._compressed else Image
+            take = self._on_joints if stream == JOINTS else partial(self._on_sample, stream)
             self.create_subscription(
-                JointState if stream == "joint_states" else Image,
+                JointState if stream == JOINTS else image,
                 topic,
-                callback,
+                self._guarded(stream, take),
                 sensor_qos(reliable=self.parameters.reliable_sensors),
                 qos_overriding_options=OVERRIDES,
             )
@@ -126,15 +174,55 @@ class VlaNode(SalusNode[VlaParameters]):
 
     # The executor's thread
 
-    def _on_input(self, stream: str, message: Any) -> None:
-        self._heard_at[stream] = time.monotonic()
-        if stream == "episode":
-            self._phase = message.phase
-        found = self._sync.add(stream, convert.to_ns(message.header.stamp), message)
+    def _guarded(self, stream: str, take: Callable[[Any], None]) -> Callable[[Any], None]:
+        """A callback that refuses what cannot be read, counts it, and goes on."""
+
+        def callback(message: Any) -> None:
+            self._heard_at[stream] = time.monotonic()
+            try:
+                take(message)
+            except ObservationError as error:
+                self._refused[f"{stream}: {error.cause}"] += 1
+                if self._bad_input.set(f"{stream}: {error}", f"{stream}: {error.cause}"):
+                    self._diagnostics.publish()
+            else:
+                self._bad_input.clear(f"{stream}: ")
+
+        return callback
+
+    def _on_episode(self, status: EpisodeStatus) -> None:
+        check_id(status.episode_id)
+        if status.step > LAST_STEP or len(status.task) > LONGEST_TASK:
+            raise ObservationError(
+                f"it is at step {status.step} with a task of {len(status.task)} characters; "
+                f"allowed are {LAST_STEP} and {LONGEST_TASK}",
+                "a step or a task beyond all measure",
+            )
+        if status.phase == EpisodeStatus.PHASE_RUNNING != self._phase:
+            self._unanswered, self._moved_at = 0, time.monotonic()
+        self._phase = status.phase
+        self._add(EPISODE, convert.to_ns(status.header.stamp), status)
+
+    def _on_joints(self, message: JointState) -> None:
+        names, positions = read_joints(message, self.parameters.state_joints)
+        self._joint_names = tuple(message.name[:NAMES_SHOWN])
+        sample = dict(zip(names, positions.tolist(), strict=True))
+        if sample:
+            self._add(JOINTS, convert.to_ns(message.header.stamp), sample)
+
+    def _on_sample(self, camera: str, message: Any) -> None:
+        self._add(camera, convert.to_ns(message.header.stamp), message)
+
+    def _add(self, stream: str, stamp_ns: int, sample: Any) -> None:
+        lacking = self._sync.missing
+        given_up = self._sync.given_up.total()
+        found = self._sync.add(stream, stamp_ns, sample)
+        if self._sync.given_up.total() > given_up:
+            self._unanswered, self._lacking = self._unanswered + 1, lacking
         if found is None:
             return
         with self._wake:
-            self._skipped += self._slot is not None and self._slot[0] != found[0]
+            self._skipped += self._slot is not None and self._slot.stamp_ns != found.stamp_ns
             self._slot = found
             self._wake.notify()
 
@@ -148,36 +236,39 @@ class VlaNode(SalusNode[VlaParameters]):
                     if self._closing:
                         return
                     assert self._slot is not None
-                    (stamp_ns, messages), self._slot = self._slot, None
-                self._handle(stamp_ns, messages)
+                    seen, self._slot = self._slot, None
+                self._handle(seen)
         except Exception as error:  # noqa: BLE001 - raised again where the process ends
             self.finished.set_exception(error)
 
-    def _handle(self, stamp_ns: int, messages: dict[str, Any]) -> None:
-        status: EpisodeStatus = messages["episode"]
+    def _handle(self, seen: Observation) -> None:
+        status: EpisodeStatus = seen.status
         if status.phase != EpisodeStatus.PHASE_RUNNING:
             return
-        own_stamp = convert.to_ns(status.header.stamp) == stamp_ns
+        own_stamp = convert.to_ns(status.header.stamp) == seen.stamp_ns
         same_episode = status.episode_id == self._episode_id
-        step = status.step if own_stamp or not same_episode else self._step + 1
-        key = (status.episode_id, step, stamp_ns)
-        if self._answer is not None and self._answer[0] == key:
-            # Repeated because nobody answered: the answer may have been lost on a reader that
-            # was just starting. The same one again, whatever it was computed from.
-            _, action, signals = self._answer
-            self._actions.publish(action)
-            self._signals.publish(signals)
-            return
+        last = self._answer
+        if last and (last.episode_id, last.stamp_ns) == (status.episode_id, seen.stamp_ns):
+            if not own_stamp:
+                return  # a copy of an image is no step
+            if last.step == status.step:
+                # Repeated because nobody answered: the answer may have been lost on a reader that
+                # was just starting. The same one again, whatever it was computed from.
+                self._actions.publish(last.action)
+                self._signals.publish(last.signals)
+                return
         if not same_episode:
             self._await_listeners()
+        step = status.step if own_stamp or not same_episode else self._step + 1
         try:
-            result = self._infer(messages, status, step)
+            result = self._infer(seen, step)
         except ObservationError as error:
-            if self._problem.set(str(error)):
+            self._refused[f"observation: {error.cause}"] += 1
+            if self._problem.set(str(error), error.cause):
                 self._diagnostics.publish()
             return
         self._problem.clear()
-        self._publish(key, messages, result)
+        self._publish(seen, step, result)
 
     def _await_listeners(self) -> None:
         """Give one that has started again the time to be found; not again if it stays away."""
@@ -186,27 +277,24 @@ class VlaNode(SalusNode[VlaParameters]):
             self.get_logger().warning(f"waited for {' and '.join(missing)}; going on without")
         self._gave_up = bool(missing)
 
-    def _infer(self, messages: dict[str, Any], status: EpisodeStatus, step: int) -> PolicyStep:
-        given = self.parameters
-        images = {
-            camera: convert.image_to_array(messages[topic], topic)
-            for camera, topic in self._camera_of.items()
-        }
-        state = convert.joint_positions(messages["joint_states"], given.state_joints)
+    def _infer(self, seen: Observation, step: int) -> PolicyStep:
+        status: EpisodeStatus = seen.status
+        images = {camera: _image(seen, name) for camera, name in self._camera_of.items()}
         if status.episode_id != self._episode_id or step <= self._step:
             self._runner.reset(max(status.seed, 0))
             self._episode_id = status.episode_id
         self._step = step
-        return self._runner.step(images, state, given.task or status.task, step)
+        return self._runner.step(images, seen.state, self.parameters.task or status.task, step)
 
-    def _publish(
-        self, key: tuple[str, int, int], messages: dict[str, Any], result: PolicyStep
-    ) -> None:
-        episode_id, step, _ = key
-        head = messages[next(iter(self._camera_of.values()))].header
+    def _publish(self, seen: Observation, step: int, result: PolicyStep) -> None:
+        episode_id = seen.status.episode_id
+        head = seen.images[next(iter(self._camera_of.values()))].header
         policy_id = self._runner.policy_id
         action = PolicyAction(header=head, episode_id=episode_id, step=step, policy_id=policy_id)
         action.action = convert.float_array(result.action)
+        action.inputs = [
+            StreamStamp(stream=stream, stamp=convert.to_stamp(at)) for stream, at in seen.inputs
+        ]
         signals = VlaSignals(
             header=head,
             episode_id=episode_id,
@@ -221,39 +309,71 @@ class VlaNode(SalusNode[VlaParameters]):
             signals.embedding = convert.float_array(result.embedding)
         self._actions.publish(action)  # first: the robot waits for it
         self._signals.publish(signals)
-        self._answer = (key, action, signals)
+        self._answer = Answer(episode_id, step, seen.stamp_ns, action, signals)
         self._answered += 1
+        self._unanswered, self._moved_at = 0, time.monotonic()
         if result.fresh:
             self._inference_ms = float(result.inference_ms)
 
     # State
 
     def _report(self) -> Report:
+        sync = self._sync
         values: dict[str, object] = {
             "policy": self._runner.policy_id,
             "episode": self._episode_id,
             "step": self._step,
             "answered": self._answered,
-            "observations skipped": self._skipped + self._sync.given_up,
-            "observations refused": self._problem.count,
+            "observations skipped": self._skipped,
+            "observations given up": sync.given_up.total(),
+            "messages refused": self._refused.total(),
+            "stamps refused": sync.refused,
             "inference_ms": self._inference_ms,
         }
-        if self._problem.text:
-            return Report(ERROR, self._problem.text, values)
-        silent = self._silent_inputs()
-        if silent and len(self._heard_at) == 0:
-            return Report(
-                WARN, "no input has arrived yet: is a robot or simulator running?", values
-            )
-        if silent:
+        values |= {f"given up: {sync.lack(of)}": count for of, count in sync.given_up.items()}
+        for cause, count in self._refused.most_common(CAUSES_SHOWN):
+            values[f"refused: {cause}"] = count
+        if problem := self._problem.text or self._bad_input.text:
+            return Report(ERROR, problem, values)
+        if not self._heard_at:
+            text = "no input has arrived yet: is a robot or simulator running?"
+            return Report(WARN, text, values)
+        if self._phase != EpisodeStatus.PHASE_RUNNING:
+            return Report(OK, "waiting for an episode", values)
+        if silent := self._silent_inputs():
             return Report(ERROR, "; ".join(silent) + "; start or remap it", values)
-        return Report(OK, "running" if self._answered else "waiting for an episode", values)
+        if JOINTS in self._heard_at and sync.unknown_joints:
+            text = (
+                f"joint_states has no {', '.join(sorted(sync.unknown_joints))}; it has "
+                f"{', '.join(self._joint_names) or 'no joint'}; set the parameter state_joints to "
+                "the robot's names"
+            )
+            return Report(ERROR, text, values)
+        return self._progress(values)
+
+    def _progress(self, values: dict[str, object]) -> Report:
+        """Whether a running episode is answered."""
+        still_s = time.monotonic() - self._moved_at
+        level = ERROR if still_s > self.parameters.input_timeout_s else WARN
+        if self._unanswered:
+            text = (
+                f"{self._unanswered} observations without an answer, the last for "
+                f"{self._sync.lack(self._lacking)}"
+            )
+            return Report(level, text, values)
+        if self._sync.missing and still_s > PENDING_S:
+            text = f"an observation waits: {self._sync.lack(self._sync.missing)}"
+            return Report(level, text, values)
+        answer = self._answer
+        if answer is None or answer.episode_id != self._episode_id:
+            if still_s > self.parameters.input_timeout_s:
+                return Report(ERROR, f"no answer for {still_s:.0f} s", values)
+            return Report(OK, "at the first step", values)
+        return Report(OK, "running", values)
 
     def _silent_inputs(self) -> list[str]:
         """What has not arrived for too long while an episode is running, in words."""
         now, limit_s = time.monotonic(), self.parameters.input_timeout_s
-        if "episode" in self._heard_at and self._phase != EpisodeStatus.PHASE_RUNNING:
-            return []
         silent = []
         for stream, topic in self._topics.items():
             heard = self._heard_at.get(stream)
@@ -266,7 +386,19 @@ class VlaNode(SalusNode[VlaParameters]):
 
     def _is_state(self, stream: str) -> bool:
         """Whether a stream announces changes only, so that its silence says nothing."""
-        return stream == "episode" and self.parameters.sync_slop_ms > 0
+        return stream == EPISODE and self.parameters.sync_slop_ms > 0
+
+
+def _image(seen: Observation, camera: str) -> NDArray[np.uint8]:
+    image = read_image(seen.images[camera], camera, advice=COLOURS)
+    height, width, _ = image.shape
+    if max(height, width) > LONGEST_SIDE * min(height, width):
+        raise ObservationError(
+            f"camera '{camera}' sends {width}x{height} pixels; one side may be {LONGEST_SIDE} "
+            "times as long as the other; check the driver",
+            f"camera '{camera}' sends an image that is far longer than wide",
+        )
+    return image
 
 
 def main() -> int:

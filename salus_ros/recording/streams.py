@@ -121,6 +121,19 @@ class Stream:
             return None
         return stamp_ns, self._samples[index][0]
 
+    def nearest(self, stamp_ns: int, slop_ns: int) -> Found | None:
+        """Sample nearest to a stamp, at most `slop_ns` away; of two as near the earlier one."""
+        first = max(bisect_left(self._stamps, stamp_ns) - 1, 0)
+        places = range(first, min(first + 2, len(self._stamps)))
+        place = min(places, key=lambda one: abs(self._stamps[one] - stamp_ns), default=None)
+        if place is None or abs(self._stamps[place] - stamp_ns) > slop_ns:
+            return None
+        return self._stamps[place], self._samples[place][0]
+
+    def keep(self, count: int) -> None:
+        """Drop all but the newest `count` samples."""
+        self._drop(0, len(self._stamps) - count)
+
     def forget_before(self, stamp_ns: int) -> None:
         """Drop what `as_of` can no longer give for `stamp_ns` or later."""
         self._drop(0, bisect_right(self._stamps, stamp_ns) - 1)
@@ -229,6 +242,23 @@ class JointStream:
             of_part = (part.at((stamp_ns,)) for stamp_ns in sorted(stamps_ns, reverse=True))
             found[id(part)] = next((one for one in of_part if one is not None), None)
         return self._merged(found)
+
+    def nearest(self, stamp_ns: int, slop_ns: int) -> tuple[list[int], NDArray[np.float32]] | None:
+        """State of the messages nearest to a stamp, at most `slop_ns` away.
+
+        Returns:
+            Stamps of these messages, ascending, and the state float32 (S,) that `at` gives for
+            them; None where a joint has none.
+        """
+        near = [part.nearest(stamp_ns, slop_ns) for part in self._parts.values()]
+        stamps = sorted({one[0] for one in near if one is not None})
+        found = self.at(stamps)
+        return None if found is None else (stamps, found[1])
+
+    def keep(self, count: int) -> None:
+        """Drop all but the newest `count` samples of each set of joints."""
+        for part in self._parts.values():
+            part.keep(count)
 
     def forget_before(self, stamp_ns: int) -> None:
         """Drop what `as_of` can no longer give for `stamp_ns` or later."""

@@ -12,19 +12,27 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
-from numpy.typing import NDArray
+from accelerate import Accelerator
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 from torch import Tensor
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LRScheduler,
+    ReduceLROnPlateau,
+)
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.models import FailureModel, build_model, run_sequences
-from salus_ros.training.distributed import rank_and_size, share
-from salus_ros.training.optimisation import ScheduledAdam
+from salus_ros.training.batches import Batches, Part
 
 STATE_NAME = "training_state.pt"
 """Where a training that was stopped goes on; gone when it has ended."""
 
+
+MAX_NORM = 1.0
+"""Gradients of a network with memory are scaled to at most this norm."""
 
 EVENTUAL_WEIGHT = 0.1
 """Weight of the eventual failure in the loss: its cross-entropy is about ten times the others'."""
@@ -55,26 +63,11 @@ class FitResult:
     interrupted: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Episodes one after the other, N steps in all.
-
-    features: float32 (N, F); labels: bool (N, H, K); usable: bool (N,), the steps that count;
-    lengths: steps of each episode; failed: bool (E,), whether it failed in the end.
-    """
-
-    features: NDArray[np.float32]
-    labels: NDArray[np.bool_]
-    usable: NDArray[np.bool_]
-    lengths: tuple[int, ...]
-    failed: NDArray[np.bool_]
-
-
 def fit_model(
     train: Part,
     validation: Part,
     config: TrainingConfig,
-    device: torch.device,
+    accelerator: Accelerator,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     state_folder: Path | None = None,
     data_hash: str = "",
@@ -89,7 +82,8 @@ def fit_model(
         train: What to fit to.
         validation: What chooses the epoch; may be empty.
         config: Settings.
-        device: Where to train.
+        accelerator: Where to train, see `acceleration`; several processes draw the same batches,
+            each computes its share of one, and the gradients are averaged.
         on_epoch: Called after every epoch.
         state_folder: Where the state is kept after every epoch; a training with the same
             settings and data goes on from it.
@@ -99,28 +93,29 @@ def fit_model(
         ConfigError: if the loss is NaN in every epoch.
     """
     state = None if state_folder is None else state_folder / STATE_NAME
+    device = accelerator.device
     outputs = math.prod(train.labels.shape[1:]) + config.eventual
-    data, check = _Data(train, device, config), _Data(validation, device, config)
+    data, check = Batches(train, device, config), Batches(validation, device, config)
     selected_by = _selection(config, validation)
     run = _Run(config, data_hash)
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), _single_thread():
         torch.manual_seed(config.seed)
         model = build_model(config, train.features.shape[1], outputs).to(device)
-        optimiser = ScheduledAdam(model.parameters(), config)
-        run.resume(state, model, optimiser)
+        learner = _Learner(model, config, accelerator)
+        run.resume(state, learner)
         try:
             while not run.finished:
                 epoch = len(run.history) + 1
                 torch.manual_seed(config.seed * 1_000_003 + epoch)  # so that it may start here
-                rate = optimiser.learning_rate
-                train_loss = _train_epoch(model, optimiser, data, config)
+                rate = learner.learning_rate
+                train_loss = _train_epoch(learner, data)
                 record = _validate(model, check, config, epoch, rate, train_loss)
                 loss = train_loss if record.validation_loss is None else record.validation_loss
-                optimiser.end_epoch(loss)
+                learner.end_epoch(loss)
                 run.take(record, loss, selected_by, model)
-                if state is not None:
-                    run.save(state, model, optimiser)
+                if state is not None and accelerator.is_main_process:
+                    run.save(state, learner)
                 if on_epoch is not None:
                     on_epoch(record)
         except KeyboardInterrupt:
@@ -142,6 +137,62 @@ def _selection(config: TrainingConfig, validation: Part) -> str:
         return "validation loss: validation has no positive label"
     names = {"f1": "F1", "average_precision": "average precision", "loss": "loss"}
     return f"validation {names[config.select_by]}"
+
+
+class _Learner:
+    """A model with its optimiser, on all processes, and the schedule of the learning rate."""
+
+    def __init__(
+        self, model: FailureModel, config: TrainingConfig, accelerator: Accelerator
+    ) -> None:
+        self.model, self.config, self.accelerator = model, config, accelerator
+        self._adam = torch.optim.Adam(
+            model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self._scheduler = _scheduler(self._adam, config)
+        self.shared, self._optimiser = accelerator.prepare(model, self._adam)
+
+    @property
+    def learning_rate(self) -> float:
+        """Rate of the next steps."""
+        return float(self._adam.param_groups[0]["lr"])
+
+    def step(self, loss: Tensor) -> None:
+        """Take one step down the gradient of a loss, averaged over all processes."""
+        self._optimiser.zero_grad()
+        self.accelerator.backward(loss)
+        if self.config.sequential:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), MAX_NORM)
+        self._optimiser.step()
+
+    def end_epoch(self, loss: float) -> None:
+        """Set the rate of the next epoch, given this one's validation loss."""
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.step(loss)
+        else:
+            self._scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.model, "optimiser": self._adam, "scheduler": self._scheduler}
+
+
+def _scheduler(adam: torch.optim.Adam, config: TrainingConfig) -> LRScheduler:
+    if config.schedule == "plateau":
+        return ReduceLROnPlateau(
+            adam, factor=config.scheduler_factor, patience=config.scheduler_patience
+        )
+    if config.schedule == "cosine":
+        return CosineAnnealingLR(adam, config.epochs)
+    return ConstantLR(adam, factor=1.0)
 
 
 class _Run:
@@ -175,14 +226,11 @@ class _Run:
             self.best_score, self.best_epoch = score, record.epoch
             self.best_state = copy.deepcopy(model.state_dict())
 
-    def save(self, path: Path, model: FailureModel, optimiser: ScheduledAdam) -> None:
+    def save(self, path: Path, learner: _Learner) -> None:
         """Write all of it, at once or not at all."""
-        if rank_and_size()[0]:
-            return
         content = {
             "known_by": self._known_by(),
-            "model": model.state_dict(),
-            "optimiser": optimiser.state_dict(),
+            "learner": learner.state_dict(),
             "history": [dataclasses.asdict(record) for record in self.history],
             "best": [self.best_score, self.best_epoch, self.best_state],
         }
@@ -190,7 +238,7 @@ class _Run:
         torch.save(content, partial)
         partial.replace(path)
 
-    def resume(self, path: Path | None, model: FailureModel, optimiser: ScheduledAdam) -> None:
+    def resume(self, path: Path | None, learner: _Learner) -> None:
         """Go on from a file of the same settings and data; any other is left alone."""
         if path is None or not path.exists():
             return
@@ -198,8 +246,7 @@ class _Run:
             content: Mapping[str, Any] = torch.load(path, weights_only=True)
             if content["known_by"] != self._known_by():
                 return
-            model.load_state_dict(content["model"])
-            optimiser.load_state_dict(content["optimiser"])
+            learner.load_state_dict(content["learner"])
             self.history = [EpochRecord(**record) for record in content["history"]]
             self.best_score, self.best_epoch, self.best_state = content["best"]
         except Exception as error:  # pickle, zip and torch each raise their own kinds
@@ -227,78 +274,6 @@ def _single_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _Data:
-    """A part as tensors on the device; batches are gathered from them."""
-
-    def __init__(self, part: Part, device: torch.device, config: TrainingConfig) -> None:
-        outputs = math.prod(part.labels.shape[1:])
-        flat: NDArray[np.float32] = part.labels.reshape(len(part.labels), outputs).astype(
-            np.float32
-        )
-        if config.eventual:
-            failed = np.repeat(part.failed, part.lengths).astype(np.float32)
-            flat = np.column_stack([flat, failed])
-        self.features = torch.from_numpy(part.features).to(device)  # (N, F)
-        self.targets = torch.from_numpy(flat).to(device)  # (N, outputs)
-        self.horizons = self.targets[:, :outputs]
-        self.usable = torch.from_numpy(part.usable).to(device)  # (N,)
-        self.lengths = part.lengths
-        lengths = torch.tensor(part.lengths, dtype=torch.int64, device=device)  # (E,)
-        self.ends = lengths.cumsum(0)
-        self.starts = self.ends - lengths
-        self.episode = torch.repeat_interleave(torch.arange(len(lengths), device=device), lengths)
-
-    def draw(self, config: TrainingConfig) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """Batches of one pass: features, targets, and which steps count (None: all)."""
-        if config.sequential:
-            failing = torch.zeros(len(self.lengths), device=self.usable.device)
-            failing.index_add_(0, self.episode, self.horizons.amax(dim=1))
-            order = _order(torch.arange(len(failing)), failing.cpu() > 0, config.oversample)
-            steps = np.cumsum([self.lengths[i] for i in order.tolist()])
-            cuts = np.flatnonzero(np.diff(steps // config.batch_size)) + 1
-            for some in np.split(order.numpy(), cuts):
-                yield self._episodes(torch.from_numpy(some).to(self.starts.device), config)
-            return
-        rows = self.usable.nonzero()[:, 0]
-        rows = _order(rows, self.horizons[rows].amax(dim=1) > 0, config.oversample)
-        for batch in torch.split(rows, config.batch_size):
-            read = self._shifted(batch[:, None], self.episode[batch], config)[:, 0]
-            yield self._noisy(self.features[read], config), self.targets[batch], None
-
-    def _episodes(self, episodes: Tensor, config: TrainingConfig) -> tuple[Tensor, Tensor, Tensor]:
-        starts, ends = self.starts[episodes, None], self.ends[episodes, None]  # (b, 1)
-        longest = int((ends - starts).max())
-        rows = starts + torch.arange(longest, device=starts.device)  # (b, T)
-        inside = rows < ends
-        rows = torch.minimum(rows, ends - 1)
-        read = self._shifted(rows, episodes, config)
-        features = self._noisy(self.features[read], config)
-        return features, self.targets[rows], self.usable[rows] & inside
-
-    def _shifted(self, rows: Tensor, episodes: Tensor, config: TrainingConfig) -> Tensor:
-        """Rows (b, T) whose features are read for the labels of `rows`, moved by the jitter."""
-        most = config.jitter_steps
-        if not most:
-            return rows
-        moved = rows + torch.randint(-most, most + 1, (len(rows), 1), device=rows.device)
-        low, high = self.starts[episodes, None], self.ends[episodes, None] - 1
-        return torch.minimum(torch.maximum(moved, low), high)
-
-    @staticmethod
-    def _noisy(features: Tensor, config: TrainingConfig) -> Tensor:
-        if not config.signal_noise:
-            return features
-        return features + config.signal_noise * torch.randn_like(features)
-
-
-def _order(items: Tensor, failing: Tensor, oversample: float) -> Tensor:
-    """A random order of items; with oversampling, as many drawn with failing ones oftener."""
-    if oversample == 1.0:
-        return items[torch.randperm(len(items), device=items.device)]
-    weights = torch.where(failing, oversample, 1.0)
-    return items[torch.multinomial(weights, len(items), replacement=True)]
-
-
 def _loss(logits: Tensor, targets: Tensor, config: TrainingConfig) -> Tensor:
     """Mean over horizons and types of the weighted (focal) cross-entropy: (..., O) -> (...).
 
@@ -318,34 +293,26 @@ def _loss(logits: Tensor, targets: Tensor, config: TrainingConfig) -> Tensor:
     return loss.mean(dim=-1) + (EVENTUAL_WEIGHT * plain if config.eventual else 0.0)
 
 
-def _train_epoch(
-    model: FailureModel, optimiser: ScheduledAdam, data: _Data, config: TrainingConfig
-) -> float:
+def _train_epoch(learner: _Learner, data: Batches) -> float:
     """One pass in a new random order; returns the mean loss per step."""
-    model.train()
-    place = data.features.device
-    total, steps = torch.zeros((), device=place), torch.zeros((), device=place)
-    fast = config.precision == "mixed" and place.type == "cuda"
-    for batch in data.draw(config):
-        features, targets, counted = share(*batch)
-        assert features is not None
-        assert targets is not None
-        with torch.autocast(place.type, torch.bfloat16, enabled=fast):
-            logits = model(features)
-        losses = _loss(logits.float(), targets, config)
-        weights = torch.ones_like(losses) if counted is None else counted.float()
+    learner.shared.train()
+    total = torch.zeros(2, device=data.features.device)  # loss, steps
+    for batch in data.draw(learner.config):
+        with learner.accelerator.split_between_processes(batch) as mine:
+            losses = _loss(learner.shared(mine["features"]), mine["targets"], learner.config)
+            weights = mine["counted"].float()
         number = weights.sum()
         loss = (losses * weights).sum() / number.clamp(min=1.0)
-        optimiser.step(loss)
-        total += loss.detach() * number
-        steps += number
-    return float(total / steps)
+        learner.step(loss)
+        total += torch.stack((loss.detach() * number, number))
+    summed = learner.accelerator.reduce(total)
+    return float(summed[0] / summed[1])
 
 
 @torch.no_grad()
 def _validate(
     model: FailureModel,
-    data: _Data,
+    data: Batches,
     config: TrainingConfig,
     epoch: int,
     rate: float,

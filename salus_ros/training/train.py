@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import PartialState
 from numpy.typing import NDArray
 
 from salus_ros import __version__
@@ -21,10 +22,11 @@ from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.features import Features
 from salus_ros.prediction.models import parameter_count
-from salus_ros.prediction.predictor import Predictor, check_device
+from salus_ros.prediction.predictor import Predictor
+from salus_ros.training.acceleration import acceleration
+from salus_ros.training.batches import Part
 from salus_ros.training.dataset import Samples
-from salus_ros.training.distributed import rank_and_size
-from salus_ros.training.fitting import STATE_NAME, EpochRecord, FitResult, Part, fit_model
+from salus_ros.training.fitting import STATE_NAME, EpochRecord, FitResult, fit_model
 from salus_ros.training.split import Split, SplitName, split_episodes
 from salus_ros.training.thresholds import choose_thresholds
 
@@ -47,7 +49,7 @@ def train_predictor(
     The same samples, settings and machine give the same weights. Ctrl-C ends the training after
     the step at hand, and the best epoch so far is written as if it had been the last. After a
     kill or Ctrl-C the same call goes on with the next epoch. In several processes (see
-    `distributed`) the first one writes, and the weights differ in their last digits.
+    `acceleration`) the first one writes, and the weights differ in their last digits.
 
     Args:
         samples: Labelled steps.
@@ -80,7 +82,7 @@ def train_predictor(
     checkpoint = dataclasses.replace(
         checkpoint, threshold=threshold, output_threshold=output_threshold
     )
-    writes = rank_and_size()[0] == 0
+    writes = PartialState().is_main_process
     model_id = checkpoint.save(out / FILE_NAME) if writes else ""
     results = {
         "model_id": model_id,
@@ -165,16 +167,16 @@ def fit_checkpoint(
         _left_out(config, samples.signal_names),
         config.time_limit_steps,
     )
-    place = check_device(device)
-    fit = fit_model(
-        _part(samples.subset(split["train"]), features),
-        _part(samples.subset(split["validation"]), features),
-        config,
-        place,
-        on_epoch,
-        state_folder,
-        samples.data_hash(),
-    )
+    with acceleration(device, config.precision) as accelerator:
+        fit = fit_model(
+            _part(samples.subset(split["train"]), features),
+            _part(samples.subset(split["validation"]), features),
+            config,
+            accelerator,
+            on_epoch,
+            state_folder,
+            samples.data_hash(),
+        )
     checkpoint = Checkpoint(
         state_dict=fit.state_dict,
         config=config,

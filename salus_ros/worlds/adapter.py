@@ -191,6 +191,13 @@ class World:
         of_env = getattr(self._env.unwrapped, "camera_matrix", None)
         return None if of_env is None else np.asarray(of_env(camera), dtype=np.float64)
 
+    def camera_poses(self) -> dict[str, NDArray[np.float64]]:
+        """Pose (4, 4) of each camera's optical frame in the world, in m; empty: none is known."""
+        of_env = getattr(self._env.unwrapped, "camera_pose", None)
+        if of_env is None:
+            return {}
+        return {name: np.asarray(of_env(name), dtype=np.float64) for name in self.image_sizes}
+
     def close(self) -> None:
         """Release the environment."""
         self._env.close()

@@ -1,12 +1,16 @@
+import multiprocessing
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from written_bags import MAPPING, PERIOD_NS, START_NS, recording
 
+from salus_ros.bags import convert as convert_module
 from salus_ros.bags.convert import Converter
+from salus_ros.bags.mapping import Values
 from salus_ros.bags.reading import Bag
-from salus_ros.bags.workers import BagPool
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.episodes import EpisodeStore, StoreReader
 
@@ -48,23 +52,44 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a.images["front"], b.images["front"])
 
 
+def together(bags, out, workers=2, mapping=MAPPING):
+    with Converter(mapping, out) as converter:
+        return list(converter.convert_together(bags, workers))
+
+
 def test_many_processes_write_what_one_does(bags, tmp_path):
-    with Converter(MAPPING, tmp_path / "many.zarr") as converter:
-        pool = BagPool(converter, bags, 2)
-        with pool:
-            reports = list(pool.reports())
-            assert pool.processes == []
+    reports = together(bags, tmp_path / "many.zarr")
+    assert multiprocessing.active_children() == []
     assert reports == one_by_one(bags, tmp_path / "one.zarr")
     assert ids(tmp_path / "many.zarr") == IDS
     assert_same(StoreReader(tmp_path / "many.zarr"), StoreReader(tmp_path / "one.zarr"))
 
 
-def test_a_worker_that_dies_loses_its_own_bag_only_and_that_is_said(bags, tmp_path):
+def test_columns_are_matched_by_name_across_processes(tmp_path):
+    """Each worker knows the joints of its own bag alone."""
+    mapping = replace(MAPPING, state=Values("/joints"))
+    first = recording(5).write(tmp_path / "first")
+    swapped = recording(5, swap=True).write(tmp_path / "swapped")
+    together([first, swapped], tmp_path / "out.zarr", mapping=mapping)
+    reader = StoreReader(tmp_path / "out.zarr")
+    assert reader.spec.state_names == ("a", "b")
+    np.testing.assert_array_equal(reader.episode(0).state, reader.episode(1).state)
+
+
+def dying_work(job, desk):
+    """The real work, but that the second bag takes its process along."""
+    for index in desk:
+        if index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if index is not None:
+            convert_module.convert_one(job, index, desk)
+
+
+def test_a_bag_that_takes_its_worker_along_is_named(bags, tmp_path, monkeypatch):
     out = tmp_path / "out.zarr"
-    with Converter(MAPPING, out) as converter, BagPool(converter, bags, 3) as pool:
-        pool._start()
-        pool.processes[1].kill()
-        reports = list(pool.reports())
+    monkeypatch.setattr(convert_module, "_work", dying_work)
+    with Converter(MAPPING, out) as converter:
+        reports = list(converter.convert_together(bags, 3))
     assert [report["episodes"] for report in reports] == [2, 0, 2]
     assert "has died (exit code -9); 0 of its episodes are written" in reports[1]["problems"][0]
     assert ids(out) == [*IDS[:2], *IDS[4:]]
@@ -76,19 +101,17 @@ def test_a_worker_that_dies_loses_its_own_bag_only_and_that_is_said(bags, tmp_pa
 def test_an_interruption_keeps_what_was_committed_and_leaves_no_process(
     bags, tmp_path, monkeypatch
 ):
-    out, append = tmp_path / "out.zarr", Converter.append
+    out, commit = tmp_path / "out.zarr", EpisodeStore.commit
 
-    def interrupted(self, episode, spec):
-        if episode.meta.id == IDS[3]:
+    def interrupted(self, meta):
+        if meta.id == IDS[3]:
             raise KeyboardInterrupt
-        append(self, episode, spec)
+        return commit(self, meta)
 
-    monkeypatch.setattr(Converter, "append", interrupted)
-    with Converter(MAPPING, out) as converter:
-        pool = BagPool(converter, bags, 2)
-        with pytest.raises(KeyboardInterrupt), pool:
-            list(pool.reports())
-        assert not any(process.is_alive() for process in pool.processes)
+    monkeypatch.setattr(EpisodeStore, "commit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        together(bags, out)
+    assert multiprocessing.active_children() == []
     assert ids(out) == IDS[:3]
     monkeypatch.undo()
     assert [report["episodes"] for report in one_by_one(bags, out)] == [0, 1, 2]
@@ -98,30 +121,20 @@ def test_an_interruption_keeps_what_was_committed_and_leaves_no_process(
 def test_bags_of_another_size_are_left_out_and_an_error_comes_through(bags, tmp_path):
     other = recording(5, size=(8, 8)).write(tmp_path / "other")
     out = tmp_path / "out.zarr"
-    with Converter(MAPPING, out) as converter, BagPool(converter, [bags[0], other], 2) as pool:
-        _, report = pool.reports()
+    _, report = together([bags[0], other], out)
     assert report["episodes"] == 0
-    assert "8x8, the store takes 6x4" in str(report["problems"])
-    mapping = replace(MAPPING, time="header")
-    with (
-        Converter(mapping, out) as converter,
-        BagPool(converter, [other], 2) as pool,
-        pytest.raises(ConfigError, match="use time: receive"),
-    ):
-        list(pool.reports())
+    assert "image_size: store [4, 6], given [8, 8]" in str(report["problems"])
+    with pytest.raises(ConfigError, match="use time: receive"):
+        together([other], out, mapping=replace(MAPPING, time="header"))
 
 
 def test_an_episode_that_cannot_be_written_ends_the_conversion(tmp_path, monkeypatch):
-    def full(self, episode):
+    def full(self, block):
         raise StoreError("no space left")
 
-    bag = recording(5).write(tmp_path / "bag")  # one episode: no other one comes after it
-    monkeypatch.setattr(EpisodeStore, "append", full)
+    bag = recording(5).write(tmp_path / "bag")
+    monkeypatch.setattr(EpisodeStore, "write", full)
     with pytest.raises(StoreError, match="no space left"):
         one_by_one([bag], tmp_path / "one.zarr")
-    with (
-        Converter(MAPPING, tmp_path / "many.zarr") as converter,
-        BagPool(converter, [bag], 2) as pool,
-        pytest.raises(StoreError, match="no space left"),
-    ):
-        list(pool.reports())
+    with pytest.raises(StoreError, match="no space left"):
+        together([bag], tmp_path / "many.zarr")

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 
 from salus_ros.bags.mapping import Mapping, Values
 from salus_ros.core.errors import ConfigError
+from salus_ros.messages.images import ENCODINGS
+from salus_ros.messages.values import VALUES
 
 WHOLE = {
     "cameras": {"front": "/c"},
@@ -127,3 +130,16 @@ def test_a_changed_mapping_is_checked_too_and_none_can_be_written_to():
         replace(mapping, depth_range_mm={"x": (1.0, 2.0)})
     with pytest.raises(AttributeError):
         mapping.rate_hz = 5.0
+
+
+def test_every_key_encoding_and_type_is_in_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "mapping.md").read_text()
+    keys = [*WHOLE, *Values.__dataclass_fields__, "rate_hz", "gap_s"]
+    assert [key for key in keys if key not in text] == []
+    encodings = [one for one in ENCODINGS if not one.startswith("bayer_") and "16" not in one]
+    assert [one for one in encodings if one not in text] == []
+    kinds = [kind.rpartition("/")[2].removesuffix("Stamped") for kind in VALUES]
+    common = [kind for kind in kinds if not kind.startswith(("Int", "UInt", "Gripper"))]
+    assert [kind for kind in common if kind not in text] == []
+    example = text.split("```yaml\n")[1].split("```")[0]
+    assert Mapping.from_dict(yaml.safe_load(example)).action.joints[0] == "shoulder"

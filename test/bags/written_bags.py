@@ -58,12 +58,14 @@ def image(stamp_ns, pixels, encoding="rgb8"):
     )
 
 
-def joints(stamp_ns, a, b):
-    """Positions of the joints a and b."""
+def joints(stamp_ns, a, b, *, swap=False):
+    """Positions of the joints a and b, or b and a."""
     none = np.zeros(0)
-    both = np.array([a, b], np.float64)
+    names, both = ["a", "b"], np.array([a, b], np.float64)
+    if swap:
+        names, both = names[::-1], both[::-1].copy()
     return make(
-        JOINTS, header=header(stamp_ns), name=["a", "b"], position=both, velocity=none, effort=none
+        JOINTS, header=header(stamp_ns), name=names, position=both, velocity=none, effort=none
     )
 
 
@@ -131,14 +133,14 @@ class Recording:
         return path
 
 
-def recording(steps=10, start_ns=START_NS, first=0, delay_ns=10_000_000, size=(4, 6)):
+def recording(steps=10, start_ns=START_NS, first=0, delay_ns=10_000_000, size=(4, 6), swap=False):
     """Steps of camera, joints and action; each is received 10 ms after its stamp."""
     made = Recording()
     for step in range(first, first + steps):
         stamp_ns = start_ns + (step - first) * PERIOD_NS
         receive_ns = stamp_ns + delay_ns
         made.add("/cam", IMAGE, receive_ns, image(stamp_ns, picture(step, size)))
-        made.add("/joints", JOINTS, receive_ns, joints(stamp_ns, step, step + 0.5))
+        made.add("/joints", JOINTS, receive_ns, joints(stamp_ns, step, step + 0.5, swap=swap))
         made.add("/act", ARRAY, receive_ns, array([step, 2 * step, 3 * step]))
     return made
 

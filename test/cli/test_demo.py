@@ -19,7 +19,7 @@ DEADLINE_S = 600
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "salus_ros.cli.demo", *arguments],
+        [sys.executable, "-m", "salus_ros.cli", "demo", *arguments],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
         stdin=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from recordings import ARRAYS, CONFIG, SEEDS, assert_same, run
 
+from salus_ros.collection.collect import collect
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.rollout import Rollout
 from salus_ros.core.errors import ConfigError, PolicyError
@@ -73,17 +74,41 @@ def test_a_number_out_of_range_is_refused(option, value):
         CollectionConfig(policy=SHIPPED, **{option: value})
 
 
-def test_a_policy_of_other_cameras_is_refused(tmp_path):
-    folder = tmp_path / "policy"
-    shutil.copytree(SHIPPED, folder)
-    config = json.loads((folder / "config.json").read_text())
-    features = config["input_features"]
-    features["observation.images.hand"] = features.pop("observation.images.wrist")
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        PolicyError, match=r"takes cameras .*hand.*; the built-in world has .*wrist"
-    ):
-        Rollout(replace(CONFIG, policy=folder))
+@pytest.fixture
+def policy_of(tmp_path):
+    """Copies the shipped policy with cameras of other names."""
+
+    def make(**names):
+        folder = tmp_path / "policy"
+        shutil.copytree(SHIPPED, folder)
+        config = json.loads((folder / "config.json").read_text())
+        prefix = "observation.images."
+        config["input_features"] = {
+            prefix + names.get(key.removeprefix(prefix), key.removeprefix(prefix))
+            if key.startswith(prefix)
+            else key: feature
+            for key, feature in config["input_features"].items()
+        }
+        (folder / "config.json").write_text(json.dumps(config))
+        return replace(CONFIG, policy=folder)
+
+    return make
+
+
+def test_the_one_camera_of_another_name_is_the_one_that_is_left(policy_of, reference):
+    config = policy_of(side="top")
+    seed = min(SEEDS, key=lambda s: len(reference[s]))
+    episode = run(config, [seed])[seed]
+    named = replace(episode.meta, policy_id=reference[seed].meta.policy_id)
+    assert_same(replace(episode, meta=named), reference[seed])
+
+
+def test_a_policy_of_other_cameras_is_refused(policy_of, tmp_path):
+    config = policy_of(front="a", side="b", wrist="c")
+    with pytest.raises(PolicyError, match="which of front, side, wrist is a, b, c"):
+        Rollout(config)
+    with pytest.raises(PolicyError, match="which of front, side, wrist is a, b, c"):
+        collect(config, tmp_path / "a.zarr", 1)  # without loading it
 
 
 def test_more_steps_between_replans_than_the_policy_plans_are_refused():

@@ -44,9 +44,26 @@ def test_as_many_names_as_columns(names):
     [(8, 6, 200), (256, 256, 200), (480, 640, 45), (720, 1280, 15), (8000, 8000, 1)],
 )
 def test_a_file_of_images_is_bounded_in_bytes(height, width, frames):
-    spec = StoreSpec(image_size=(height, width))
+    spec = StoreSpec(cameras=("top",), image_size=(height, width), state_dim=7, action_dim=7)
     assert spec.shard_steps == frames
     assert frames == 1 or frames * 3 * height * width <= 40 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("cameras", "size", "message"),
+    [
+        (("top", "top"), (8, 6), "each needs a name of its own"),
+        (("",), (8, 6), "each needs a name of its own"),
+        (("top",), (0, 0), "give the height and width"),
+    ],
+)
+def test_cameras_have_names_and_their_images_a_size(cameras, size, message):
+    with pytest.raises(StoreError, match=message):
+        StoreSpec(cameras=cameras, image_size=size, state_dim=7, action_dim=7)
+
+
+def test_the_size_of_images_that_there_are_not_is_no_difference():
+    assert LOW_DIM.differences(dataclasses.replace(LOW_DIM, image_size=(256, 256))) == []
 
 
 def test_another_order_is_refused_with_both_and_says_that_columns_are_matched(tmp_path):

@@ -257,7 +257,7 @@ def test_images_may_be_kept_as_jpeg(tmp_path):
 
 def test_an_image_codec_that_does_not_exist_is_refused():
     with pytest.raises(StoreError, match="'gif' is not known; allowed are lossless, jpeg"):
-        StoreSpec(image_codec="gif")
+        StoreSpec(state_dim=7, action_dim=7, image_codec="gif")
 
 
 def _no_space(*_):

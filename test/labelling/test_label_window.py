@@ -16,7 +16,11 @@ from salus_ros.labelling.work import Labelling
 
 STEPS = 30
 CAMERAS = StoreSpec(
-    cameras=("front", "wrist"), image_size=(4, 6), streams=("front", "wrist", "state")
+    cameras=("front", "wrist"),
+    image_size=(4, 6),
+    state_dim=7,
+    action_dim=7,
+    streams=("front", "wrist", "state"),
 )
 UNKNOWN = {"outcome": Outcome.UNKNOWN, "failure_type": FailureType.NONE, "failure_step": -1}
 

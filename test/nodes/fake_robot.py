@@ -40,11 +40,7 @@ class Robot:
         kind, topic = (CompressedImage, "/compressed") if compression else (Image, "")
         self.images = {c: graph.talk(kind, f"camera/{c}/image_raw{topic}") for c in CAMERAS}
         self.joints = graph.talk(JointState, "joint_states")
-        self.announces = parameters.get("episode_source") != "service"
-        if self.announces:
-            self.episode = graph.talk(EpisodeStatus, "episode", status=True)
-        else:
-            self.announced = graph.listen(EpisodeStatus, "episode", status=True)
+        self.episode = graph.talk(EpisodeStatus, "episode", status=True)
         self.action = graph.talk(PolicyAction, "action")
         self.signals = graph.talk(VlaSignals, "signals")
         self.horizons = graph.talk(FailureHorizons, "failure_horizons")
@@ -64,8 +60,7 @@ class Robot:
             task="lift",
             rate_hz=30.0,
         )
-        if self.announces:
-            self.episode.publish(status)
+        self.episode.publish(status)
         for i, camera in enumerate(CAMERAS):
             if camera not in skip:
                 pixels = np.full((*size, 3), (10 * i + step) % 256, np.uint8)

@@ -12,6 +12,7 @@ from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import StoreReader
 from salus_ros.nodes import convert
+from salus_ros.nodes.episode import EpisodeNode
 from salus_ros.nodes.parameters import PANDA_JOINTS
 from salus_ros.nodes.recorder import RecorderNode
 from salus_ros.nodes.vla import VlaNode
@@ -53,33 +54,31 @@ def test_an_arm_is_run_recorded_and_labelled_by_a_person(graph, tmp_path, tiny_p
     recorder = graph.add(
         RecorderNode,
         store_path=str(path),
-        episode_source="service",
-        task="put the red cube in the bin",
-        rate_hz=10.0,
         settle_s=0.2,
         max_age_ms=50.0,
         min_free_mb=0,
     )
+    graph.add(EpisodeNode, task="put the red cube in the bin", rate_hz=10.0)
     policy = {"policy_path": str(tiny_policy), "device": "cpu", "num_samples": 2}
     graph.add(VlaNode, sync_slop_ms=SLOP_MS, **policy)
     drivers = Drivers(graph, recorder)
     drivers.observe(0)  # nobody has begun an episode: the policy does not act
     time.sleep(2 * SLOP_MS / 1e3)
-    begun = graph.call(StartEpisode, "recorder/start", StartEpisode.Request())
+    begun = graph.call(StartEpisode, "episode/start", StartEpisode.Request())
     assert begun.success
     for step in range(5):
         time.sleep(SLOP_MS / 1e3)  # longer than any delay
         drivers.observe(step)
         graph.until(lambda step=step: recorder._assembler.steps(begun.episode_id) == step + 1)
-    assert graph.call(Trigger, "recorder/stop", Trigger.Request()).success
-    graph.until(lambda: status and status[-1].episodes_committed == 1)
+    assert graph.call(Trigger, "episode/stop", Trigger.Request()).success
     failed = outcome == Outcome.FAILURE
     request = LabelEpisode.Request(
         outcome=outcome,
         failure_type=FailureType.DROP if failed else FailureType.NONE,
         failure_step=3 if failed else -1,
     )
-    assert graph.call(LabelEpisode, "recorder/label", request).success
+    assert graph.call(LabelEpisode, "episode/label", request).success
+    graph.until(lambda: status and status[-1].episodes_committed == 1)
 
     episode = StoreReader(path).episode(0)
     assert len(episode) == 5

@@ -20,10 +20,13 @@ from salus_msgs.msg import EpisodeStatus, FailureHorizons, PolicyAction, VlaSign
 from salus_ros.bags.convert import Converter
 from salus_ros.bags.mapping import Mapping
 from salus_ros.bags.policy import PolicyOptions
-from salus_ros.bags.reading import Bag, header_stamp_ns
-from salus_ros.bags.scan import STATE_JOINTS, propose, scan
+from salus_ros.bags.proposal import propose
+from salus_ros.bags.reading import Bag
+from salus_ros.bags.scan import scan
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import StoreReader
+from salus_ros.messages.kinds import STATE_JOINTS
+from salus_ros.messages.stamps import header_stamp_ns
 from salus_ros.nodes.parameters import PANDA_JOINTS
 from salus_ros.nodes.qos import status_qos, stream_qos
 
@@ -48,11 +51,8 @@ def type_name(kind):
 def write(heard, path, storage):
     """Write serialised messages as `ros2 bag record` does."""
     types = get_typestore(Stores.ROS2_JAZZY)
-    for kind in TOPICS.values():
-        name = type_name(kind)
-        if name not in types.fielddefs:
-            text = (HERE.parents[1] / "salus_msgs" / "msg" / f"{kind.__name__}.msg").read_text()
-            types.register(get_types_from_msg(text, name))
+    for file in (HERE.parents[1] / "salus_msgs" / "msg").glob("*.msg"):
+        types.register(get_types_from_msg(file.read_text(), f"salus_msgs/msg/{file.stem}"))
     with Writer(path, version=9, storage_plugin=storage) as writer:
         connections = {
             topic: writer.add_connection(f"/robot/{topic}", type_name(kind), typestore=types)

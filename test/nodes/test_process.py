@@ -89,7 +89,7 @@ def test_a_node_that_still_loads_ends_at_once_and_quietly(number):
 def test_every_node_has_its_command():
     commands = entry_points(group="console_scripts")
     started = {one.name: one.load() for one in commands if one.module == start.__name__}
-    assert set(started) == {"simulator", "vla", "predictor", "recorder"}
+    assert set(started) == {"simulator", "vla", "predictor", "recorder", "episode"}
     for name, function in started.items():
         assert function is getattr(start, name)
 

@@ -8,7 +8,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fake_robot import PERIOD_NS, SIZE, Robot
 
 from salus_msgs.msg import RecorderStatus
-from salus_ros.episodes import EpisodeStore, StoreReader, StoreSpec
+from salus_ros.episodes import EpisodeStore, StoreReader
+from salus_ros.episodes.spec import SHARD_STEPS
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_writing_does_not_hold_up_the_node(graph, robot, monkeypatch):
 
 
 def test_a_long_episode_is_written_while_it_grows(graph, robot):
-    steps = StoreSpec().shard_steps + 50
+    steps = SHARD_STEPS + 50
     for step in range(steps):
         robot.step("a", step)
         graph.until(lambda step=step: robot.node._assembler.steps("a") > step)
@@ -64,7 +65,7 @@ def test_a_long_episode_is_written_while_it_grows(graph, robot):
 
 
 def test_a_long_episode_that_never_ends_leaves_nothing(graph, robot):
-    steps = StoreSpec().shard_steps + 50
+    steps = SHARD_STEPS + 50
     for step in range(steps):
         robot.step("a", step)
         graph.until(lambda step=step: robot.node._assembler.steps("a") > step)

@@ -232,7 +232,8 @@ def test_a_store_that_is_none_is_an_error_and_can_be_mended(graph, tmp_path):
 
 
 def test_a_store_of_other_cameras_is_an_error(graph, tmp_path):
-    EpisodeStore.create(tmp_path / "a.zarr", StoreSpec(cameras=("top",))).close()
+    spec = StoreSpec(cameras=("top",), image_size=(8, 6), state_dim=7, action_dim=7)
+    EpisodeStore.create(tmp_path / "a.zarr", spec).close()
     robot = Robot(graph, tmp_path / "a.zarr")
     status = robot.failed("holds the cameras ['top']")
     assert status.state == RecorderStatus.STATE_ERROR

@@ -1,23 +1,26 @@
 import math
+import time
 
+import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from salus_msgs.msg import EpisodeStatus, PolicyAction, VlaSignals
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.nodes import convert
 from salus_ros.nodes.parameters import PANDA_JOINTS
 from salus_ros.nodes.qos import stream_qos
-from salus_ros.nodes.vla import VlaNode, match_cameras
+from salus_ros.nodes.vla import VlaNode
 from salus_ros.policies.runner import SmolVLARunner
 
 CAMERAS = ("front", "side", "wrist")
 SIZE = 256
 TASK = "put the red cube in the bin"
 PERIOD_NS = 33_333_333
+COMPRESSED = "camera/{}/image_raw/compressed"
 
 
 def picture(camera: int, step: int) -> np.ndarray:
@@ -42,7 +45,8 @@ class Robot:
         given["reliable_sensors"] = True
         self.node = graph.add(VlaNode, **(given | parameters))
         wait = "wait_for" not in parameters
-        self.images = {c: graph.talk(Image, f"camera/{c}/image_raw", wait=wait) for c in CAMERAS}
+        raw = wait and parameters.get("image_transport") != "compressed"
+        self.images = {c: graph.talk(Image, f"camera/{c}/image_raw", wait=raw) for c in CAMERAS}
         self.joints = graph.talk(JointState, "joint_states", wait=wait)
         self.episode = graph.talk(EpisodeStatus, "episode", status=True, wait=wait)
 
@@ -71,16 +75,16 @@ class Robot:
         self.graph.until(lambda: len(self.actions) >= count and len(self.signals) >= count)
         return self.actions[-1], self.signals[-1]
 
-    def reported(self, level, said):
+    def statuses(self):
+        """What it has reported."""
         name = f"{self.graph.namespace[1:]}/vla"
+        return [s for array in self.diagnostics for s in array.status if s.name == name]
+
+    def reported(self, level, said):
+        """Wait for a report, which is not one of before."""
+        self.diagnostics.clear()
         self.graph.until(
-            lambda: any(
-                s.level == level and said in s.message
-                for array in self.diagnostics
-                for s in array.status
-                if s.name == name
-            ),
-            said,
+            lambda: any(s.level == level and said in s.message for s in self.statuses()), said
         )
 
 
@@ -187,7 +191,15 @@ def test_the_embedding_may_stay_at_home(graph, tiny_policy):
 BAD = {
     "encoding": (
         {"images": {"wrist": {"encoding": "16UC1"}}},
-        "camera 'wrist' sends encoding '16UC1'; accepted are rgb8",
+        "camera 'wrist' sends '16UC1', of more than 8 bits a pixel without a colour; a policy",
+    ),
+    "unknown encoding": (
+        {"images": {"wrist": {"encoding": "pink"}}},
+        "camera 'wrist' sends encoding 'pink'; accepted are mono8",
+    ),
+    "a size that no memory holds": (
+        {"images": {"side": {"width": 4_000_000_000, "height": 4_000_000_000}}},
+        "megapixels",
     ),
     "bytes": (
         {"images": {"side": {"data": b"123"}}},
@@ -195,12 +207,22 @@ BAD = {
     ),
     "nan joint": (
         {"joints": (PANDA_JOINTS, [0.0] * 6 + [math.nan])},
-        "joint_states has panda_joint7 = nan",
+        "joint_states: it has panda_joint7 = nan",
+    ),
+    "joints without positions": (
+        {"joints": (PANDA_JOINTS, [])},
+        "it has 7 names and 0 values of position",
     ),
     "other joints": (
         {"joints": (["shoulder", "elbow"], [0.0, 0.0])},
         "it has shoulder, elbow; set the parameter state_joints",
     ),
+    "a long id": ({"episode": "x" * 1_000_000}, "an episode id of 1000000 characters"),
+    "the last step there is": (
+        {"step": 4_294_967_295},
+        "it is at step 4294967295 with a task of 27 characters",
+    ),
+    "a long task": ({"task": "x" * 1_000_000}, "with a task of 1000000 characters"),
 }
 
 
@@ -208,7 +230,7 @@ BAD = {
 def test_bad_input_gets_no_answer_but_a_report_and_good_input_goes_on(graph, tiny_policy, case):
     robot = Robot(graph, tiny_policy)
     bad, said = BAD[case]
-    robot.observe(0, **bad)
+    robot.observe(**({"step": 0} | bad))
     robot.reported(DiagnosticStatus.ERROR, said)
     assert robot.actions == []
     assert robot.signals == []
@@ -216,6 +238,53 @@ def test_bad_input_gets_no_answer_but_a_report_and_good_input_goes_on(graph, tin
     action, _ = robot.answered(1)
     assert action.step == 1
     robot.reported(DiagnosticStatus.OK, "running")
+    if case != "other joints":  # which may be those of a gripper
+        assert sum(robot.node._refused.values()) == 1
+
+
+def test_a_stamp_that_is_none_is_refused(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy)
+    message = JointState(name=list(PANDA_JOINTS), position=[0.0] * 7)
+    message.header.stamp.nanosec = 4_294_967_295
+    robot.joints.publish(message)
+    robot.reported(DiagnosticStatus.ERROR, "joint_states: its stamp is 0 s and 4294967295 ns")
+    robot.observe(0)
+    robot.answered(1)
+
+
+def odd_picture(height, width):
+    data = convert.byte_array(np.zeros(3 * height * width, np.uint8))
+    return {"height": height, "width": width, "step": 3 * width, "data": data}
+
+
+def test_a_picture_of_any_size_ends_nothing(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy)
+    for step, size in enumerate([(1, 1), (1800, 2400)]):
+        robot.observe(step, images={"side": odd_picture(*size)})
+        assert np.isfinite(robot.answered(step + 1)[0].action).all()
+    robot.observe(3, images={"side": odd_picture(1, 4000)})
+    robot.reported(DiagnosticStatus.ERROR, "camera 'side' sends 4000x1 pixels")
+    robot.observe(4)
+    assert robot.answered(3)[0].step == 4
+
+
+def test_compressed_images_are_taken(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy, image_transport="compressed")
+    robot.images = {c: graph.talk(CompressedImage, COMPRESSED.format(c)) for c in CAMERAS}
+    robot.observe(0, skip=CAMERAS)
+    head = convert.header(PERIOD_NS)
+    for i, camera in enumerate(CAMERAS):
+        _, data = cv2.imencode(".png", picture(i, 0)[..., ::-1])
+        message = CompressedImage(header=head, format="png", data=data.tobytes())
+        robot.images[camera].publish(message)
+    action, _ = robot.answered(1)
+    np.testing.assert_array_equal(action.action, offline(tiny_policy, [0])[0].action)
+    robot.observe(1, skip=CAMERAS)
+    message.header = convert.header(2 * PERIOD_NS)
+    bad = CompressedImage(header=message.header, format="png", data=b"none")
+    for camera in CAMERAS:
+        robot.images[camera].publish(bad if camera == "side" else message)
+    robot.reported(DiagnosticStatus.ERROR, "camera 'side' sends 4 bytes of format 'png'")
 
 
 @pytest.mark.parametrize("missing", ["wrist", "joint_states"])
@@ -237,12 +306,35 @@ def test_an_input_that_falls_silent_is_named(graph, tiny_policy):
     robot.answered(1)
     robot.reported(DiagnosticStatus.ERROR, "'front' has not arrived on")
     robot.observe(1, phase=EpisodeStatus.PHASE_FINISHED)
-    robot.reported(DiagnosticStatus.OK, "running")
+    robot.reported(DiagnosticStatus.OK, "waiting for an episode")
 
 
 def test_no_input_at_all_is_said(graph, tiny_policy):
     robot = Robot(graph, tiny_policy, input_timeout_s=0.1)
     robot.reported(DiagnosticStatus.WARN, "no input has arrived yet")
+
+
+def test_before_any_episode_all_is_well(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy, input_timeout_s=0.1, sync_slop_ms=15.0)
+    robot.observe(0, skip=("episode",))
+    time.sleep(0.2)
+    robot.reported(DiagnosticStatus.OK, "waiting for an episode")
+    assert not any(s.level == DiagnosticStatus.ERROR for s in robot.statuses())
+
+
+def test_an_observation_that_lacks_something_is_said(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy, sync_slop_ms=15.0)
+    robot.observe(0)
+    robot.answered(1)
+    robot.reported(DiagnosticStatus.OK, "running")
+    for step in range(1, 4):
+        robot.observe(step, skip=("side",))
+    said = "2 observations without an answer, the last for no 'side' within 15 ms of 'front'"
+    robot.reported(DiagnosticStatus.WARN, said)
+    robot.observe(4)
+    robot.answered(2)
+    robot.reported(DiagnosticStatus.OK, "running")
+    assert robot.node._sync.given_up == {"side": 3}
 
 
 @pytest.mark.parametrize(
@@ -256,22 +348,60 @@ def test_there_is_no_action_without_a_running_episode(graph, tiny_policy, phase)
     assert action.step == 1
 
 
-def test_a_real_robots_stamps_may_differ(graph, tiny_policy):
-    robot = Robot(graph, tiny_policy, sync_slop_ms=20.0)
-    start = convert.header(1_000)
-    robot.episode.publish(
-        EpisodeStatus(header=start, episode_id="a", phase=EpisodeStatus.PHASE_RUNNING, task=TASK)
-    )
+def arm(robot, tick, delays_ms=(0, 3, 6), late=()):
+    """Publish what a robot's drivers do at a tick; its gripper has a driver of its own."""
+    stamp_ns = 10**9 + tick * PERIOD_NS
+    for part, names in ((0, PANDA_JOINTS[:6]), (1, PANDA_JOINTS[6:])):
+        head = convert.header(stamp_ns - part * 1_000_000)
+        robot.joints.publish(convert.joint_state(names, positions(0)[: len(names)], head))
+    order = [(i, camera, delays_ms[i]) for i, camera in enumerate(CAMERAS)]
+    for i, camera, delay_ms in (*order, *late):
+        head = convert.header(stamp_ns + round(delay_ms * 1e6))
+        robot.images[camera].publish(convert.array_to_image(picture(i, 0), head))
+    return stamp_ns
+
+
+def announce(robot):
+    """Say once that an episode runs, as a person does."""
+    status = EpisodeStatus(episode_id="a", phase=EpisodeStatus.PHASE_RUNNING, task=TASK)
+    status.header = convert.header(1_000)
+    robot.episode.publish(status)
+
+
+@pytest.mark.parametrize("delays_ms", [(0, 1, 2), (0, -1, -2)])
+def test_a_real_robots_stamps_may_differ(graph, tiny_policy, delays_ms):
+    robot = Robot(graph, tiny_policy, sync_slop_ms=15.0)
+    announce(robot)
     for tick in range(3):
-        stamp_ns = 10**9 + tick * PERIOD_NS
-        joints = convert.joint_state(PANDA_JOINTS, positions(0)[:7], convert.header(stamp_ns - 5))
-        for delay, (i, camera) in enumerate(zip(range(3), CAMERAS, strict=True)):
-            head = convert.header(stamp_ns + delay * 3_000_000)
-            robot.images[camera].publish(convert.array_to_image(picture(i, 0), head))
-        robot.joints.publish(joints)
+        stamp_ns = arm(robot, tick, delays_ms)
         action, _ = robot.answered(tick + 1)
         assert action.step == tick
         assert convert.to_ns(action.header.stamp) == stamp_ns
+        used = [(one.stream, convert.to_ns(one.stamp) - stamp_ns) for one in action.inputs]
+        assert used == [
+            *((c, d * 1_000_000) for c, d in zip(CAMERAS, delays_ms, strict=True)),
+            ("state", -1_000_000),
+            ("state", 0),
+        ]
+
+
+def test_late_and_double_messages_do_not_stop_the_policy(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy, sync_slop_ms=15.0)
+    announce(robot)
+    for tick in range(6):
+        late = [(i, camera, -7) for i, camera in enumerate(CAMERAS)] + [(0, "front", 0)]
+        arm(robot, tick, (0, 0, 0), late)
+        robot.answered(tick + 1)
+    assert [action.step for action in robot.actions] == list(range(6))
+    robot.reported(DiagnosticStatus.OK, "running")
+
+
+def test_a_world_is_answered_with_what_it_sent(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy)
+    robot.observe(0)
+    action, _ = robot.answered(1)
+    used = [(one.stream, convert.to_ns(one.stamp)) for one in action.inputs]
+    assert used == [(stream, PERIOD_NS) for stream in (*CAMERAS, "state")]
 
 
 def test_a_policy_that_is_none_is_one_clear_error(graph, tmp_path):
@@ -286,25 +416,13 @@ def test_a_policy_of_another_state_is_one_clear_error(graph, tiny_policy):
 
 
 def test_a_policy_of_other_cameras_is_one_clear_error(graph, tiny_policy):
-    with pytest.raises(PolicyError, match=r"the policy takes 3 cameras .* names 1 .top."):
+    with pytest.raises(PolicyError, match=r"takes the cameras front, side, wrist, there are top"):
         graph.add(VlaNode, policy_path=str(tiny_policy), cameras=["top"], device="cpu")
 
 
 def test_a_parameter_out_of_range_is_one_clear_error(graph):
     with pytest.raises(ConfigError, match="'num_samples' is 0; allowed is a whole number from 1"):
         graph.add(VlaNode, num_samples=0)
-
-
-def test_cameras_of_the_same_names_are_the_same():
-    robot = ("top", "wrist", "front", "side")
-    assert match_cameras(CAMERAS, robot) == {"front": "front", "side": "side", "wrist": "wrist"}
-
-
-def test_cameras_of_other_names_go_by_their_order():
-    assert match_cameras(("camera1", "camera2"), ("front", "wrist")) == {
-        "camera1": "front",
-        "camera2": "wrist",
-    }
 
 
 def test_it_takes_part_when_its_listeners_are_there(graph, tiny_policy):

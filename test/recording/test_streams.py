@@ -129,3 +129,37 @@ def test_the_state_of_exactly_two_messages():
     assert joints.at([100, 30])[1].tolist() == [1, 10]
     assert joints.at([100, 130])[1].tolist() == [1, 11]
     assert joints.at([100]) is None
+
+
+@pytest.mark.parametrize(
+    ("stamp", "found"),
+    [(4, None), (5, 10), (14, 10), (15, 10), (16, 20), (20, 20), (29, 30), (35, 30), (36, None)],
+)
+def test_the_nearest_sample_within_a_slop(stream, stamp, found):
+    expected = None if found is None else (found, f"s{found}")
+    assert stream.nearest(stamp, 5) == expected
+
+
+def test_nothing_is_nearest_to_nothing():
+    assert Stream().nearest(5, 100) is None
+    assert JointStream(("a",)).nearest(5, 100) is None
+
+
+def test_only_the_newest_are_kept(stream):
+    stream.keep(2)
+    assert (stream.as_of(19, -1), stream.size) == (None, 50)
+    stream.keep(9)
+    assert stream.size == 50
+
+
+def test_the_nearest_state_is_that_of_its_stamps():
+    joints = JointStream(("a", "grip"))
+    for t in range(4):
+        joints.add(100 * t, {"a": t})
+        joints.add(100 * t - 10, {"grip": 10 + t})
+    joints.add(205, {"a": 9, "grip": 9})
+    stamps, state = joints.nearest(198, 20)
+    assert (stamps, state.tolist()) == ([190, 200, 205], [9, 9])
+    assert joints.at(stamps)[1].tolist() == state.tolist()
+    joints.keep(1)
+    assert joints.nearest(100, 20) is None

@@ -12,13 +12,11 @@ from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.episodes import EpisodeStore
-from salus_ros.reports import write_report
-from salus_ros.reports.counts import faults, outcomes
-from salus_ros.reports.filmstrip import MOMENTS, filmstrips
-from salus_ros.reports.markup import Markup, note, table
-from salus_ros.reports.missing import missing_data
-from salus_ros.reports.recordings import load_recordings
-from salus_ros.reports.signals import (
+from salus_ros.reports.figures.filmstrip import MOMENTS, filmstrips
+from salus_ros.reports.numbers.episodes import faults, outcomes
+from salus_ros.reports.numbers.missing import missing_data
+from salus_ros.reports.numbers.recordings import load_recordings
+from salus_ros.reports.numbers.signals import (
     ALL,
     CLOCK,
     NO_TIMEOUT,
@@ -26,6 +24,7 @@ from salus_ros.reports.signals import (
     signal_values,
     way_to_failure,
 )
+from salus_ros.reports.pages.recordings import write_report
 
 DROP, TIMEOUT, NONE = FailureType.DROP, FailureType.TIMEOUT, FailureType.NONE
 FIGURES = {
@@ -182,7 +181,8 @@ def test_missing_data_is_counted_and_not_hidden(mixed, tmp_path):
     arrays = {part["name"]: part for part in found["arrays"]}
     assert arrays["state"]["missing"]["share"] == 0.1
     assert arrays["state"]["partly_missing"]["count"] == 1
-    assert arrays["risk"]["missing"]["share"] == 1.0  # nothing was predicted live
+    assert arrays["risk"]["missing"]["share"] is None  # no predictor ran: nothing is missing
+    assert found["predicted"] == {"episodes": 0, "of": 1, "steps": 0}
     assert arrays["embedding"]["not_in"] == [str(path)]
     assert arrays["embedding"]["missing"]["share"] == 1.0
     assert (found["gaps"]["gaps"], found["gaps"]["episodes"]) == (1, 1)
@@ -265,13 +265,3 @@ def test_a_store_twice_no_store_and_a_file_in_the_way_are_refused(mixed, tmp_pat
         write_report(mixed, tmp_path / "file" / "report")
     with pytest.raises(StoreError, match="no episode 6"):
         write_report(mixed, tmp_path / "r", episode=6)
-
-
-def test_markup_escapes_everything_but_markup():
-    html = table(("<a>",), [("<b>",) * 2, (Markup("<i>x</i>"), None), ("title <",)])
-    assert "&lt;a&gt;" in html
-    assert '<td class="text">&lt;b&gt;</td>' in html
-    assert "<td><i>x</i></td><td>-</td>" in html
-    assert '<tr class="group"><td colspan="1">title &lt;</td></tr>' in html
-    assert note("a < b", None) == '<p class="note">a &lt; b</p>'
-    assert note(None) == ""

@@ -1,13 +1,13 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 -- its usual name
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.prediction.config import TrainingConfig
-from salus_ros.training.fitting import STATE_NAME, Part, _Data, _loss, fit_model
+from salus_ros.training.acceleration import acceleration
+from salus_ros.training.fitting import STATE_NAME, _loss, fit_model
 
 CPU = torch.device("cpu")
 TCN = TrainingConfig(model="tcn", hidden=(8, 8), epochs=6, batch_size=100, eventual=True)
@@ -17,28 +17,9 @@ class KilledError(Exception):
     """As by `kill -9`, but for the test."""
 
 
-def make_part(episodes=12, seed=0):
-    """Features whose first column announces the first type, and that every second fails."""
-    rng = np.random.default_rng(seed)
-    lengths = tuple(rng.integers(20, 40, episodes).tolist())
-    features = rng.normal(size=(sum(lengths), 5)).astype(np.float32)
-    labels = np.zeros((sum(lengths), 4, 4), np.bool_)
-    failed = np.arange(episodes) % 2 == 1
-    for end, bad in zip(np.cumsum(lengths), failed, strict=True):
-        if bad:
-            for h, steps in enumerate((6, 9, 12, 15)):
-                labels[end - steps : end, h, 0] = True
-            features[end - 20 : end, 0] += 3
-    return Part(features, labels, np.ones(len(features), np.bool_), lengths, failed)
-
-
-@pytest.fixture(scope="module")
-def parts():
-    return make_part(), make_part(8, 1)
-
-
 def fit(parts, config, **options):
-    return fit_model(*parts, config, CPU, **options)
+    with acceleration("cpu") as accelerator:
+        return fit_model(*parts, config, accelerator, **options)
 
 
 @pytest.mark.parametrize(
@@ -121,39 +102,3 @@ def test_focal_loss_is_that_of_its_paper():
         logits, targets, pos_weight=torch.tensor(3.0), reduction="none"
     )
     torch.testing.assert_close(_loss(logits, targets, plain), usual.mean(dim=1))
-
-
-def test_oversampling_draws_what_fails_oftener(parts):
-    data = _Data(parts[0], CPU, TCN)
-    torch.manual_seed(0)
-
-    def share(config):
-        drawn = [
-            float(targets[..., 0].amax(dim=1).sum())
-            for _ in range(40)
-            for _, targets, _ in data.draw(config)
-        ]
-        return sum(drawn) / (40 * 12)
-
-    assert share(TCN) == pytest.approx(0.5)
-    assert share(replace(TCN, oversample=4.0)) == pytest.approx(0.8, abs=0.05)
-
-
-def test_jitter_moves_the_signals_within_the_episode(parts):
-    part = replace(parts[0], features=np.arange(len(parts[0].features))[:, None] * np.ones((1, 5)))
-    data = _Data(part, CPU, TCN)
-    config = replace(TCN, jitter_steps=3)
-    starts = np.cumsum(part.lengths) - part.lengths
-    moved = set()
-    for features, targets, counted in data.draw(config):
-        for row in range(len(features)):
-            rows = features[row, counted[row], 0].numpy().astype(int)
-            episode = np.searchsorted(starts, rows[len(rows) // 2], side="right") - 1
-            length = part.lengths[episode]
-            assert len(rows) == length
-            place = rows - starts[episode]
-            assert ((place >= 0) & (place < length)).all()
-            moved.add(int(place[length // 2] - length // 2))
-            assert targets.shape[2] == 17
-    assert moved <= set(range(-3, 4))
-    assert len(moved) > 2

@@ -14,8 +14,10 @@ from salus_ros.episodes import EpisodeStore
 from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.config import TrainingConfig
+from salus_ros.training.acceleration import acceleration
+from salus_ros.training.batches import Part
 from salus_ros.training.dataset import load_samples
-from salus_ros.training.fitting import Part, fit_model
+from salus_ros.training.fitting import fit_model
 from salus_ros.training.train import train_predictor
 
 FIVE = ("loss", "accuracy", "precision", "recall", "f1")
@@ -170,8 +172,8 @@ def test_a_loss_that_is_nan_from_the_start_is_an_error(samples):
     labels = np.zeros((10, 4, 4), dtype=bool)
     part = Part(features, labels, np.ones(10, bool), (10,), np.ones(1, bool))
     empty = Part(features[:0], labels[:0], np.ones(0, bool), (), np.ones(0, bool))
-    with pytest.raises(ConfigError, match="loss was NaN"):
-        fit_model(part, empty, SHORT, torch.device("cpu"))
+    with acceleration("cpu") as accelerator, pytest.raises(ConfigError, match="loss was NaN"):
+        fit_model(part, empty, SHORT, accelerator)
 
 
 def test_an_unknown_device_is_named(samples, tmp_path):

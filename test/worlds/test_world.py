@@ -183,3 +183,28 @@ def test_actions_move_the_tool_as_they_say(blind):
         blind.step(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
     moved = blind.arm.tool_position - before
     np.testing.assert_allclose(moved, [0.05, 0.0, 0.0], atol=0.005)  # 5 * 0.5 * 0.02 m
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+@pytest.mark.parametrize("shown", ["red_cube", "hand"])
+def test_a_camera_sees_a_body_where_its_pose_and_matrix_say(world, camera, shown):
+    if (camera, shown) == ("wrist", "hand"):
+        pytest.skip("the wrist's camera is on the hand, which is behind it")
+    world.reset(seed=5)
+    for _ in range(10):  # so that the hand, and the camera on it, have moved
+        world.step(np.array([0.5, 0.2, -0.5, 0, 0, 0.3, 1.0], np.float32))
+    renderer = mujoco.Renderer(world.model, 256, 256)
+    renderer.enable_segmentation_rendering()
+    renderer.update_scene(world.data, camera=camera)
+    geom = world.model.geom(shown)
+    seen = renderer.render()[:, :, 0] == geom.id
+    renderer.close()
+    rows, columns = np.nonzero(seen)
+    assert len(rows) > 10
+    place = np.append(world.data.geom(shown).xpos, 1.0)
+    x, y, z = (np.linalg.inv(world.camera_pose(camera)) @ place)[:3]
+    assert z > 0  # in front of it
+    column, row, _ = world.camera_matrix(camera) @ [x / z, y / z, 1.0]
+    # A body's pixels lie around its centre; part of it may be hidden.
+    assert columns.min() <= column <= columns.max()
+    assert rows.min() <= row <= rows.max()

@@ -1,43 +1,53 @@
-"""A store as a LeRobotDataset and back, through lerobot's own classes, without a network.
+"""The episodes of a store as a LeRobotDataset, through lerobot's own classes, without a network.
 
     observation.state (S,)   action (A,)   task            what `lerobot` trains a policy on
     observation.images.<camera> (H, W, 3)                  images as PNG, or videos
-    salus.signals (12,)                                    float32, NaN where not valid
+    next.done   next.truncated   next.success              how the episode ends, in LeRobot's names
+    salus.signals (12,)   salus.signals_valid (12,)        0 where not valid
     salus.signals_fresh   salus.stamp_ns
+    salus.age_ms (M,)                                      -1 where there was no sample
     meta/salus.json                                        outcome and more of each episode
 
-Policies take no feature whose name begins with `salus.` as an input. Embeddings, statistics of
-action chunks, ages and live predictions stay in the store.
+A dataset has one even rate and no mark for what is missing, so only whole steps are written: an
+episode with gaps becomes as many episodes as it has whole stretches (see `gaps`). No value is
+NaN, which would make LeRobot's statistics NaN. `next.done` is where a recorded episode ends,
+`next.truncated` where one was cut; `next.success` is there if every outcome is known.
+
+Policies take no feature whose name begins with `salus.` or `next.` as an input. Embeddings,
+statistics of action chunks and live predictions stay in the store.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from salus_ros import __version__
-from salus_ros.core import schema
 from salus_ros.core.errors import ConfigError, StoreError
-from salus_ros.core.failures import Outcome
+from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import store_errors
+from salus_ros.episodes.layouts.gaps import Exported, Gap, stretches
 from salus_ros.episodes.layouts.padded import OnEpisode, check_new
-from salus_ros.episodes.layouts.padded_import import Imported
 from salus_ros.episodes.reader import StoreReader
-from salus_ros.episodes.spec import StoreSpec
-from salus_ros.episodes.store import EpisodeStore
 
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
-SIGNALS, FRESH, STAMP = "salus.signals", "salus.signals_fresh", "salus.stamp_ns"
+DONE, TRUNCATED, SUCCESS = "next.done", "next.truncated", "next.success"
+SIGNALS, VALID, FRESH = "salus.signals", "salus.signals_valid", "salus.signals_fresh"
+STAMP, AGE = "salus.stamp_ns", "salus.age_ms"
 SIDECAR = Path("meta") / "salus.json"
 DECODER = "pyav"
 """It comes with lerobot; its default, torchcodec, needs an FFmpeg of the system beside it."""
+
+LEAST_VIDEO_SIZE = 64
+"""Smallest width and height that lerobot's encoder takes; it crashes on smaller ones."""
+
+RATE_ROUNDING = 1e-3
+"""Share by which a rate may differ from the whole number that it stands for."""
 
 QUIET = {
     "HF_HUB_OFFLINE": "1",  # a file that is gone is an error, not a download
@@ -47,8 +57,12 @@ QUIET = {
 """Environment that the libraries below are loaded in, where it is not set otherwise."""
 
 
-def _dataset_class() -> Any:
-    """LeRobotDataset; to import it takes seconds."""
+def dataset_class() -> Any:
+    """LeRobotDataset; to import it takes seconds.
+
+    Raises:
+        ConfigError: if lerobot is installed without its datasets.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -66,8 +80,10 @@ def export_lerobot(
     on_episode: OnEpisode | None = None,
     *,
     videos: bool = False,
-) -> None:
-    """Write the episodes of a store as a LeRobotDataset, one episode in memory at a time.
+    fps: int | None = None,
+    task: str = "",
+) -> Exported:
+    """Write the whole steps of a store as a LeRobotDataset, one shard of images in memory.
 
     The folder is there as a whole or not at all.
 
@@ -76,215 +92,184 @@ def export_lerobot(
         out: Folder of the dataset.
         on_episode: Called after each episode with the number of those done.
         videos: Encode the cameras as videos, which is smaller, but not without loss.
+        fps: Frames per second; by default the rate of the episodes, where it is a whole number.
+        task: Instruction of the episodes that have none.
 
     Raises:
-        StoreError: if the store is empty, damaged, or of a rate that LeRobot does not know, or
-            the folder exists or cannot be written.
+        StoreError: if the store is empty, damaged, without a task or a whole rate, or has no
+            whole step; or the folder exists or cannot be written.
         ConfigError: if lerobot is installed without its datasets.
     """
     out = Path(out)
     check_new(out)
     if not len(reader):
         raise StoreError(f"'{reader.path}' holds no episode to export; record some first")
-    fps = _whole_rate(reader)
-    dataset_class = _dataset_class()
+    _check_names(reader, task)
+    height, width = reader.spec.image_size
+    if videos and reader.spec.cameras and min(height, width) < LEAST_VIDEO_SIZE:
+        raise StoreError(
+            f"'{reader.path}' has images of {width}x{height} pixels; a video has at least "
+            f"{LEAST_VIDEO_SIZE} by {LEAST_VIDEO_SIZE}: export them as images"
+        )
+    fps = _whole_rate(reader) if fps is None else fps
+    parts: list[list[slice]] = []  # by episode
+    gaps: list[Gap] = []
+    for index in range(len(reader)):
+        found, between = stretches(reader, index, fps)
+        parts.append(found)
+        gaps += between
+    if not any(parts):
+        raise StoreError(f"'{reader.path}' has no whole steps to export: {gaps[0]}")
+    create = dataset_class().create
     part = out.with_name(out.name + ".partial")
     with store_errors(out, "write"):
         shutil.rmtree(part, ignore_errors=True)
         try:
-            dataset = dataset_class.create(
+            dataset = create(
                 repo_id=f"local/{out.name}",
                 fps=fps,
-                features=_features(reader.spec, "video" if videos else "image"),
+                features=_features(reader, "video" if videos else "image"),
                 root=part,
                 use_videos=videos,
                 video_backend=DECODER,
             )
-            for index in range(len(reader)):
-                _add(dataset, reader.episode(index))
+            metas: list[EpisodeMeta] = []
+            for index, found in enumerate(parts):
+                episode = reader.episode(index, images=False)
+                for steps in found:
+                    metas.append(_part(episode, steps, task))
+                    _add(dataset, reader, index, episode, steps, metas[-1])
                 if on_episode is not None:
                     on_episode(index + 1)
             dataset.finalize()
-            (part / SIDECAR).write_text(json.dumps(_sidecar(reader), allow_nan=False))
+            lengths = [steps.stop - steps.start for found in parts for steps in found]
+            sidecar = json.dumps(_sidecar(reader, metas, lengths), allow_nan=False)
+            (part / SIDECAR).write_text(sidecar)
             part.replace(out)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+    return Exported(len(lengths), sum(lengths), gaps=tuple(gaps))
+
+
+def _check_names(reader: StoreReader, task: str) -> None:
+    """Refuse what a dataset cannot be without, and names that it cannot take."""
+    slashed = [camera for camera in reader.spec.cameras if "/" in camera]
+    if slashed:
+        raise StoreError(f"'{reader.path}' has the cameras {slashed}; LeRobot takes no '/' in one")
+    without = [i for i, text in enumerate(reader.table()["task"]) if not str(text).strip()]
+    if without and not task.strip():
+        some = ", ".join(map(str, without[:5])) + (", ..." if len(without) > 5 else "")
+        raise StoreError(
+            f"'{reader.path}': no task in {len(without)} of {len(reader)} episodes ({some}), and "
+            "policies are trained on its words; give --task, or set task in the mapping that "
+            "they are converted with"
+        )
 
 
 def _whole_rate(reader: StoreReader) -> int:
     rates = sorted({float(rate) for rate in reader.table()["rate_hz"]})
-    if len(rates) > 1 or not rates[0].is_integer():
+    whole = {round(rate) for rate in rates}
+    fps = max(whole)
+    if len(whole) > 1 or not fps or abs(rates[-1] - fps) > RATE_ROUNDING * fps:
         raise StoreError(
             f"'{reader.path}' has steps at {rates} per second; a LeRobotDataset has one whole "
-            "number of frames per second"
+            f"number of frames per second: give --fps {max(fps, 1)}, say, which leaves out what "
+            "was not recorded at about that rate"
         )
-    return int(rates[0])
+    return fps
 
 
-def _features(spec: StoreSpec, images: str) -> dict[str, Any]:
-    def feature(dtype: str, *shape: int, names: list[str] | None = None) -> dict[str, Any]:
-        return {"dtype": dtype, "shape": shape, "names": names}
+def _part(episode: Episode, steps: slice, task: str) -> EpisodeMeta:
+    """What is known about a part of an episode; of one before its end, not how it ends."""
+    meta = episode.meta if episode.meta.task.strip() else replace(episode.meta, task=task)
+    length, first, stop = len(episode), steps.start, steps.stop
+    if stop - first == length:
+        return meta
+    # A failure seen after the last step has that step's number: it is the part's, if it ends so.
+    failed = first <= meta.failure_step < stop or (stop == length <= meta.failure_step)
+    outcome = meta.outcome if stop == length or failed else Outcome.UNKNOWN
+    return replace(
+        meta,
+        id=f"{meta.id}_steps_{first}_to_{stop - 1}",
+        outcome=outcome,
+        failure_type=meta.failure_type if outcome == Outcome.FAILURE else FailureType.NONE,
+        failure_step=meta.failure_step - first if failed else -1,
+        fault_step=meta.fault_step - first if meta.fault_step >= first else -1,
+        wall_time_s=np.nan,
+    )
 
-    axes = ["height", "width", "channels"]
-    return {
-        STATE: feature("float32", spec.state_dim),
-        ACTION: feature("float32", spec.action_dim),
-        SIGNALS: feature("float32", len(spec.signals), names=list(spec.signals)),
-        FRESH: feature("bool", 1),
+
+def _features(reader: StoreReader, images: str) -> dict[str, Any]:
+    def feature(dtype: str, *shape: int, names: Any = None) -> dict[str, Any]:
+        return {"dtype": dtype, "shape": shape, "names": list(names) if names else None}
+
+    spec = reader.spec
+    flag = feature("bool", 1)
+    count = len(spec.signals)
+    features = {
+        STATE: feature("float32", spec.state_dim, names=spec.state_names),
+        ACTION: feature("float32", spec.action_dim, names=spec.action_names),
+        SIGNALS: feature("float32", count, names=spec.signals),
+        VALID: feature("bool", count, names=spec.signals),
+        FRESH: flag,
         STAMP: feature("int64", 1),
-    } | {
+        AGE: feature("float32", len(spec.streams), names=spec.streams),
+        DONE: flag,
+        TRUNCATED: flag,
+    }
+    if all(meta.outcome != Outcome.UNKNOWN for meta in reader.episodes()):
+        features[SUCCESS] = flag
+    axes = ("height", "width", "channels")
+    cameras = {
         IMAGES + camera: feature(images, *spec.image_size, 3, names=axes)
         for camera in spec.cameras
     }
+    return {name: value for name, value in features.items() if 0 not in value["shape"]} | cameras
 
 
-def _add(dataset: Any, episode: Episode) -> None:
-    for t in range(len(episode)):
-        row = {
-            STATE: episode.state[t],
-            ACTION: episode.action[t],
-            SIGNALS: episode.signals[t],
-            FRESH: episode.signals_fresh[t : t + 1],
-            STAMP: episode.stamp_ns[t : t + 1],
-            "task": episode.meta.task,
+def _add(
+    dataset: Any,
+    reader: StoreReader,
+    index: int,
+    episode: Episode,
+    steps: slice,
+    meta: EpisodeMeta,
+) -> None:
+    """Add some steps of an episode as one of the dataset."""
+    ended = np.arange(len(episode)) == len(episode) - 1
+    columns = {
+        STATE: episode.state,
+        ACTION: episode.action,
+        SIGNALS: np.where(episode.signals_valid, episode.signals, np.float32(0)),
+        VALID: episode.signals_valid,
+        FRESH: episode.signals_fresh[:, None],
+        STAMP: episode.stamp_ns[:, None],
+        DONE: ended[:, None],
+        TRUNCATED: (np.arange(len(episode)) == steps.stop - 1)[:, None] & ~ended[:, None],
+        SUCCESS: (ended & (meta.outcome == Outcome.SUCCESS))[:, None],
+    }
+    if episode.age_ms is not None:
+        columns[AGE] = np.where(np.isnan(episode.age_ms), np.float32(-1), episode.age_ms)
+    columns = {name: values for name, values in columns.items() if name in dataset.features}
+    block = reader.spec.shard_steps
+    for start in range(steps.start, steps.stop, block):
+        stop = min(start + block, steps.stop)
+        frames = {
+            IMAGES + camera: reader.frames(camera, index, slice(start, stop))
+            for camera in reader.spec.cameras
         }
-        dataset.add_frame(row | {IMAGES + name: v[t] for name, v in episode.images.items()})
+        for t in range(start, stop):
+            row = {name: values[t] for name, values in columns.items()}
+            images = {name: values[t - start] for name, values in frames.items()}
+            dataset.add_frame(row | images | {"task": meta.task})
     dataset.save_episode(parallel_encoding=False)
 
 
-def _sidecar(reader: StoreReader) -> dict[str, Any]:
+def _sidecar(reader: StoreReader, metas: list[EpisodeMeta], lengths: list[int]) -> dict[str, Any]:
     """What a LeRobotDataset has no place for, as JSON values; NaN is None."""
-    metas = [asdict(meta) for meta in reader.episodes()]
     return {
         "salus_version": __version__,
         "spec": reader.spec.to_attributes(),
-        "lengths": reader.table()["length"].tolist(),
-        "episodes": [{k: None if v != v else v for k, v in meta.items()} for meta in metas],
+        "lengths": lengths,
+        "episodes": [{k: None if v != v else v for k, v in asdict(m).items()} for m in metas],
     }
-
-
-def import_lerobot(
-    source: str | Path, out: str | Path, on_episode: OnEpisode | None = None
-) -> Imported:
-    """Read a LeRobotDataset of a local folder into a new store, one episode in memory at a time.
-
-    Of a dataset that SALUS did not write the outcomes are unknown, there are no signals, and
-    stamps are those of its even rate.
-
-    Args:
-        source: Folder of the dataset, in the version that the installed lerobot reads.
-        out: Folder of the store.
-        on_episode: Called after each episode with the number of those done.
-
-    Raises:
-        StoreError: if there is no dataset, it is incomplete or of another version, has no state
-            or action, or cameras of several sizes; or the store exists. Nothing is left behind.
-        ConfigError: if lerobot is installed without its datasets.
-    """
-    source, out = Path(source), Path(out)
-    check_new(out)
-    if not (source / "meta" / "info.json").is_file():
-        raise StoreError(f"'{source}' is no LeRobotDataset: it has no meta/info.json")
-    dataset_class = _dataset_class()
-    with store_errors(source, "read"):
-        dataset = dataset_class(f"local/{source.name}", root=source, video_backend=DECODER)
-        cameras = _cameras(dataset, source)
-        known = _read_sidecar(dataset, source)
-        spec = _spec(dataset, cameras, known, source)
-    store = EpisodeStore.create(out, spec)
-    try:
-        with store:
-            for index in range(dataset.num_episodes):
-                with store_errors(source, f"read episode {index} of"):
-                    meta = known["episodes"][index] if known else {}
-                    episode = _episode(dataset, index, cameras, meta)
-                store.append(episode)
-                if on_episode is not None:
-                    on_episode(index + 1)
-            return Imported(len(store), store.steps)
-    except BaseException:
-        shutil.rmtree(out, ignore_errors=True)
-        raise
-
-
-def _cameras(dataset: Any, source: Path) -> dict[str, str]:
-    """Keys of the cameras by the names that they get; depth is left out."""
-    for key in (STATE, ACTION):
-        if key not in dataset.features:
-            raise StoreError(f"'{source}' has no '{key}'; it has {sorted(dataset.features)}")
-    keys = [key for key in dataset.meta.camera_keys if key not in dataset.meta.depth_keys]
-    short = [key.removeprefix(IMAGES).removeprefix("observation.") for key in keys]
-    return {name.replace(".", "_"): key for name, key in zip(short, keys, strict=True)}
-
-
-def _read_sidecar(dataset: Any, source: Path) -> dict[str, Any] | None:
-    if not (source / SIDECAR).is_file():
-        return None
-    known: dict[str, Any] = json.loads((source / SIDECAR).read_text())
-    if known["lengths"] != list(dataset.meta.episodes["length"]):
-        raise StoreError(
-            f"'{source / SIDECAR}' is of other episodes than those in the dataset; remove it to "
-            "import them with unknown outcomes"
-        )
-    return known
-
-
-def _spec(
-    dataset: Any, cameras: dict[str, str], known: dict[str, Any] | None, source: Path
-) -> StoreSpec:
-    first = dataset[0]
-    sizes = {tuple(first[key].shape[-2:]) for key in cameras.values()}
-    if len(sizes) > 1:
-        raise StoreError(
-            f"'{source}' has cameras of sizes {sorted(sizes)}; a store has images of one size"
-        )
-    spec = StoreSpec.from_attributes(known["spec"]) if known else StoreSpec()
-    return replace(
-        spec,
-        cameras=tuple(cameras),
-        image_size=sizes.pop() if sizes else spec.image_size,
-        state_dim=int(first[STATE].numel()),
-        action_dim=int(first[ACTION].numel()),
-        embedding_dim=0,
-        chunk_statistics=(),
-        streams=(),
-    )
-
-
-def _episode(dataset: Any, index: int, cameras: dict[str, str], known: dict[str, Any]) -> Episode:
-    entry = dataset.meta.episodes[index]
-    steps = range(entry["dataset_from_index"], entry["dataset_to_index"])
-    # uint8 at once: as float32, which a frame comes as, the images would take four times as much.
-    frames: list[dict[str, NDArray[Any]]] = []
-    for t in steps:
-        item = dataset[t]
-        row = {key: np.asarray(item[key]) for key in _KEPT if key in item}
-        row |= {
-            key: np.round(np.asarray(item[key]) * 255).astype(np.uint8).transpose(1, 2, 0)
-            for key in cameras.values()
-        }
-        frames.append(row)
-
-    def rows(key: str, missing: Callable[[], NDArray[Any]] | None = None) -> NDArray[Any]:
-        if missing is not None and key not in frames[0]:
-            return missing()
-        return np.stack([row[key] for row in frames])
-
-    length, rate_hz = len(steps), float(dataset.fps)
-    signals = rows(SIGNALS, lambda: np.full((length, len(schema.SIGNAL_NAMES)), np.nan))
-    stamp_ns = 1 + np.round(np.arange(length) * (1e9 / rate_hz)).astype(np.int64)
-    unknown = {"id": str(index), "task": item["task"], "outcome": Outcome.UNKNOWN}
-    meta = {name: np.nan if value is None else value for name, value in known.items()}
-    return Episode(
-        meta=EpisodeMeta(**({**unknown, "rate_hz": rate_hz} | meta)),
-        action=rows(ACTION).reshape(length, -1),
-        state=rows(STATE).reshape(length, -1),
-        stamp_ns=rows(STAMP, lambda: stamp_ns).reshape(length),
-        signals=signals,
-        signals_valid=np.isfinite(signals),
-        signals_fresh=rows(FRESH, lambda: np.zeros(length, np.bool_)).reshape(length),
-        images={camera: rows(key) for camera, key in cameras.items()},
-    )
-
-
-_KEPT = (STATE, ACTION, SIGNALS, FRESH, STAMP)

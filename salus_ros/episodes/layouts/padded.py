@@ -3,12 +3,14 @@
     actions (E, T, A)   states (E, T, S)   signals (E, T, 12)   float32
     images (E, T, C, 3, H, W)           uint8; absent without cameras
     horizon_labels (E, T, H x K)        float32, 0 or 1, horizon by horizon; NaN without a label
-    mask (E, T)                         bool, a step that was recorded
+    mask (E, T)                         bool, a step that was recorded whole
 
 T is the longest episode. Behind the end of a shorter one floats are NaN, and what has no NaN is
-0 (images, stamps) or False: only the mask tells such a frame from a black one. The other arrays
-of a store lie in `data/` (E, T, ...) and `meta/` (E,), so that an import gives back what was
-exported.
+0 (images, stamps) or False: only the mask tells such a frame from a black one. It does so too for
+a step within an episode that lacks an image (0 there), a state or an action (NaN there). The
+other arrays of a store lie in `data/` (E, T, ...) and `meta/` (E,), with the `length` of each
+episode, so that an import gives back what was exported; sizes and names, those of the joints
+too, are attributes.
 """
 
 import shutil
@@ -28,6 +30,7 @@ from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import Episode
 from salus_ros.episodes.files import STRICT, store_errors
 from salus_ros.episodes.layout import META_ARRAYS, data_arrays, image_array
+from salus_ros.episodes.layouts.gaps import Exported, lacks_any, missing
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.episodes.spec import StoreSpec
 
@@ -35,6 +38,7 @@ FORMAT = "salus-padded"
 PLURAL = {"action": "actions", "state": "states", "signals": "signals"}
 """Arrays of a store that have a name of their own in this layout."""
 
+LENGTH = "meta/length"
 CHUNK_STEPS = 4096
 
 OnEpisode = Callable[[int], None]
@@ -52,7 +56,7 @@ def check_new(out: Path) -> None:
 
 def export_padded(
     reader: StoreReader, out: str | Path, on_episode: OnEpisode | None = None
-) -> None:
+) -> Exported:
     """Write the episodes of a store in the padded layout, one episode in memory at a time.
 
     The folder is there as a whole or not at all.
@@ -61,6 +65,9 @@ def export_padded(
         reader: Store to export.
         out: Folder of the zarr group.
         on_episode: Called after each episode with the number of those done.
+
+    Returns:
+        How much was written; steps that lack something are False in the mask, and counted.
 
     Raises:
         StoreError: if the store is empty or damaged, or the folder exists or cannot be written.
@@ -74,13 +81,14 @@ def export_padded(
         shutil.rmtree(part, ignore_errors=True)
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            _write(reader, part, on_episode)
+            marked = _write(reader, part, on_episode)
             part.replace(out)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+    return Exported(len(reader), reader.steps, marked=marked)
 
 
-def _write(reader: StoreReader, part: Path, on_episode: OnEpisode | None) -> None:
+def _write(reader: StoreReader, part: Path, on_episode: OnEpisode | None) -> int:
     spec = reader.spec
     episodes, longest = len(reader), int(reader.table()["length"].max())
     attributes = {"format": FORMAT, "salus_version": __version__, **spec.to_attributes()}
@@ -115,13 +123,16 @@ def _write(reader: StoreReader, part: Path, on_episode: OnEpisode | None) -> Non
             dtype=np.uint8,
             config=STRICT,
         )
+    marked = 0
     for index in range(episodes):
         episode = reader.episode(index, images=False)
         steps = slice(0, len(episode))
         for name, array in arrays.items():
             array[index, steps] = getattr(episode, name)
         labels[index, steps] = _labels(episode, spec)
-        mask[index, steps] = True
+        lacking = lacks_any(missing(reader, index), len(episode))
+        mask[index, steps] = ~lacking
+        marked += int(lacking.sum())
         for number, camera in enumerate(spec.cameras):
             images[index, steps, number] = reader.frames(camera, index).transpose(0, 3, 1, 2)
         if on_episode is not None:
@@ -130,6 +141,8 @@ def _write(reader: StoreReader, part: Path, on_episode: OnEpisode | None) -> Non
     for name, layout in META_ARRAYS.items():
         arguments = layout.create_arguments() | {"shape": (episodes,)}
         group.create_array(f"meta/{name}", config=STRICT, **arguments)[:] = table[name]
+    group.create_array(LENGTH, data=table["length"], config=STRICT)
+    return marked
 
 
 def _path(name: str) -> str:

@@ -11,7 +11,6 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import ZipStore
 
-from salus_ros.core import schema
 from salus_ros.core.errors import SalusError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.labels import horizon_labels
@@ -19,12 +18,18 @@ from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import get_array, is_packed, store_errors
 from salus_ros.episodes.layout import META_ARRAYS, SINCE, data_arrays
-from salus_ros.episodes.layouts.padded import FORMAT, PLURAL, OnEpisode, check_new
+from salus_ros.episodes.layouts.padded import FORMAT, LENGTH, PLURAL, OnEpisode, check_new
 from salus_ros.episodes.spec import StoreSpec
 from salus_ros.episodes.store import EpisodeStore
 
 PLAIN_TYPES = ("none", "drop", "timeout", "other")
 """Failure types of the labels in a file that names none: those of the proof of concept."""
+
+PLAIN_CAMERAS = ("front", "side", "wrist")
+"""Cameras of a file with as many; others are numbered."""
+
+PLAIN_RATE_HZ = 30.0
+"""Steps per second of a file that does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +101,9 @@ class _Padded:
         self.source = source
         self.labels_left_out = 0
         attributes: dict[str, Any] = dict(group.attrs)
+        self.lengths: NDArray[Any] | None = None
         self.own = attributes.get("format") == FORMAT
-        self.rate_hz = float(attributes.get("rate_hz", schema.RATE_HZ))
+        self.rate_hz = float(attributes.get("rate_hz", PLAIN_RATE_HZ))
         self.types: tuple[str, ...] = tuple(attributes.get("failure_types", failure_types))
         self.arrays: dict[str, Any] = {
             # Plain zarr does not write a chunk of zeros, so there a missing one is legal.
@@ -115,6 +121,8 @@ class _Padded:
         self.spec = StoreSpec.from_attributes(attributes) if self.own else self._plain_spec()
         self._check_shapes()
         if self.own:
+            if LENGTH in group:
+                self.lengths = np.asarray(get_array(group, LENGTH)[:])
             self.table = {
                 name: np.asarray(get_array(group, f"meta/{name}")[:])
                 for name in META_ARRAYS
@@ -128,8 +136,8 @@ class _Padded:
             raise StoreError(f"'{self.source}': images must be (E, T, C, 3, H, W)")
         numbered = tuple(f"camera{number}" for number in range(shape[0]))
         return StoreSpec(
-            cameras=schema.CAMERAS if shape[0] == len(schema.CAMERAS) else numbered,
-            image_size=(shape[2], shape[3]) if shape[0] else StoreSpec().image_size,
+            cameras=PLAIN_CAMERAS if shape[0] == len(PLAIN_CAMERAS) else numbered,
+            image_size=(shape[2], shape[3]) if shape[0] else (0, 0),
             state_dim=self.arrays["states"].shape[2],
             action_dim=self.arrays["actions"].shape[2],
             streams=(),
@@ -184,6 +192,8 @@ class _Padded:
         return np.asarray(self.arrays[name][index, :length])
 
     def _length(self, index: int) -> int:
+        if self.lengths is not None:
+            return int(self.lengths[index])
         if "mask" not in self.arrays:
             return int(self.arrays["actions"].shape[1])
         mask = np.asarray(self.arrays["mask"][index], dtype=np.bool_)  # (T,)

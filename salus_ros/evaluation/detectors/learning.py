@@ -10,9 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from salus_ros.prediction.config import TrainingConfig
-from salus_ros.training.optimisation import ScheduledAdam
-
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -55,17 +52,16 @@ def minimise(
     Returns:
         The lowest loss of the held-back part, NaN without one.
     """
-    optimiser = ScheduledAdam(
-        model.parameters(),
-        TrainingConfig(
-            schedule="constant", learning_rate=learning_rate, weight_decay=weight_decay
-        ),
+    optimiser = torch.optim.Adam(
+        model.parameters(), learning_rate, weight_decay=weight_decay, fused=True
     )
     best, best_epoch, kept = float("nan"), 0, None
     for epoch in range(epochs):
         model.train()
         for members in torch.split(torch.randperm(count), batch or count):
-            optimiser.step(loss(members))
+            optimiser.zero_grad()
+            torch.autograd.backward(loss(members))
+            optimiser.step()
         model.eval()
         with torch.inference_mode():
             value = check()

@@ -177,6 +177,18 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         centre_px = (IMAGE_SIZE - 1) / 2
         return np.array([[focal_px, 0, centre_px], [0, focal_px, centre_px], [0, 0, 1]])
 
+    def camera_pose(self, camera: str) -> npt.NDArray[np.float64]:
+        """Where a camera is now: homogeneous (4, 4), in m, from its optical frame to the world.
+
+        The optical frame is that of images: z forward, x right, y down; MuJoCo's cameras look
+        along -z, with y up.
+        """
+        seen = self.data.camera(camera)
+        pose = np.eye(4)
+        pose[:3, :3] = seen.xmat.reshape(3, 3) @ np.diag([1.0, -1.0, -1.0])
+        pose[:3, 3] = seen.xpos
+        return pose
+
     def _image(self, camera: str) -> npt.NDArray[np.uint8]:
         if self._renderer is None:
             return np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)

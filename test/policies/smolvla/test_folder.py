@@ -83,6 +83,28 @@ def test_a_checkpoint_without_its_backbone_is_refused_at_once_with_what_to_copy(
     assert find_backbone(folder, str(policy_folder / "vlm")) == str(policy_folder / "vlm")
 
 
+def test_what_lerobot_saves_of_a_policy_loads_when_its_backbone_is_copied(
+    folder, policy_folder, observation, monkeypatch, tmp_path
+):
+    from lerobot.policies.factory import make_pre_post_processors
+    from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
+
+    monkeypatch.chdir(folder)  # where LeRobot itself finds 'vlm'
+    policy, saved = SmolVLAPolicy.from_pretrained("."), tmp_path / "pretrained_model"
+    processors = make_pre_post_processors(policy.config, pretrained_path=".")
+    for part in (policy, *processors):
+        part.save_pretrained(saved)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PolicyError, match="cp -r POLICY/vlm"):
+        SmolVLARunner(saved)
+    shutil.copytree(policy_folder / "vlm", saved / "vlm")
+    images, state = observation
+    step, expected = (
+        SmolVLARunner(place).step(images, state, TASK, 0) for place in (saved, policy_folder)
+    )
+    np.testing.assert_array_equal(step.action, expected.action)
+
+
 def test_a_backbone_of_the_hub_is_looked_for_in_the_cache_alone(folder, no_network, monkeypatch):
     shutil.rmtree(folder / "vlm")
     configure(folder, vlm_model_name="nobody/nothing")

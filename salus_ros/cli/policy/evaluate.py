@@ -1,0 +1,56 @@
+"""`salus policy evaluate`."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from salus_ros.cli.output import AsJson, print_line, print_result
+from salus_ros.cli.progress import bar
+
+
+def evaluate(
+    policy: Annotated[Path, typer.Argument(help="Policy folder.", show_default=False)],
+    episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode.")] = 1_000_000,
+    workers: Annotated[int, typer.Option(min=1, help="Parallel processes.")] = 2,
+    task: Annotated[str, typer.Option(help="One instruction; drawn for each by default.")] = "",
+    fault: Annotated[
+        str, typer.Option(help="none, force, noise or slip for all; random: drawn for each.")
+    ] = "none",
+    condition: Annotated[str, typer.Option(help="standard or shifted.")] = "standard",
+    num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 1,
+    replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Measure the success rate of a policy in the built-in world, by task."""
+    from salus_ros.collection.config import CollectionConfig
+    from salus_ros.collection.success import evaluate_policy
+    from salus_ros.reports.tables.layout import listed
+    from salus_ros.reports.tables.success import success_tables
+
+    config = CollectionConfig(
+        policy=policy,
+        task=task,
+        fault=fault,
+        condition=condition,
+        num_samples=num_samples,
+        replan_every=replan_every,
+        device=device,
+    )
+    with nullcontext(None) if as_json else bar("episodes", episodes) as advance:
+        result = evaluate_policy(
+            config,
+            episodes,
+            seed,
+            workers,
+            None if advance is None else lambda n, endings: advance(n, listed(endings)),
+        )
+    print_result(result, as_json, success_tables)
+    if not as_json:
+        print_line(
+            f"seeds {seed} and on, condition {condition}, fault {fault}, "
+            f"{result['mean_steps']:.0f} steps on average"
+        )

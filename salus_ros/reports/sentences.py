@@ -1,0 +1,40 @@
+"""Sentences that pages and terminal tables share."""
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # it loads torch
+    from salus_ros.prediction.predictor import Predictor
+
+
+def unlabelled_line(number: int, stores: str = "STORE") -> str:
+    """Say that episodes cannot be learnt from, and what to do about it."""
+    return (
+        f"{number} episodes have no known outcome, or failed at an unknown moment; nothing is "
+        f"learnt from them: salus label {stores}"
+    )
+
+
+def alarm_rule(predictor: "Predictor") -> str:
+    """Say when a predictor alarms: which score it takes, its threshold, and what that promises."""
+    scores = {
+        "the probability that the episode fails at all": predictor.episode_threshold,
+        f"the risk of a failure within {predictor.horizons_s[-1]:g} s": predictor.threshold,
+    }
+    rules = [
+        f"{score} exceeds {limit:.3f}" for score, limit in scores.items() if math.isfinite(limit)
+    ]
+    calibration = predictor.calibration
+    if not rules:
+        return "It never alarms: " + (
+            "it has no threshold, since there was no failure to choose one by."
+            if calibration is None
+            else f"{calibration.successes} successful episodes are too few to promise that at "
+            f"most {calibration.alpha:.0%} of them alarm."
+        )
+    worth = (
+        "chosen for the best F1 and not calibrated: salus calibrate sets one with a promise"
+        if calibration is None
+        else f"promised: at most {calibration.alpha:.0%} of successful episodes alarm"
+    )
+    return f"It alarms when {' or '.join(rules)} ({worth})."

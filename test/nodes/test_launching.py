@@ -1,0 +1,164 @@
+"""What the launch file decides, without launch."""
+
+import pytest
+
+from salus_ros.core.errors import ConfigError
+from salus_ros.nodes.launching import RQT_PLUGINS, Ending, check, misspelt, names_of
+
+NAMES = (
+    *("episodes", "seed", "replan_every", "num_samples", "rate", "sync_slop_ms", "policy", "bag"),
+    *("model", "params_file", "cameras", "state_joints", "episode_source", "rviz", "rqt"),
+    "namespace",
+)
+NOTHING = dict.fromkeys(NAMES, "") | {"source": "mujoco"}
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """Make packages look installed."""
+    folder = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+
+    def install(*names):
+        for name in names:
+            (folder / name).touch()
+
+    return install
+
+
+def test_what_can_work_passes(tmp_path):
+    check(NOTHING)
+    numbers = {"episodes": "0", "rate": "12.5", "sync_slop_ms": "0", "num_samples": "1"}
+    names = {"cameras": "top, wrist", "state_joints": "j1"}
+    service = {"source": "none", "episode_source": "service"}
+    check(NOTHING | numbers | names | service | {"policy": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"episodes": "abc"}, "episodes:=abc: allowed is a whole number of at least 0"),
+        ({"episodes": "1.5"}, "episodes:=1.5: allowed is a whole number"),
+        ({"seed": "-1"}, "seed:=-1: allowed is a whole number of at least 0"),
+        ({"num_samples": "0"}, "num_samples:=0: allowed is a whole number of at least 1"),
+        ({"rate": "-3"}, "rate:=-3: allowed is a number of at least 0.1"),
+        ({"rate": "nan"}, "rate:=nan: allowed is a number"),
+        ({"sync_slop_ms": "x"}, "sync_slop_ms:=x: allowed is a number of at least 0"),
+        ({"policy": "/nowhere"}, "policy:=/nowhere: there is no such file or folder"),
+        ({"model": "/nowhere"}, "model:=/nowhere: there is no such"),
+        ({"params_file": "/nowhere.yaml"}, "params_file:=/nowhere.yaml: there is no such"),
+        ({"cameras": "a,,b"}, "cameras:=a,,b: allowed are names separated by commas"),
+        ({"state_joints": "a,"}, "state_joints:=a,: allowed are names"),
+        ({"episode_source": "service"}, "the built-in world says what an episode is"),
+        ({"rqt": "true", "namespace": "r1"}, "namespace:=r1: rqt's layout names topics without"),
+    ],
+)
+def test_what_cannot_work_is_named(given, said):
+    with pytest.raises(ConfigError) as refused:
+        check(NOTHING | given)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "packages"), [("rviz", ["rviz2"]), ("rqt", RQT_PLUGINS), ("bag", ["ros2bag"])]
+)
+def test_what_is_not_installed_is_named_with_how_to_get_it(
+    installed, monkeypatch, tmp_path, argument, packages
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "ros2").touch(mode=0o755)
+    given = NOTHING | {argument: str(tmp_path / "new") if argument == "bag" else "true"}
+    *first, last = packages
+    installed(*first)
+    with pytest.raises(ConfigError) as refused:
+        check(given)
+    said = f"{argument} needs {last}, not installed here: apt install ros-jazzy-"
+    assert said + last.replace("_", "-") in str(refused.value)
+    installed(last)
+    check(given)
+
+
+def test_a_bag_is_never_written_over(installed, tmp_path):
+    installed("ros2bag")
+    with pytest.raises(ConfigError, match="it exists already"):
+        check(NOTHING | {"bag": str(tmp_path)})
+
+
+def test_a_bag_needs_the_command(installed, monkeypatch, tmp_path):
+    installed("ros2bag")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match="ros2 is not on the PATH"):
+        check(NOTHING | {"bag": str(tmp_path / "new")})
+
+
+def test_names_are_separated_by_commas():
+    assert names_of("top, wrist") == ["top", "wrist"]
+
+
+def test_an_argument_that_is_none_meets_its_neighbour():
+    known = ["episodes", "episode_source", "record"]
+    (said,) = misspelt(["episods", "record", "somebody_elses"], known)
+    assert "'episods' is no argument and changes nothing; did you mean 'episodes'?" in said
+
+
+@pytest.fixture
+def ending():
+    return Ending([["vla", "predictor", "simulator"], ["recorder", "bag"]], last="simulator")
+
+
+def test_the_end_of_the_work_ends_the_others_who_write_last(ending):
+    assert ending.ended("simulator", 0) == ("", ["vla", "predictor"])
+    assert ending.ended("vla", 0) == ("", [])
+    assert ending.ended("predictor", 0) == ("", ["recorder", "bag"])
+    assert ending.ended("bag", 0) == ("", [])
+    assert not ending.over
+    assert ending.ended("recorder", 0) == ("", [])
+    assert (ending.over, ending.failure) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (2, "ended with exit code 2: its last line says what to change"),
+        (1, "ended with exit code 1: its last lines say why"),
+        (-9, "was killed by SIGKILL"),
+    ],
+)
+def test_a_dead_node_is_named_with_its_cause(ending, code, why):
+    said, told = ending.ended("vla", code)
+    assert said == f"vla {why}; the others are ended in order"
+    assert told == ["predictor", "simulator"]
+    assert ending.failure == f"vla {why}"
+
+
+def test_a_node_that_was_ended_by_a_person_ends_the_rest_and_is_no_failure(ending):
+    said, told = ending.ended("predictor", 0)
+    assert "predictor ended with exit code 0; the others are ended in order" in said
+    assert told == ["vla", "simulator"]
+    assert ending.failure == ""
+
+
+def test_a_dead_recorder_ends_who_acts_and_then_who_writes_too(ending):
+    _, told = ending.ended("recorder", -9)
+    assert told == ["vla", "predictor", "simulator"]
+    assert ending.ended("vla", 0) == ("", [])
+    assert ending.ended("simulator", 0) == ("", [])
+    assert ending.ended("predictor", 0) == ("", ["bag"])
+    assert ending.ended("bag", 0) == ("", [])
+    assert ending.over
+
+
+def test_two_that_die_at_once_are_both_said_and_the_first_is_the_cause(ending):
+    ending.ended("vla", -9)
+    said, told = ending.ended("predictor", 1)
+    assert said == "predictor ended with exit code 1: its last lines say why"
+    assert told == []
+    assert ending.failure == "vla was killed by SIGKILL"
+
+
+def test_one_process_alone():
+    ending = Ending([["vla"], []], last="simulator")
+    said, told = ending.ended("vla", 2)
+    assert said == "vla ended with exit code 2: its last line says what to change"
+    assert (told, ending.over) == ([], True)

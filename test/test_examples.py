@@ -1,0 +1,58 @@
+"""The examples run and print what they promise."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from salus_ros.core.schema import SIGNAL_NAMES
+from salus_ros.episodes.reader import StoreReader
+from salus_ros.policies.tiny import SHIPPED
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the `main` of an example; returns what it printed."""
+
+    def run(name, *given):
+        runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](*given)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_every_example_has_a_test():
+    tested = {"read_episodes", "train_and_predict", "convert_bag", "tap_policy"}
+    assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
+
+
+def test_read_episodes(run):
+    said = run("read_episodes", "shipped:pictures")
+    assert said.startswith("10 episodes, 1084 steps")
+    assert "front: uint8 (" in said
+    assert all(name in said for name in SIGNAL_NAMES)
+
+
+def test_train_and_predict(run, tmp_path):
+    said = run("train_and_predict", tmp_path, 1)
+    assert "best epoch 1 of 1" in said
+    assert "step 30: risk 0." in said
+    assert (tmp_path / "best_predictor.pt").is_file()
+
+
+def test_convert_bag(run, tmp_path):
+    said = run("convert_bag", tmp_path, 12)
+    assert "1 episode of 12 steps" in said
+    assert "left out" not in said
+    episode = StoreReader(tmp_path / "episodes.zarr").episode(0)
+    assert episode.state[:, 0] == pytest.approx([0.01 * step for step in range(12)])
+    assert episode.action[:, 0] == pytest.approx(episode.state[:, 0] + 0.01)
+
+
+def test_tap_policy(run):
+    said = run("tap_policy", SHIPPED, 4)
+    assert said.count("step ") == 4
+    assert said.count("planned anew") == 2
+    assert "latent_drift: does not" not in said  # the second plan has one before it
