@@ -1,8 +1,9 @@
 """How images are best compressed in a store: size, CPU to write and to read, loss.
 
-Every codec stores the same frames in the store's own layout, through zarr: 200 frames a file,
-each frame a chunk. Ratios are against the default of an episode store, in the same run; of three
-rounds the best figures count. Files are in the page cache.
+Every codec stores the same frames in the store's own layout, through zarr: as many frames a file
+as a store has of that size (200 at 256x256), each frame a chunk. Ratios are against the default
+of an episode store, in the same run; of three rounds the best figures count. Files are in the
+page cache.
 
     python benchmark/bench_codec.py [--images BAG_OR_FOLDER] [--frames 300] [--json]
 
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from salus_ros.episodes import StoreReader
+from salus_ros.episodes import StoreReader, StoreSpec
 from salus_ros.episodes.files import PIPELINE, STRICT
 from salus_ros.messages.images import image_to_array
 
@@ -97,13 +98,14 @@ def measure(frames: NDArray[np.uint8], codec: dict[str, Any], folder: Path) -> d
     """Store the frames with a codec; CPU times are of this process with all its threads."""
     group = zarr.create_group(folder)
     shape = frames.shape[1:]
+    spec = StoreSpec(cameras=("camera",), image_size=shape[:2], state_dim=1, action_dim=1)
     with zarr.config.set(PIPELINE):
         array = group.create_array(
             "images",
             shape=(0, *shape),
             dtype=np.uint8,
             chunks=(1, *shape),
-            shards=(200, *shape),
+            shards=(spec.shard_steps, *shape),
             config=STRICT,
             **codec,
         )

@@ -26,9 +26,10 @@ from rosbags.typesys import Stores, get_typestore
 from salus_ros.bags.convert import Converter
 from salus_ros.bags.mapping import Mapping, Values
 from salus_ros.bags.reading import Bag
-from salus_ros.core.schema import CAMERAS, RATE_HZ
+from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import EpisodeStore, StoreReader
 from salus_ros.episodes.shipped import shipped
+from salus_ros.worlds.panda import CAMERAS
 
 RESULTS = Path(__file__).parent / "results" / "convert.json"
 ASKED_RATIO = 0.7

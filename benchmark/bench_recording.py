@@ -41,6 +41,7 @@ from salus_ros.nodes import convert
 from salus_ros.nodes.parameters import PANDA_JOINTS
 from salus_ros.nodes.qos import status_qos, stream_qos
 from salus_ros.nodes.simulator import DDS_PROFILE, DDS_SETTINGS
+from salus_ros.worlds.panda import CAMERAS
 
 FRAMES = 150
 SHORT_S = 15.0
@@ -48,7 +49,7 @@ LAG_S = 0.5
 START_TIMEOUT_S = 60.0
 READ_EVERY_S = 0.5
 TOPICS: dict[str, type] = {
-    **{f"camera/{camera}/image_raw": Image for camera in schema.CAMERAS},
+    **{f"camera/{camera}/image_raw": Image for camera in CAMERAS},
     "joint_states": JointState,
     "action": PolicyAction,
     "signals": VlaSignals,
@@ -128,7 +129,7 @@ class Source(Node):
         status = self.status_of(episode_id, step, EpisodeStatus.PHASE_RUNNING, rate_hz)
         head, t = status.header, step % self.steps
         self.episode.publish(status)
-        for camera in schema.CAMERAS:
+        for camera in CAMERAS:
             image = self.images[camera][t]
             image.header = head
             self.out[f"camera/{camera}/image_raw"].publish(image)

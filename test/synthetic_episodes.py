@@ -109,6 +109,6 @@ def make_samples(episodes, spec: StoreSpec) -> Samples:
         signal_names=spec.signals,
         horizons_s=spec.horizons_s,
         failure_types=spec.failure_types,
-        time_limit=schema.MAX_EPISODE_STEPS,
+        time_limit=200,
         chunk_statistic_names=spec.chunk_statistics,
     )

@@ -105,7 +105,7 @@ def test_whatever_of_ros_the_nodes_import_is_forbidden_elsewhere():
 def test_ros_outside_the_nodes_is_found(house):
     sources = {
         "episodes/store.py": "from sensor_msgs.msg import Image",
-        "training/training.py": "import rclpy",
+        "training/train.py": "import rclpy",
         "messages/images.py": "def late():\n    from salus_msgs.msg import VlaSignals",
     }
     code, said = lint_imports(house(sources))

@@ -50,11 +50,3 @@ def horizon_steps(
 ) -> tuple[int, ...]:
     """Horizons in whole steps: round(h * rate_hz), at least one step each."""
     return tuple(max(1, round(h * rate_hz)) for h in horizons_s)
-
-
-# Old place of facts of the built-in world's robot, which are in `salus_ros.worlds.panda`.
-CAMERAS: tuple[str, ...] = ("front", "side", "wrist")
-IMAGE_SIZE = 256
-STATE_DIM = 7
-ACTION_DIM = 7
-MAX_EPISODE_STEPS = 200

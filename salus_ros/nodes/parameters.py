@@ -14,8 +14,8 @@ from salus_ros.core.alarm import HYSTERESIS
 from salus_ros.core.errors import ConfigError
 from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.nodes.declaration import NodeParameters, Value, parameter
-
-PANDA_JOINTS: tuple[str, ...] = tuple(f"panda_joint{i}" for i in range(1, 8))
+from salus_ros.worlds.panda import CAMERAS
+from salus_ros.worlds.panda import JOINTS as PANDA_JOINTS
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class VlaParameters(WaitingParameters):
         3, "Steps from one run of the network to the next", unit="steps", minimum=1, maximum=1000
     )
     cameras: tuple[str, ...] = parameter(
-        schema.CAMERAS,
+        CAMERAS,
         "Cameras of the robot, named as the policy names its own",
     )
     image_transport: str = parameter(
@@ -189,7 +189,7 @@ class RecorderParameters(NodeParameters):
 
     store_path: str = parameter("runs/salus.zarr", "Episode store; made if it does not exist")
     record: bool = parameter(True, "Record from the start; else wait for ~/start")
-    cameras: tuple[str, ...] = parameter(schema.CAMERAS, "Cameras to record")
+    cameras: tuple[str, ...] = parameter(CAMERAS, "Cameras to record")
     image_transport: str = parameter(
         "raw",
         "Topic of a camera: raw is image_raw, compressed is image_raw/compressed (jpeg, png)",

@@ -42,7 +42,6 @@ class Checkpoint:
         threshold: Alarm when risk exceeds it: best validation F1 of "a failure within the
             longest horizon". NaN when validation had no failure to choose it by.
         output_threshold: The same for the single outputs.
-        calibrated: Whether probabilities and threshold were calibrated; training never does.
         version: Version of the package that wrote it.
         model_id: Short hash of the file; empty before it is written.
     """
@@ -58,7 +57,6 @@ class Checkpoint:
     epoch: int
     threshold: float = float("nan")
     output_threshold: float = float("nan")
-    calibrated: bool = False
     version: str = __version__
     model_id: str = ""
 
@@ -106,7 +104,6 @@ class Checkpoint:
             "epoch": self.epoch,
             "threshold": self.threshold,
             "output_threshold": self.output_threshold,
-            "calibrated": self.calibrated,
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
@@ -206,7 +203,6 @@ class Checkpoint:
             epoch=int(content["epoch"]),
             threshold=float(content["threshold"]),
             output_threshold=float(content["output_threshold"]),
-            calibrated=bool(content["calibrated"]),
             version=str(content["salus_version"]),
             model_id=model_id,
         )

@@ -17,12 +17,15 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.schema import MAX_EPISODE_STEPS, SIGNALS
+from salus_ros.core.schema import SIGNALS
+
+BUILT_IN_LIMIT_STEPS = 200
+"""Time limit of checkpoints of an older version, in which none was declared."""
 
 _LEAVABLE = {spec.name for spec in SIGNALS} | {spec.kind.name.lower() for spec in SIGNALS}
 
 Input = Literal["signals", "validity", "embedding", "clock"]
-"""One of `salus_ros.prediction.features.INPUTS`."""
+"""What a model can read of a step, in the order of its features; see `features.INPUTS`."""
 
 
 _RULES = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid", validate_default=True)
@@ -195,7 +198,7 @@ class TrainingConfig:
         if "calibration_fraction" not in given:  # older: none was kept
             given["calibration_fraction"] = 0.0
         if "clock" in given.get("inputs", ()) and "time_limit_steps" not in given:
-            given["time_limit_steps"] = MAX_EPISODE_STEPS  # older: one limit was built in
+            given["time_limit_steps"] = BUILT_IN_LIMIT_STEPS
         return cls(**given)
 
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.prediction.config import Input
 from salus_ros.prediction.normalisation import Normalisation
 
-INPUTS: tuple[str, ...] = ("signals", "validity", "embedding", "clock")
+INPUTS: tuple[str, ...] = get_args(Input)
 """The signals; which of them are valid; the hidden state they come from, and whether there is
 one; the elapsed share of the time limit, and how close the limit is."""
 

@@ -19,6 +19,9 @@ from salus_ros.recording.blocks import BlockMaker, Kept, Lost, Piece, Written
 from salus_ros.recording.rows import Dropped, Finished, Label, Result
 
 FATES_REMEMBERED = 64
+LABEL_WAIT_S = 0.3
+"""How long a label waits for what is being written before it."""
+
 FREE_WARNING = 2.0
 """Free space is said to run out below this many times what must stay free."""
 
@@ -29,6 +32,7 @@ class _Relabel:
 
     episode_id: str
     label: Label
+    done: threading.Event
 
 
 class EpisodeWriter:
@@ -183,16 +187,21 @@ class EpisodeWriter:
                 self.fate.get(episode_id)
                 or f"there is no store at '{self.path}' yet, so nothing to label"
             )
-        metas = {meta.id: meta for meta in StoreReader(self.path).episodes()}
-        if episode_id not in metas:
-            some = ", ".join(list(metas)[-3:]) or "none"
+        reader = StoreReader(self.path)
+        index_of = {meta.id: index for index, meta in enumerate(reader.episodes())}
+        if episode_id not in index_of:
+            some = ", ".join(list(index_of)[-3:]) or "none"
             raise StoreError(
                 self.fate.get(episode_id)
                 or f"no episode '{episode_id}' in '{self.path}'; the last are {some}"
             )
-        label.on(metas[episode_id])
-        self._queue.put(_Relabel(episode_id, label))
-        return f"{episode_id} is labelled {label.words(metas[episode_id].rate_hz)}"
+        rows = reader.rows(index_of[episode_id])
+        meta = label.on(reader.meta(index_of[episode_id]))
+        meta.check_length(rows.stop - rows.start)
+        asked = _Relabel(episode_id, label, threading.Event())
+        self._queue.put(asked)
+        now = "is now" if asked.done.wait(LABEL_WAIT_S) else "will soon be"
+        return f"{episode_id} {now} labelled {label.words(meta.rate_hz)}"
 
     def close(self) -> None:
         """Write what is waiting, then close the store."""
@@ -208,6 +217,7 @@ class EpisodeWriter:
             try:
                 if isinstance(result, _Relabel):
                     self._relabel(result.episode_id, result.label)
+                    result.done.set()
                 else:
                     self._take(result)
             except Exception as error:  # a thread that died would lose the next ones

@@ -81,8 +81,8 @@ def test_evaluation_and_calibration_say_how_many_they_left_out(salus, model, tmp
     assert (results["episodes"], results["left_out"]["unlabelled"]) == (LABELLED, 3)
     assert "3 more have no known outcome" in results["left_out"]["note"]
     values = json.loads(salus("calibrate", model, other, "--json"))
-    assert (values["unlabelled_episodes"], values["successes"]) == (3, LABELLED // 2)
-    assert len(values["keys"]) == LABELLED
+    assert (values["unlabelled_episodes"], values["successes"]) == (3, LABELLED // 4)
+    assert len(values["probability_keys"] + values["threshold_keys"]) == LABELLED
     assert SAID in salus("calibrate", model, other)
 
 

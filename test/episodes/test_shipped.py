@@ -7,9 +7,9 @@ import pytest
 
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FAILURE_TYPES, Outcome
-from salus_ros.core.schema import CAMERAS
 from salus_ros.episodes import StoreReader
 from salus_ros.episodes.shipped import STORES, shipped
+from salus_ros.worlds.panda import CAMERAS
 
 SIZE_LIMIT_MB = 40
 LEAST_SHARE = 0.05

@@ -107,8 +107,8 @@ class Robot:
                     **common,
                     horizons=np.float32(schema.HORIZONS_S),
                     failure_types=[1, 2, 3, 4],
-                    probability=np.full(16, step / 100, np.float32),
-                    risk=step / 50,
+                    probability=np.full(16, step % 100 / 100, np.float32),
+                    risk=step % 50 / 50,
                     alarm=step > 2,
                     model_id="m1",
                 )

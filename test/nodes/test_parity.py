@@ -9,9 +9,9 @@ from processes import NodeProcess
 
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.rollout import Rollout
-from salus_ros.core.schema import CAMERAS
 from salus_ros.episodes import StoreReader
 from salus_ros.policies.tiny import SHIPPED
+from salus_ros.worlds.panda import CAMERAS
 
 SEED = 3
 COUNT = 1

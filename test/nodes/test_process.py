@@ -7,11 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 from checkpoints import save_checkpoint
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from processes import NodeProcess
 
 import salus_ros
-from salus_ros.core import schema
 from salus_ros.nodes import start
+from salus_ros.worlds import panda
 
 PACKAGE = Path(salus_ros.__file__).parent
 FAST = "fast_world:salus_test/Fast-v0"
@@ -40,23 +42,49 @@ def test_what_the_user_must_change_is_one_line_and_exit_code_2(name, parameters,
         assert "Traceback" not in node.said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("name", ["simulator", "predictor", "recorder"])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("simulator", signal.SIGINT),
+        ("simulator", signal.SIGTERM),
+        ("predictor", signal.SIGTERM),
+        ("recorder", signal.SIGINT),
+        ("episode", signal.SIGINT),
+    ],
+)
 def test_a_signal_ends_a_node_in_good_order(name, number, tmp_path):
     given = {
         "simulator": {"env_id": FAST, "republish_s": 0.1},
         "predictor": {"model_path": save_checkpoint(tmp_path)},
         "recorder": {"store_path": tmp_path / "file", "min_free_mb": 0},
+        "episode": {"wait_for": "vla"},
     }
     said = {
         "simulator": "waiting for the action",
         "predictor": "predicting with model",
         "recorder": "not recording",
+        "episode": "waiting for 'vla' to listen to /t/episode",
     }
     (tmp_path / "file").write_text("no store")
     with NodeProcess(name, "/t", **given[name]) as node:
         node.until_said(said[name])
         assert node.stop(number) == 0
+        assert "Traceback" not in node.said
+
+
+def test_a_node_that_is_not_started_by_itself_waits_to_be_told(ros):
+    """What is wrong is in its log then, and it lives on."""
+    told = ros.create_node("manager")
+    client = told.create_client(ChangeState, "/t/simulator/change_state")
+    request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+    with NodeProcess("simulator", "/t", autostart=False, env_id="x/Nothing-v0") as node:
+        assert client.wait_for_service(60.0)
+        future = client.call_async(request)
+        ros.spin_until_future_complete(told, future, timeout_sec=60.0)
+        assert not future.result().success
+        node.until_said("env_id 'x/Nothing-v0' cannot be made")
+        assert not node.ended()
+        assert node.stop() == 0
         assert "Traceback" not in node.said
 
 
@@ -106,7 +134,7 @@ def test_a_second_signal_does_not_interrupt_the_end():
 def test_the_transport_of_the_simulator_holds_several_observations():
     profiles = ElementTree.parse(PACKAGE / "assets" / "fastdds.xml")
     (size,) = [item for item in profiles.iter() if item.tag.endswith("segment_size")]
-    observation = len(schema.CAMERAS) * schema.IMAGE_SIZE**2 * 3
+    observation = len(panda.CAMERAS) * panda.IMAGE_SIZE**2 * 3
     assert int(size.text) >= 10 * observation
     with NodeProcess("simulator", "/t", env_id=FAST, republish_s=0.1) as node:
         node.until_said("waiting for the action")

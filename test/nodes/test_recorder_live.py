@@ -43,7 +43,12 @@ def test_writing_does_not_hold_up_the_node(graph, robot, monkeypatch):
     robot.run("a")
     graph.until(lambda: robot.heard and robot.heard[-1].state == RecorderStatus.STATE_WRITING)
     robot.run("b")
-    graph.until(lambda: robot.node._assembler.steps("b") == 4 or robot.node._writer.queue_depth)
+    graph.until(
+        lambda: (
+            robot.node._recorder._assembler.steps("b") == 4
+            or robot.node._recorder.writer.queue_depth
+        )
+    )
     robot.committed(2)
 
 
@@ -51,7 +56,7 @@ def test_a_long_episode_is_written_while_it_grows(graph, robot):
     steps = SHARD_STEPS + 50
     for step in range(steps):
         robot.step("a", step)
-        graph.until(lambda step=step: robot.node._assembler.steps("a") > step)
+        graph.until(lambda step=step: robot.node._recorder._assembler.steps("a") > step)
     graph.until((robot.path / "meta" / "episode_ends").exists, "a store")
     assert len(StoreReader(robot.path)) == 0
     robot.end("a", steps)
@@ -68,7 +73,7 @@ def test_a_long_episode_that_never_ends_leaves_nothing(graph, robot):
     steps = SHARD_STEPS + 50
     for step in range(steps):
         robot.step("a", step)
-        graph.until(lambda step=step: robot.node._assembler.steps("a") > step)
+        graph.until(lambda step=step: robot.node._recorder._assembler.steps("a") > step)
     robot.run("b", 3)
     status = robot.committed(1)
     assert status.steps_recorded == 3
@@ -84,13 +89,17 @@ def test_what_the_disk_cannot_keep_up_with_is_dropped_and_counted(graph, tmp_pat
     monkeypatch.setattr(EpisodeStore, "write", lambda self, b: (free.wait(), write(self, b))[1])
     for step in range(40):  # of 0.59 MB
         robot.step("a", step, size=(256, 256))
-        graph.until(lambda step=step: robot.node._assembler.newest_ns("wrist") >= step * PERIOD_NS)
+        graph.until(
+            lambda step=step: (
+                robot.node._recorder._assembler.streams["wrist"].newest_ns >= step * PERIOD_NS
+            )
+        )
         if step == 20:
             said = "of 16 MB (buffer_mb) wait to be written: the disk is slower than the streams"
             graph.until(lambda said=said: robot.heard and said in robot.heard[-1].warning)
     robot.failed("do not fit the parameter buffer_mb")
     free.set()
-    graph.until(lambda: robot.node._writer.held_bytes == 0)
+    graph.until(lambda: robot.node._recorder.writer.held_bytes == 0)
     robot.run("b", 3, size=(256, 256))
     robot.committed(1)
     assert [m.id for m in StoreReader(robot.path).episodes()] == ["b"]
@@ -154,7 +163,7 @@ def test_a_stream_that_stops_is_reported_during_the_episode(graph, robot):
         robot.step("a", step)
     for step in range(5, 45):
         robot.step("a", step, skip=("wrist",))
-        graph.until(lambda step=step: robot.node._assembler.steps("a") > step)
+        graph.until(lambda step=step: robot.node._recorder._assembler.steps("a") > step)
     graph.until(lambda: robot.heard and "'wrist' stopped" in robot.heard[-1].warning)
     graph.until(
         lambda: any(
@@ -173,6 +182,6 @@ def test_a_stream_that_loses_now_and_then_is_reported_during_the_episode(graph, 
     robot = Robot(graph, tmp_path / "a.zarr", max_age_ms=0.0)
     for step in range(20):
         robot.step("a", step, skip=("wrist",) if step % 4 == 1 else ())
-        graph.until(lambda step=step: robot.node._assembler.steps("a") > step)
+        graph.until(lambda step=step: robot.node._recorder._assembler.steps("a") > step)
     graph.until(lambda: robot.heard and "'wrist' was missing" in robot.heard[-1].warning)
     assert robot.heard[-1].state == RecorderStatus.STATE_RECORDING

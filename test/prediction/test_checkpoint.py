@@ -7,6 +7,7 @@ import torch
 
 from salus_ros.core.errors import CheckpointError
 from salus_ros.prediction.checkpoint import Checkpoint
+from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.predictor import Predictor
 
 
@@ -43,6 +44,26 @@ def test_what_is_loaded_is_what_was_saved(file, tmp_path):
 
 def test_the_folder_will_do_too(file):
     assert Checkpoint.load(file.parent).model_id == Checkpoint.load(file).model_id
+
+
+def test_a_file_from_before_there_was_a_calibration_part_is_read(file):
+    def older(content):
+        del content["config"]["calibration_fraction"], content["config"]["time_limit_steps"]
+        content["config"] |= {"train_fraction": 0.8, "validation_fraction": 0.1}
+        content["split"]["train"] += content["split"].pop("calibration")
+        content["calibrated"] = False
+
+    rewrite(file, older)
+    checkpoint = Checkpoint.load(file)
+    assert checkpoint.config.calibration_fraction == 0.0
+    assert checkpoint.config.time_limit_steps == 0
+
+
+def test_the_clock_of_a_file_without_a_time_limit_had_two_hundred_steps():
+    values = TrainingConfig(inputs=("signals", "clock"), time_limit_steps=60).to_dict()
+    assert TrainingConfig.from_dict(values).time_limit_steps == 60
+    del values["time_limit_steps"]
+    assert TrainingConfig.from_dict(values).time_limit_steps == 200
 
 
 class Evil:

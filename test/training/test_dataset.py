@@ -35,6 +35,15 @@ def test_horizons_are_counted_at_the_rate_of_the_episode(tmp_path):
     assert load_samples([tmp_path / "a.zarr"]).labels[:, 3, 0].sum() == 5
 
 
+def test_the_time_limit_is_where_episodes_failed_by_it(tmp_path):
+    samples = load_samples([make_store(tmp_path / "a.zarr", KINDS[:2])])
+    assert samples.time_limit == max(record.length for record in samples.records)
+    with EpisodeStore.create(tmp_path / "b.zarr", LOW_DIM) as store:
+        store.append(make_episode("0", 50, FailureType.TIMEOUT, failure_step=45))
+        store.append(make_episode("1", 48))
+    assert load_samples([tmp_path / "b.zarr"]).time_limit == 45
+
+
 def test_steps_at_the_failure_or_without_a_signal_are_not_used(tmp_path):
     episode = make_episode(kind=FailureType.DROP, failure_step=20)
     valid = episode.signals_valid.copy()

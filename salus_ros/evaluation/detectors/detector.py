@@ -73,11 +73,6 @@ class Replans:
         first = np.searchsorted(episode, episode, side="left")
         return cls(rows, episode, first, samples.episode)
 
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Number of replans of each episode that has any, in order."""
-        return np.unique_counts(self.episode).counts
-
     def hold(self, values: NDArray[np.floating]) -> Score:
         """Spread values (M,) over all rows (N,): each holds until the next; NaN before."""
         last = np.searchsorted(self.rows, np.arange(len(self.episodes)), side="right") - 1
