@@ -261,8 +261,7 @@ class Predictor:
 class PredictorStream:
     """Predicts step after step on B robots at once; what it remembers is of one episode each.
 
-    A step that cannot be judged leaves no trace: to the steps after it, it is one without any
-    signal.
+    To later steps, one that cannot be judged is one without any signal.
 
     Args:
         predictor: The predictor.
@@ -273,9 +272,9 @@ class PredictorStream:
         self._predictor = predictor
         self._streams = streams
         self._width = len(predictor.checkpoint.signal_names)
-        embedding = predictor.checkpoint.features.embedding
-        self.embedding_dim = 0 if embedding is None else len(embedding.mean)
-        """D, values of the hidden state that the model reads; 0 where it reads none."""
+        hidden = predictor.checkpoint.features.embedding
+        self.embedding_dim = 0 if hidden is None else len(hidden.mean)
+        """D of the hidden state that the model reads; 0 where it reads none."""
         self.reset()
 
     def reset(self) -> None:
@@ -318,8 +317,7 @@ class PredictorStream:
         if embedding is not None and embedding.shape[1] != self.embedding_dim > 0:
             raise ObservationError(
                 f"the embedding has {embedding.shape[1]} values, the model takes "
-                f"{self.embedding_dim}; run the policy that the model was trained for, or train "
-                "a model on recordings of this one",
+                f"{self.embedding_dim}; run the policy that it was trained for, or train another",
                 "an embedding of another size than the model's",
             )
         missed = step - self._step - 1 if self._step >= 0 else step
@@ -344,15 +342,14 @@ class PredictorStream:
             given = torch.from_numpy(features).to(predictor.device)
             outputs, memory = predictor.model.advance(given, self._memory)
         logits, eventual = predictor.shaped(outputs)
-        # Sums of squares tell in a microsecond whether all is finite: of the features, so that no
-        # layer overflows and remembers it, and of the answer, where -inf would read as safe.
+        # In a microsecond: no layer overflows and remembers it, no -inf reads as safe.
         squares = np.vdot(features, features) + np.vdot(logits, logits)
         if predictor.checkpoint.config.eventual:
             squares += np.vdot(eventual, eventual)
         if not math.isfinite(squares):
             raise ObservationError(
-                f"the signals are up to {np.abs(features).max():.3g} standard deviations from "
-                "those of training, to which the model has no finite answer; check the policy",
+                f"the model has no finite answer to signals {np.abs(features).max():.3g} standard "
+                "deviations from those of training; check the policy",
                 "signals to which the model has no finite answer",
             )
         self._memory, self._step, self._answer = memory, step, None
