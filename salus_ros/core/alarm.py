@@ -10,6 +10,11 @@ class Alarm:
     """An alarm that starts above a threshold and ends clearly below it.
 
     A risk that hovers about the threshold would otherwise ring at every other step.
+
+    A step of which nothing is known yet, since the policy has given no signal, changes nothing.
+    One that should be known and cannot be judged (`blind`) raises the alarm: what nobody can
+    judge is not safe. No recording holds such a step, since a value that is not finite is stored
+    as one that does not exist; so the alarms of an evaluation are those of the risk alone.
     """
 
     def __init__(self) -> None:
@@ -24,7 +29,7 @@ class Alarm:
         """Take in the next risk.
 
         Args:
-            risk: In [0, 1]; NaN (nothing was predicted) changes nothing.
+            risk: In [0, 1]; NaN (nothing is known yet) changes nothing.
             threshold: An alarm starts when the risk exceeds it; NaN or +inf: never.
             hysteresis: An alarm ends when the risk is this far below the threshold.
 
@@ -37,3 +42,14 @@ class Alarm:
             limit = threshold - hysteresis if self.active else threshold
             self.active = risk > limit
         return self.active
+
+    def blind(self) -> bool:
+        """Raise the alarm, whatever the threshold: the step cannot be judged.
+
+        The next risk that is known decides whether it ends, as it ends any other.
+
+        Returns:
+            True: there is an alarm now.
+        """
+        self.active = True
+        return True

@@ -41,8 +41,8 @@ class PredictionRow:
     """Prediction of one step.
 
     Attributes:
-        probability: Float32 (H, K), each in [0, 1].
-        risk: The largest probability of any failure, in [0, 1].
+        probability: Float32 (H, K), each in [0, 1]; all NaN where nothing could be said.
+        risk: The largest probability of any failure, in [0, 1]; NaN with the probabilities.
         alarm: Whether it alarmed.
         model_id: Which model predicted.
         horizons_s: The H horizons in s, ascending.
@@ -135,7 +135,8 @@ def read_prediction(message: Any) -> PredictionRow:
 
     Raises:
         ObservationError: if its horizons do not ascend above 0, a type is not known or is there
-            twice, it has not H x K probabilities, or one of them or the risk is not in [0, 1].
+            twice, it has not H x K probabilities, or one of them or the risk is not in [0, 1];
+            all of them may be NaN.
     """
     horizons_s = tuple(round(float(h), 6) for h in message.horizons)
     ends = (0.0, *horizons_s)
@@ -155,8 +156,8 @@ def read_prediction(message: Any) -> PredictionRow:
             "not one probability a horizon and type",
         )
     said = np.append(probability, np.float32(message.risk))
-    # NaN is in no range.
-    if not ((said >= -PROBABILITY_TOLERANCE) & (said <= 1 + PROBABILITY_TOLERANCE)).all():
+    within = (said >= -PROBABILITY_TOLERANCE) & (said <= 1 + PROBABILITY_TOLERANCE)
+    if not (within.all() or np.isnan(said).all()):  # NaN is in no range
         raise ObservationError(
             f"its risk is {message.risk} and its probabilities are from {probability.min()} to "
             f"{probability.max()}; all have to be in [0, 1]",
@@ -164,7 +165,7 @@ def read_prediction(message: Any) -> PredictionRow:
         )
     return PredictionRow(
         probability=np.clip(probability, 0, 1).reshape(shape),
-        risk=min(max(float(message.risk), 0.0), 1.0),
+        risk=float(np.clip(message.risk, 0.0, 1.0)),
         alarm=bool(message.alarm),
         model_id=str(message.model_id),
         horizons_s=horizons_s,

@@ -166,6 +166,12 @@ class PredictorParameters(WaitingParameters):
         maximum=1.0,
         live=True,
     )
+    alarm_when_blind: bool = parameter(
+        True,
+        "Raise the alarm at a step that cannot be judged, such as one with signals that are not "
+        "finite; false leaves the alarm as it was",
+        live=True,
+    )
     stale_s: float = parameter(
         2.0,
         "Silence of `signals` after which the diagnostics say stale",

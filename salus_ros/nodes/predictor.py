@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from std_msgs.msg import Float32
@@ -12,14 +13,17 @@ from std_msgs.msg import Float32
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.alarm import Alarm
-from salus_ros.core.errors import CheckpointError, SalusError
+from salus_ros.core.errors import CheckpointError, ObservationError, SalusError
 from salus_ros.messages.stamps import NANO
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, resolve_device, run
-from salus_ros.nodes.diagnostics import OK, STALE, WARN, Diagnostics, Report
+from salus_ros.nodes.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import PredictorParameters
 from salus_ros.nodes.qos import status_qos, stream_qos
-from salus_ros.prediction.predictor import Predictor, PredictorStream
+from salus_ros.prediction.predictor import Prediction, Predictor, PredictorStream
+from salus_ros.recording.progress import Progress, check_step
+from salus_ros.recording.status import check_id
+from salus_ros.recording.time import Order
 
 CLOCKS_DIFFER_S = 3600.0
 """A sample age beyond this comes of two clocks, simulated and wall, not of a late sample."""
@@ -49,15 +53,17 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._loaded: tuple[str, Predictor | None] | None = None
         self._message = FailureHorizons()
         self._alarm = Alarm()
-        self._episode_id = ""
+        self._problem = Problem(self)
+        self._progress = Progress()
+        self._held: VlaSignals | None = None  # its stamp is suspect
+        self._answered = False  # what `_message` holds is an answer
         self._running = False
-        self._step = -1
         self._stamp_ns = 0
         self._count = 0
-        self._drops = 0
+        self._repeated = 0
+        self._blind = 0
         self._heard_at = math.nan
         self._latency_ms = math.nan
-        self._age_ms = math.nan
         self._reported = (0, time.monotonic())
         self._use(self._load(given.model_path))
 
@@ -65,7 +71,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._horizons = self.create_publisher(FailureHorizons, "failure_horizons", qos)
         self.needs_listeners(self._horizons)
         self._risk = self.create_publisher(Float32, "risk", qos)
-        Diagnostics(self, self._report)
+        self._diagnostics = Diagnostics(self, self._report)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
 
@@ -84,47 +90,110 @@ class PredictorNode(SalusNode[PredictorParameters]):
 
     def _on_signals(self, message: VlaSignals) -> None:
         arrived = time.perf_counter()
-        self._follow(message)
+        self._heard_at = time.monotonic()
+        self._count += 1
+        progress = self._progress
+        try:
+            check_id(message.episode_id)
+            check_step(message.step)
+            stamp_ns = convert.to_ns(message.header.stamp)
+        except ObservationError as error:  # of no step, so there is none to answer
+            self._refuse(f"signals: {error}", f"signals: {error.cause}")
+            return
+        order = progress.judge(message.episode_id, message.step, stamp_ns)
+        held, self._held = self._held, message if order is Order.SUSPECT else None
+        if order is Order.REPEATED and self._answered:
+            self._publish()
+        if order not in (Order.NEXT, Order.JUMP):
+            self._repeated += order is Order.REPEATED
+            return
+        self._stamp_ns = stamp_ns
+        if progress.begins:
+            self._alarm.reset()
+            if self._stream is not None:
+                self._stream.reset()
+        if order is Order.JUMP:
+            self.get_logger().warning(f"{progress.last_jump} on signals: starting afresh")
+            if held is not None and held.step < message.step:
+                self._answer(held, arrived)
+        self._answer(message, arrived)
+
+    def _answer(self, message: VlaSignals, arrived: float) -> None:
+        """Predict, and publish what comes of it: nothing is said only where there is no model."""
         if self._stream is None or self._model is None:
             return
-        signals, valid = convert.signals_array(message)
-        embedding = convert.embedding_array(message)
-        prediction = self._stream.update(signals, valid, embedding, message.step)
-        risk = float(prediction.risk[0])
         out = self._message
         out.header = message.header
         out.episode_id = message.episode_id
         out.step = message.step
+        out.threshold = self._threshold()
+        try:
+            prediction = self._predict(message)
+        except ObservationError as error:
+            self._refuse(f"blind: {error}", f"blind: {error.cause}")
+            self._blind += 1
+            self._fill(self._nothing)
+            if self.parameters.alarm_when_blind:
+                out.alarm = self._alarm.blind()
+        else:
+            self._fill(prediction)
+            if self.parameters.threshold >= 0:
+                level = out.risk - out.threshold
+            else:
+                level = float(self._model.alarm_level(prediction)[0])
+            out.alarm = self._alarm.update(level, 0.0, self.parameters.hysteresis)
+        out.latency_ms = self._latency_ms = (time.perf_counter() - arrived) * 1e3
+        self._answered = True
+        self._publish()
+
+    def _predict(self, message: VlaSignals) -> Prediction:
+        """Predict at a step.
+
+        Raises:
+            ObservationError: if it cannot be judged. What of its signals can be used is
+                remembered, as a recording of them would be.
+        """
+        assert self._stream is not None
+        signals, valid = convert.signals_array(message)
+        embedding = convert.embedding_array(message)
+        prediction = self._stream.update(signals, valid, embedding, message.step)
+        if valid.tolist() != list(message.valid):
+            lost = [
+                name
+                for name, said, usable in zip(
+                    schema.SIGNAL_NAMES, message.valid, valid.tolist(), strict=True
+                )
+                if said and not usable
+            ]
+            raise ObservationError(
+                f"{', '.join(lost)} are marked valid and are not finite; check the policy",
+                "signals that are marked valid and are not finite",
+            )
+        if self._stream.embedding_dim and (embedding is None or math.isnan(embedding[0])):
+            lack = "no embedding" if embedding is None else "an embedding that is not finite"
+            text = f"there is {lack}, of which the model reads {self._stream.embedding_dim} values"
+            advice = "; set publish_embedding of the vla node" if embedding is None else ""
+            self._refuse(f"{text}; it goes by the signals alone{advice}", lack)
+        else:
+            self._problem.clear()
+        return prediction
+
+    def _fill(self, prediction: Prediction) -> None:
+        out = self._message
         out.probability = convert.float_array(prediction.probability)
         out.any_failure = convert.float_array(prediction.any_failure)
-        out.risk = risk
-        out.threshold = self._threshold()
-        if self.parameters.threshold >= 0:
-            level = risk - out.threshold
-        else:
-            level = float(self._model.alarm_level(prediction)[0])
-        out.alarm = self._alarm.update(level, 0.0, self.parameters.hysteresis)
+        out.risk = float(prediction.risk[0])
         out.most_likely_type = int(prediction.most_likely_type[0])
         out.time_to_failure = float(prediction.time_to_failure_s[0])
         out.episode_failure = float(prediction.episode_failure[0])
-        out.latency_ms = self._latency_ms = (time.perf_counter() - arrived) * 1e3
-        self._horizons.publish(out)
-        self._risk.publish(Float32(data=risk))
 
-    def _follow(self, message: VlaSignals) -> None:
-        """Keep count, and start over at a new episode or a jump back in time."""
-        stamp_ns = convert.to_ns(message.header.stamp)
-        self._heard_at = time.monotonic()
-        if message.episode_id != self._episode_id or stamp_ns < self._stamp_ns:
-            self._alarm.reset()
-            if self._stream is not None:
-                self._stream.reset()
-            self._episode_id = message.episode_id
-        elif message.step > self._step + 1:
-            self._drops += message.step - self._step - 1
-        self._step = message.step
-        self._stamp_ns = stamp_ns
-        self._count += 1
+    def _publish(self) -> None:
+        self._horizons.publish(self._message)
+        self._risk.publish(Float32(data=self._message.risk))
+
+    def _refuse(self, text: str, cause: str) -> None:
+        if self._problem.set(text, cause):
+            self._diagnostics.publish()
 
     def _threshold(self) -> float:
         """Threshold of the risk; one that is set by hand stands alone."""
@@ -152,6 +221,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._model = model
         self._stream = None if model is None else model.stream()
         self._alarm.reset()
+        self._answered = False
         if model is None:
             self.get_logger().warning("no model is loaded: set model_path to a trained predictor")
             return
@@ -162,6 +232,10 @@ class PredictorNode(SalusNode[PredictorParameters]):
             model_id=model.model_id,
             calibrated=model.calibrated,
         )
+        shape = (1, len(model.horizons_s), len(model.failure_types))
+        one = np.full(1, np.nan, np.float32)
+        known = np.zeros(1, np.bool_)
+        self._nothing = model.decide(np.full(shape, np.nan, np.float32), one, known)
         self.get_logger().info(f"predicting with model {model.model_id} on {self._device}")
 
     def _check_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
@@ -194,7 +268,11 @@ class PredictorNode(SalusNode[PredictorParameters]):
         values: dict[str, object] = {
             "rate_hz": (self._count - count) / max(now - since, 1e-3),
             "signals": self._count,
-            "steps missed": self._drops,
+            "signals repeated": self._repeated,
+            "signals late": self._progress.late,
+            "signals with a wrong stamp": self._progress.refused,
+            "steps missed": self._progress.missed,
+            "steps that could not be judged": self._blind,
             "age of the last sample in ms": age_s * 1e3
             if abs(age_s) < CLOCKS_DIFFER_S
             else math.nan,
@@ -205,10 +283,13 @@ class PredictorNode(SalusNode[PredictorParameters]):
             "episode_threshold": math.nan if model is None else model.episode_threshold,
             "alarm": self._alarm.active,
             "device": self._device,
+            **self._problem.values(),
         }
         if model is None:
             text = "no model is loaded, so nothing is predicted: set model_path"
             return Report(WARN, text, values)
+        if self._problem.text:
+            return Report(ERROR, self._problem.text, values)
         if not silent_s <= self.parameters.stale_s:  # also when nothing was ever heard
             if self._count and not self._running:
                 return Report(OK, "no episode is running", values)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from salus_ros.core.errors import ConfigError
+from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.core.failures import FailureType
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.checkpoint import Checkpoint
@@ -261,6 +261,8 @@ class Predictor:
 class PredictorStream:
     """Predicts step after step on B robots at once; what it remembers is of one episode each.
 
+    To later steps, one that cannot be judged is one without any signal.
+
     Args:
         predictor: The predictor.
         streams: B.
@@ -270,6 +272,9 @@ class PredictorStream:
         self._predictor = predictor
         self._streams = streams
         self._width = len(predictor.checkpoint.signal_names)
+        hidden = predictor.checkpoint.features.embedding
+        self.embedding_dim = 0 if hidden is None else len(hidden.mean)
+        """D of the hidden state that the model reads; 0 where it reads none."""
         self.reset()
 
     def reset(self) -> None:
@@ -277,6 +282,7 @@ class PredictorStream:
         with torch.inference_mode():
             self._memory = self._predictor.model.start(self._streams)
         self._step = -1
+        self._answer: Prediction | None = None
 
     def update(
         self,
@@ -292,25 +298,36 @@ class PredictorStream:
             valid: Bool, same shape.
             embedding: (B, D) or (D,), or None where there is none.
             step: Step of the episode; by default the next. Steps that are passed over count as
-                steps without any signal. A step that is not later than the last begins anew.
+                steps without any signal. The last one again gets the same answer, whatever its
+                signals: it is repeated. An earlier one begins anew.
 
         Raises:
-            ObservationError: if the sizes differ from those of training, or a value marked valid
-                is not finite.
+            ObservationError: if the step cannot be judged: the sizes differ from those of
+                training, a value marked valid is not finite or is not once it is standardised, or
+                the model's answer is not finite.
         """
         if signals.ndim == 1:  # numpy's atleast_2d takes three times as long
             signals, valid = signals[None], valid[None]
             embedding = None if embedding is None else embedding[None]
         step = self._step + 1 if step is None else step
+        if step == self._step and self._answer is not None:
+            return self._answer
         if step <= self._step:
             self.reset()
+        if embedding is not None and embedding.shape[1] != self.embedding_dim > 0:
+            raise ObservationError(
+                f"the embedding has {embedding.shape[1]} values, the model takes "
+                f"{self.embedding_dim}; run the policy that it was trained for, or train another",
+                "an embedding of another size than the model's",
+            )
         missed = step - self._step - 1 if self._step >= 0 else step
         reach = self._predictor.model.reach
         for ago in range(min(missed, reach), 0, -1):
             nothing = np.zeros((self._streams, self._width), np.bool_)
             self._advance(nothing.astype(np.float32), nothing, None, step - ago)
         outputs = self._advance(signals, valid, embedding, step)
-        return self._predictor.decide(*outputs, np.logical_or.reduce(valid, axis=1))
+        self._answer = self._predictor.decide(*outputs, np.logical_or.reduce(valid, axis=1))
+        return self._answer
 
     def _advance(
         self,
@@ -323,9 +340,20 @@ class PredictorStream:
         features = predictor.checkpoint.features.apply(signals, valid, embedding, step)
         with torch.inference_mode():
             given = torch.from_numpy(features).to(predictor.device)
-            outputs, self._memory = predictor.model.advance(given, self._memory)
-        self._step = step
-        return predictor.shaped(outputs)
+            outputs, memory = predictor.model.advance(given, self._memory)
+        logits, eventual = predictor.shaped(outputs)
+        # In a microsecond: no layer overflows and remembers it, no -inf reads as safe.
+        squares = np.vdot(features, features) + np.vdot(logits, logits)
+        if predictor.checkpoint.config.eventual:
+            squares += np.vdot(eventual, eventual)
+        if not math.isfinite(squares):
+            raise ObservationError(
+                f"the model has no finite answer to signals {np.abs(features).max():.3g} standard "
+                "deviations from those of training; check the policy",
+                "signals to which the model has no finite answer",
+            )
+        self._memory, self._step, self._answer = memory, step, None
+        return logits, eventual
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,3 +33,19 @@ def test_reset():
     alarm.update(0.9, 0.5, 0.4)
     alarm.reset()
     assert not alarm.update(0.3, 0.5, 0.4)
+
+
+@pytest.mark.parametrize("threshold", [0.5, math.nan, math.inf])
+def test_what_cannot_be_judged_raises_it_whatever_the_threshold(threshold):
+    alarm = Alarm()
+    assert not alarm.update(0.1, threshold, 0.1)
+    assert alarm.blind()
+    assert alarm.active
+
+
+def test_an_alarm_of_blindness_ends_as_any_other():
+    alarm = Alarm()
+    alarm.blind()
+    assert alarm.update(math.nan, 0.5, 0.1)  # still nothing is known
+    assert alarm.update(0.45, 0.5, 0.1)
+    assert not alarm.update(0.4, 0.5, 0.1)

@@ -123,6 +123,13 @@ def test_what_is_no_prediction_is_refused(change, said):
         read_prediction(horizons(**change))
 
 
+def test_a_step_of_which_nothing_is_known_is_read_with_its_alarm():
+    row = read_prediction(horizons(probability=[math.nan] * 16, risk=math.nan, alarm=True))
+    assert np.isnan(row.probability).all()
+    assert math.isnan(row.risk)
+    assert row.alarm
+
+
 def test_what_float32_adds_to_a_probability_is_taken_away():
     row = read_prediction(horizons(probability=np.full(16, np.float32(1 + 1e-7)), risk=1 + 1e-7))
     assert row.probability.max() == 1

@@ -8,9 +8,9 @@ import torch
 from salus_ros.core import schema
 from salus_ros.core.failures import FAILURE_TYPES
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
-from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.config import PRESETS, TrainingConfig
 from salus_ros.prediction.features import Features
-from salus_ros.prediction.models import FailureMLP
+from salus_ros.prediction.models import FailureMLP, build_model
 from salus_ros.prediction.normalisation import Normalisation
 
 
@@ -32,13 +32,37 @@ def save_checkpoint(
     with torch.no_grad():
         last.weight.mul_(0.1)
         last.bias.fill_(bias)
+    features = Features(("signals",), _as_they_are(len(names)))
+    return _save(folder, model, config, features, names, threshold)
+
+
+def save_default(folder: Path, embedding_dim: int, *, threshold: float = 0.5) -> str:
+    """Write a checkpoint of the default kind, which remembers; return its folder."""
+    torch.manual_seed(0)
+    config = PRESETS["tcn"]
+    names = schema.SIGNAL_NAMES
+    features = Features(config.inputs, _as_they_are(len(names)), _as_they_are(embedding_dim))
+    outputs = len(schema.HORIZONS_S) * len(FAILURE_TYPES) + config.eventual
+    model = build_model(config, features.width, outputs)
+    return _save(folder, model, config, features, names, threshold)
+
+
+def _as_they_are(size: int) -> Normalisation:
+    return Normalisation(np.zeros(size, np.float32), np.ones(size, np.float32))
+
+
+def _save(
+    folder: Path,
+    model: torch.nn.Module,
+    config: TrainingConfig,
+    features: Features,
+    names: tuple[str, ...],
+    threshold: float,
+) -> str:
     checkpoint = Checkpoint(
         state_dict=model.state_dict(),
         config=config,
-        features=Features(
-            ("signals",),
-            Normalisation(np.zeros(len(names), np.float32), np.ones(len(names), np.float32)),
-        ),
+        features=features,
         signal_names=names,
         horizons_s=schema.HORIZONS_S,
         failure_types=FAILURE_TYPES,

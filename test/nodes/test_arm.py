@@ -66,10 +66,11 @@ def test_an_arm_is_run_recorded_and_labelled_by_a_person(graph, tmp_path, tiny_p
     time.sleep(2 * SLOP_MS / 1e3)
     begun = graph.call(StartEpisode, "episode/start", StartEpisode.Request())
     assert begun.success
+    assembler = recorder._recorder._assembler
     for step in range(5):
         time.sleep(SLOP_MS / 1e3)  # longer than any delay
         drivers.observe(step)
-        graph.until(lambda step=step: recorder._assembler.steps(begun.episode_id) == step + 1)
+        graph.until(lambda step=step: assembler.steps(begun.episode_id) == step + 1)
     assert graph.call(Trigger, "episode/stop", Trigger.Request()).success
     failed = outcome == Outcome.FAILURE
     request = LabelEpisode.Request(

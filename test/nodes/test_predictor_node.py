@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from checkpoints import save_checkpoint
+from checkpoints import save_checkpoint, save_default
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
@@ -27,7 +27,9 @@ class Listener:
         self.signals = graph.talk(VlaSignals, "signals")
         self.sent = 0
 
-    def send(self, values=None, valid=None, *, episode="a", step=None, stamp_ns=None):
+    def send(
+        self, values=None, valid=None, *, episode="a", step=None, stamp_ns=None, embedding=()
+    ):
         self.sent += 1
         step = self.sent if step is None else step
         message = VlaSignals(episode_id=episode, step=step)
@@ -36,6 +38,7 @@ class Listener:
         values = np.arange(12, dtype=np.float32) / 12 if values is None else np.float32(values)
         valid = np.ones(12, bool) if valid is None else np.asarray(valid)
         convert.fill_signals(message, values, valid)
+        message.embedding = convert.float_array(np.asarray(embedding))
         self.signals.publish(message)
         return message
 
@@ -108,8 +111,6 @@ def test_signals_that_are_not_there_are_no_risk_of_zero(graph, tmp_path):
     assert math.isnan(heard.risk)
     assert all(math.isnan(p) for p in heard.probability)
     assert not heard.alarm
-    _, heard = listener.ask(values=np.full(12, np.nan))  # marked valid, and yet it is not
-    assert math.isnan(heard.risk)
 
 
 def test_without_a_model_nothing_is_made_up(graph):
@@ -140,8 +141,9 @@ def test_a_jump_back_in_time_ends_an_alarm(graph, tmp_path):
     listener = Listener(graph, model_path=save_checkpoint(tmp_path), threshold=0.0, hysteresis=1.0)
     assert listener.ask(stamp_ns=10**9)[1].alarm
     listener.set(threshold=1.0)
-    assert listener.ask(stamp_ns=2 * 10**9)[1].alarm
-    assert not listener.ask(stamp_ns=10**8)[1].alarm
+    assert listener.ask(stamp_ns=3 * 10**9)[1].alarm
+    listener.send(stamp_ns=10**8)  # one alone may be wrong
+    assert not listener.ask(stamp_ns=2 * 10**8)[1].alarm
 
 
 def test_a_model_without_a_threshold_never_alarms(graph, tmp_path):
@@ -218,7 +220,8 @@ def test_diagnostics_say_how_it_is(graph, tmp_path):
     listener.ask(step=2)
     listener.ask(step=5)
     values = listener.status(DiagnosticStatus.OK, "predicting, uncalibrated")
-    graph.until(lambda: listener.node._drops == 2)
+    assert values["steps missed"] == "3"
+    assert (values["faulty messages"], values["signals late"]) == ("0", "0")
     assert values["model"] == Predictor.load(tmp_path).model_id
     assert values["calibrated"] == "False"
     assert float(values["latency_ms"]) > 0
@@ -233,3 +236,218 @@ def test_silence_is_stale_while_an_episode_runs_and_fine_otherwise(graph, tmp_pa
     listener.status(DiagnosticStatus.STALE, "is a vla node running?")
     episode.publish(EpisodeStatus(phase=EpisodeStatus.PHASE_FINISHED))
     listener.status(DiagnosticStatus.OK, "no episode is running")
+
+
+# The default model, which remembers
+
+D = 8
+RNG = np.random.default_rng(0)
+SIGNALS = np.repeat(RNG.normal(size=(30, 12)), 3, axis=0).astype(np.float32)
+EMBEDDING = np.repeat(RNG.normal(size=(30, D)), 3, axis=0).astype(np.float32)
+PERIOD_NS = 33_333_333
+
+
+class Policy(Listener):
+    """A predictor of the default kind, and the signals of an episode of 90 steps."""
+
+    def __init__(self, graph, tmp_path, **parameters):
+        self.path = save_default(tmp_path, D, threshold=0.999999)
+        super().__init__(graph, model_path=self.path, stale_s=60.0, **parameters)
+
+    def give(self, step, *, episode="a", at_ns=0, **changes):
+        """Send a step of the episode, as it is or changed."""
+        given = {"values": SIGNALS[step], "embedding": EMBEDDING[step], **changes}
+        stamp_ns = at_ns + (step + 1) * PERIOD_NS
+        return self.send(episode=episode, step=step, **({"stamp_ns": stamp_ns} | given))
+
+    def take(self, step, **changes):
+        """Send it and wait for the answer."""
+        before = len(self.horizons)
+        self.give(step, **changes)
+        self.graph.until(lambda: len(self.horizons) > before)
+        return self.horizons[-1]
+
+    def wait(self, signals):
+        """Wait until the node has taken in so many messages, and what it said of them is here."""
+        self.graph.until(lambda: self.node._count == signals)
+        step = self.node._message.step
+        self.graph.until(lambda: self.horizons and self.horizons[-1].step == step)
+
+    @property
+    def figures(self):
+        """What the node counts."""
+        return self.node._report().values
+
+    def offline(self, without=()):
+        """What the model says offline at every step, where some have no signals."""
+        valid = np.ones(SIGNALS.shape, bool)
+        valid[list(without)] = False
+        embedding = EMBEDDING.copy()
+        embedding[list(without)] = np.nan
+        return Predictor.load(self.path).predict(SIGNALS, valid, embedding)
+
+
+def agrees(heard, offline, steps):
+    assert [one.step for one in heard] == list(steps)
+    for one in heard:
+        np.testing.assert_allclose(
+            np.reshape(one.probability, (4, 4)), offline.probability[one.step], atol=1e-5
+        )
+        assert one.risk == pytest.approx(offline.risk[one.step], abs=1e-5)
+
+
+def test_live_agrees_with_offline_through_all_that_a_network_does(graph, tmp_path):
+    """Repeated, swapped, lost and late messages, more steps than the model remembers."""
+    policy = Policy(graph, tmp_path)
+    lost = {20, 21, 22, 41}
+    swapped = {50: 51, 51: 50}
+    sent = 0
+    for step in range(90):
+        if step in lost:
+            continue
+        policy.give(swapped.get(step, step))
+        sent += 1
+        for _ in range(step % 3 == 1):
+            policy.give(swapped.get(step, step))
+            sent += 1
+        policy.wait(sent)
+    said = {one.step: one for one in policy.horizons}
+    agrees(said.values(), policy.offline({*lost, 50}), sorted(said))
+    assert sorted(said) == sorted(set(range(90)) - lost - {50})
+    for one in policy.horizons:
+        assert repr(one) == repr(said[one.step])  # the same answer again, to the bit
+    assert policy.figures["steps missed"] == len(lost) + 1
+    assert policy.figures["signals late"] == 1
+
+
+def test_an_episode_that_is_run_again_under_its_name_starts_over(graph, tmp_path):
+    policy = Policy(graph, tmp_path)
+    for at_ns in (0, 10**10):
+        for step in range(5):
+            policy.take(step, at_ns=at_ns)
+    for step in range(5):  # at stamps that were there before, as of a world that was restarted
+        policy.take(step, at_ns=10**10)
+    agrees(policy.horizons, policy.offline(), [*range(5)] * 3)
+
+
+def test_a_clock_that_jumps_back_starts_over_and_no_step_is_lost(graph, tmp_path):
+    policy = Policy(graph, tmp_path)
+    for step in range(3):
+        policy.take(step, at_ns=10**11)
+    for step in range(3, 8):
+        policy.give(step)
+    policy.wait(8)
+    agrees(policy.horizons[:3], policy.offline(), range(3))
+    agrees(policy.horizons[3:], policy.offline(range(3)), range(3, 8))
+
+
+def test_one_wrong_stamp_is_not_answered_and_harms_nothing(graph, tmp_path):
+    policy = Policy(graph, tmp_path)
+    for step in range(6):
+        policy.give(step, **({"stamp_ns": 10**15} if step == 3 else {}))
+    policy.wait(6)
+    agrees(policy.horizons, policy.offline({3}), [0, 1, 2, 4, 5])
+    assert policy.figures["signals with a wrong stamp"] == 1
+
+
+NAN, INF, LARGE = math.nan, math.inf, 3e38
+BLIND = {
+    "one infinite": ({"values": [0.1] * 11 + [INF]}, "latent_ood are marked valid"),
+    "all nan": ({"values": [NAN] * 12}, "are marked valid and are not finite"),
+    "too large": ({"values": [LARGE] * 12}, "no finite answer"),
+    "embedding of another policy": ({"embedding": [0.1] * 5}, "the embedding has 5 values"),
+    "a large one": ({"embedding": [0.1] * 1_000_000}, "the embedding has 1000000 values"),
+    "embedding too large": ({"embedding": [LARGE] * D}, "no finite answer"),
+}
+
+
+@pytest.mark.parametrize("case", BLIND)
+def test_what_cannot_be_judged_never_reads_as_safe(graph, tmp_path, case):
+    changes, said = BLIND[case]
+    policy = Policy(graph, tmp_path, hysteresis=0.0)
+    assert not policy.take(0).alarm
+    heard = policy.take(1, **changes)
+    assert (heard.step, heard.episode_id) == (1, "a")
+    assert all(map(math.isnan, (heard.risk, heard.episode_failure, heard.time_to_failure)))
+    assert all(map(math.isnan, (*heard.probability, *heard.any_failure)))
+    assert (len(heard.probability), len(heard.any_failure)) == (16, 4)
+    assert heard.most_likely_type == 0
+    assert heard.alarm
+    policy.status(DiagnosticStatus.ERROR, said)
+    assert repr(policy.take(1, **changes)) == repr(heard)  # repeated
+    after = policy.take(2)
+    assert 0 <= after.risk <= 1
+    assert not after.alarm
+    assert policy.figures["steps that could not be judged"] == 1
+    assert policy.figures["faulty messages"] == 1
+    policy.graph.until(lambda: policy.node._report().level == DiagnosticStatus.OK)
+
+
+def test_blindness_may_leave_the_alarm_as_it_was(graph, tmp_path):
+    policy = Policy(graph, tmp_path, alarm_when_blind=False)
+    policy.take(0)
+    assert not policy.take(1, values=[NAN] * 12).alarm
+    policy.set(threshold=0.0, alarm_when_blind=False)
+    assert policy.take(2).alarm
+    assert policy.take(3, values=[NAN] * 12).alarm
+    assert policy.set(alarm_when_blind=True)[0].successful
+
+
+def test_blind_in_a_model_without_a_threshold_is_an_alarm_too(graph, tmp_path):
+    listener = Listener(graph, model_path=save_checkpoint(tmp_path, threshold=math.nan))
+    assert not listener.ask()[1].alarm
+    assert listener.ask(values=[NAN] * 12)[1].alarm
+
+
+def test_nothing_known_yet_is_no_alarm(graph, tmp_path):
+    policy = Policy(graph, tmp_path)
+    heard = policy.take(0, valid=np.zeros(12, bool))
+    assert math.isnan(heard.risk)
+    assert not heard.alarm
+    assert policy.node._problem.count == 0
+
+
+@pytest.mark.parametrize(
+    ("embedding", "said"),
+    [((), "there is no embedding"), ([math.nan] * D, "an embedding that is not finite")],
+)
+def test_an_embedding_that_is_missing_is_told_and_the_signals_are_judged(
+    graph, tmp_path, embedding, said
+):
+    policy = Policy(graph, tmp_path)
+    policy.take(0)
+    heard = policy.take(1, embedding=embedding)
+    gone = EMBEDDING.copy()
+    gone[1] = np.nan
+    agrees([heard], Predictor.load(policy.path).predict(SIGNALS, None, gone), [1])
+    policy.status(DiagnosticStatus.ERROR, said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"episode": "x" * 10_000_000}, "an episode id of 10000000 characters"),
+        ({"step": 2**32 - 1}, "step 4294967295 is refused"),
+        ({"stamp_ns": -(10**9)}, "its stamp is -1 s"),
+    ],
+)
+def test_a_message_of_no_step_is_refused_and_the_episode_goes_on(graph, tmp_path, changes, said):
+    policy = Policy(graph, tmp_path)
+    policy.take(0)
+    policy.take(1)
+    policy.send(**{"episode": "a", "step": 2, "stamp_ns": 3 * PERIOD_NS} | changes)
+    policy.status(DiagnosticStatus.ERROR, said)
+    policy.take(2)
+    agrees(policy.horizons, policy.offline(), range(3))
+
+
+def test_a_flood_is_outlived_and_what_it_cost_is_counted(graph, tmp_path):
+    policy = Policy(graph, tmp_path)
+    policy.take(0)
+    for step in range(3000):
+        policy.send(episode="flood", step=step, stamp_ns=(step + 1) * PERIOD_NS)
+    policy.graph.until(lambda: policy.horizons[-1].step == 2999)
+    answered = len(policy.horizons) - 1
+    assert 0 < answered <= 3000
+    assert policy.figures["steps missed"] == 3000 - answered
+    policy.take(1, episode="b")

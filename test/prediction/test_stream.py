@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from salus_ros.core.errors import ObservationError
 from salus_ros.prediction.config import PRESETS
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.training.calibrate import calibrate
@@ -80,6 +81,65 @@ def test_an_earlier_step_begins_anew(predictor, planted):
     ]
     again = stream.update(episode.signals[0], episode.valid[0], episode.embedding[0], 0)
     np.testing.assert_array_equal(again.probability, first[0].probability)
+
+
+def take(stream, episode, row):
+    """Give a stream one step of an episode."""
+    return stream.update(episode.signals[row], episode.valid[row], episode.embedding[row], row)
+
+
+def test_a_repeated_step_gets_the_same_answer_and_is_not_remembered(predictor, planted):
+    episode = planted.subset([60])
+    offline = predictor.predict_episodes(*episode.inputs)
+    stream = predictor.stream()
+    for row in range(40):
+        first = take(stream, episode, row)
+        for _ in range(row % 4):
+            again = stream.update(-episode.signals[row], episode.valid[row], None, row)
+            assert again is first
+        agree(first, offline, [row])
+
+
+UNUSABLE = {
+    "infinite": (np.inf, "marked valid"),
+    "not a number": (np.nan, "marked valid"),
+    "too large to standardise": (3e38, "marked valid|no finite answer"),
+    "too large for the network": (1e30, "no finite answer"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_step_that_cannot_be_judged_is_one_without_a_signal(predictor, planted, case):
+    value, said = UNUSABLE[case]
+    episode = planted.subset([60])
+    bad = episode.step % 9 == 4
+    without = planted.subset([60])
+    without.signals[bad], without.valid[bad] = np.nan, False
+    without.embedding[bad] = np.nan
+    offline = predictor.predict_episodes(*without.inputs)
+    stream = predictor.stream()
+    used = int(np.flatnonzero(predictor.checkpoint.features.signals.inverse_std)[0])
+    for row in range(40):
+        if bad[row]:
+            episode.signals[row, used], episode.valid[row, used] = value, True
+            with pytest.raises(ObservationError, match=said):
+                take(stream, episode, row)
+        else:
+            agree(take(stream, episode, row), offline, [row])
+
+
+def test_an_embedding_of_another_policy_is_refused_where_the_model_reads_one(predictor, planted):
+    episode = planted.subset([60])
+    stream = predictor.stream()
+    first = take(stream, episode, 0)
+    others = (episode.signals[1], episode.valid[1], np.zeros(5, np.float32), 1)
+    if not stream.embedding_dim:
+        agree(stream.update(*others), predictor.predict_episodes(*episode.inputs), [1])
+        return
+    with pytest.raises(ObservationError, match="the embedding has 5 values, the model takes 6"):
+        stream.update(*others)
+    assert take(stream, episode, 0) is first
 
 
 def test_many_robots_at_once_are_as_many_alone(predictor, planted):
