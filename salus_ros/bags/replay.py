@@ -318,6 +318,9 @@ class Replay:
             stream = self._assembler.streams[name]
             if stream.jump_ns < 0:  # ahead, the silence of all streams speaks for itself
                 self._ticks.jump(name, stream.jump_ns, now_s)
+                for other, source in self._assembler.streams.items():
+                    if other != name and source.newest_ns >= 0:  # it jumped before, and was held
+                        self._ticks.sample(other, source.newest_ns, now_s)
             self._ticks.sample(name, stream.restart_ns, now_s)
         if order is not Order.SUSPECT:
             self._ticks.sample(name, stamp_ns, now_s)

@@ -26,6 +26,9 @@ from salus_ros.recording.streams import JointStream, Source, Stream
 from salus_ros.recording.writer import EpisodeWriter
 
 RATE_WINDOW_S = 2.0
+CAUSES_KEPT, LONGEST_CAUSE = 50, 200
+"""Causes that are told apart, and their characters: what comes in must not fill the memory."""
+
 WAITING_WARNING = 0.5
 """Share of the buffer from which the disk is said to be behind."""
 
@@ -139,7 +142,10 @@ class Recorder:
 
     def refuse(self, name: str, error: ObservationError) -> None:
         """Count a message that is not used: it leaves a gap."""
-        self.refused[f"{name}: {error.cause}"] += 1
+        cause = f"{name}: {error.cause}"[:LONGEST_CAUSE]
+        if cause not in self.refused and len(self.refused) >= CAUSES_KEPT:
+            cause = "others"
+        self.refused[cause] += 1
         self._dropped_messages += 1
 
     def sample(self, stream: str, stamp_ns: int, sample: Any, size: int = 0) -> None:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from salus_ros.recording.time import Order, TimeRule
 
+OTHERS_KEPT = 100
+"""Names of joints that nobody asked for, and that are remembered."""
+
 type Found = tuple[int, Any]
 """Stamp of a sample in ns, and the sample."""
 
@@ -233,7 +236,7 @@ class JointStream:
             self._sources = [[] for _ in self.joints]
         given = frozenset(sample)
         names = given.intersection(self.joints)
-        if len(names) < len(given):
+        if len(names) < len(given) and len(self.others) < OTHERS_KEPT:
             self.others |= given - names
         if not names:
             return Order.REPEATED  # nothing new in it
