@@ -2,7 +2,7 @@
 # ROS 2 comes from PyPI into .venv, unless a ROS 2 Jazzy is sourced.
 
 ENV := . scripts/env.sh &&
-SOURCES := salus_ros test benchmark launch scripts setup.py
+SOURCES := salus_ros test benchmark examples launch scripts setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench pin clean
@@ -25,7 +25,7 @@ test: setup ## Run all tests
 	  exit $$status
 
 lint: setup ## Check style and types
-	@$(ENV) ruff check $(SOURCES) && ruff format --check $(SOURCES) && mypy
+	@$(ENV) ruff check $(SOURCES) && ruff format --check $(SOURCES) && mypy && lint-imports
 
 format: setup ## Format the code and mend what can be mended
 	@$(ENV) ruff format $(SOURCES) && ruff check --fix $(SOURCES)
