@@ -179,6 +179,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def peak_mb(pid: int) -> float:
+    """Largest memory of a process so far, in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
 def read_while(path: Path, stop: threading.Event, seen: list[int]) -> None:
     """Open the store again and again and read the last episode's signals."""
     while not stop.wait(READ_EVERY_S):
@@ -237,6 +243,7 @@ def play(lengths: list[int], rate_hz: float, store: Path | None) -> dict[str, An
                     "committed_after_s": time.monotonic() - ended_s,
                     "reads": len(seen),
                 }
+            figures["peak_mb"] = peak_mb(process.pid)
             figures["cpu"] = (cpu_s(process.pid) - before_s) / (ended_s - begun_s)
             source.destroy_node()
     finally:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.episodes import StoreSpec
 from salus_ros.messages.signals import SignalsRow
+from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
-from salus_ros.policies.runner import SmolVLARunner, match_cameras
+from salus_ros.policies.runner import SmolVLARunner
 from salus_ros.recording.arrays import ReadImage
 from salus_ros.recording.rows import SIGNALS, STATE, Row
 
@@ -42,6 +43,7 @@ class PolicySignals:
 
     Attributes:
         policy_id: Which policy that is.
+        camera_of: Camera of the mapping for each of the policy's.
     """
 
     def __init__(self, options: PolicyOptions, cameras: Sequence[str]) -> None:
@@ -59,7 +61,7 @@ class PolicySignals:
             options.path, options.device, options.num_samples, options.replan_every
         )
         self._seed = options.seed
-        self._camera_of = match_cameras(self._runner.cameras, cameras)
+        self.camera_of = match_cameras(self._runner.cameras, cameras)
         self.policy_id = self._runner.policy_id
 
     def statistics(self, stored: StoreSpec | None) -> tuple[str, ...]:
@@ -109,7 +111,7 @@ class PolicySignals:
     def _images(self, row: Row, read_image: ReadImage) -> dict[str, NDArray[np.uint8]] | None:
         """Images by the policy's names; None where one is missing or cannot be read."""
         images = {}
-        for ours, name in self._camera_of.items():
+        for ours, name in self.camera_of.items():
             if row.samples[name] is None:
                 return None
             try:

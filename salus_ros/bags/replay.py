@@ -27,6 +27,7 @@ from salus_ros.messages.kinds import (
 from salus_ros.messages.signals import read_prediction, read_signals
 from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.messages.values import ValueReader
+from salus_ros.policies.cameras import in_words
 from salus_ros.recording.assembly import Assembler
 from salus_ros.recording.blocks import BlockMaker, Kept, Lost, Piece
 from salus_ros.recording.flight import Rules
@@ -113,6 +114,8 @@ class Replay:
         self._known, self._advance = known, advance
         self.problems: list[str] = []
         self.notes: list[str] = []
+        if policy is not None:
+            self.notes.append(f"cameras of the policy: {in_words(policy.camera_of)}")
         self._complaints = Complaints()
         self._clocks = HeaderClocks()
         self._disorder_ns = DISORDER_NS if mapping.time == "header" else 0
