@@ -1,8 +1,7 @@
 """Replaying a bag into the recording core: what the recorder does live, from messages on disk."""
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from salus_ros.bags.clocks import HeaderClocks
 from salus_ros.bags.mapping import Mapping, Values
+from salus_ros.bags.outcomes import Outcomes
 from salus_ros.bags.reading import Bag, Message
 from salus_ros.bags.report import StreamLog, summary
 from salus_ros.bags.steps import TickedEpisodes
@@ -29,18 +29,14 @@ from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.messages.values import ValueReader
 from salus_ros.policies.cameras import in_words
 from salus_ros.recording.assembly import Assembler
-from salus_ros.recording.blocks import BlockMaker, Kept, Lost, Piece
+from salus_ros.recording.blocks import BlockMaker, Piece
 from salus_ros.recording.flight import Rules
 from salus_ros.recording.rows import (
     ACTION,
     PREDICTION,
     SIGNALS,
     STATE,
-    Block,
-    Dropped,
     Label,
-    Result,
-    Row,
 )
 from salus_ros.recording.status import Judgements, check_id, take_status
 from salus_ros.recording.streams import JointStream, Source, Stream
@@ -110,8 +106,7 @@ class Replay:
         advance: Advance = lambda _: None,
         policy: "PolicySignals | None" = None,
     ) -> None:
-        self._bag, self._mapping, self._policy = bag, mapping, policy
-        self._known, self._advance = known, advance
+        self._bag, self._mapping, self._advance = bag, mapping, advance
         self.problems: list[str] = []
         self.notes: list[str] = []
         if policy is not None:
@@ -154,7 +149,7 @@ class Replay:
             depth_range_mm=mapping.depth_range_mm,
             encoding=mapping.encoding,
         )
-        self._blocks = BlockMaker(
+        blocks = BlockMaker(
             tuple(mapping.cameras),
             self._read_image,
             spec=spec,
@@ -169,13 +164,7 @@ class Replay:
         if not mapping.by_step:
             self._ticks = TickedEpisodes(self._assembler, self._make_ticker(), mapping.rate_hz)
         self._judgements = Judgements()
-        self._number, self._name = -1, ""
-        self._names_of: dict[str, str] = {}
-        self._in_flight = ""  # episode of the last result, while more of it may come
-        self._skipping = False
-        self.known_episodes = 0
-        self._done: list[Kept] = []
-        self._ages: dict[str, list[float]] = {name: [] for name in mapping.streams}
+        self._outcomes = Outcomes(bag, mapping, blocks, self._read_image, known, policy)
 
     def pieces(self) -> Iterator[Piece | Relabelled]:
         """Read the bag once; yields what is to be written, in that order.
@@ -192,12 +181,12 @@ class Replay:
                     yield from self._take(message, now_s)
                 except ObservationError as error:
                     self._complain(message.topic, error)
-                yield from self._made(self._assembler.collect(now_s))
+                yield from self._outcomes.take(self._assembler.collect(now_s))
         if self._ticks is not None:
             self._ticks.close(now_s)
-        yield from self._made(self._assembler.finish())
+        yield from self._outcomes.take(self._assembler.finish())
         self.problems += self._clocks.problems()
-        if self._number < 0:
+        if not self._outcomes.episodes:
             self.problems.append("no episode was found: its mapped topics have no messages")
 
     def report(self) -> dict[str, Any]:
@@ -213,16 +202,21 @@ class Replay:
             name: {"topic": topic}
             | self._logs[name].figures()
             | {"unreadable": self._complaints.count(name)}
-            | summary(self._ages[name])
+            | summary(self._outcomes.ages[name])
             for name, topic in self._mapping.streams.items()
         }
         return {
             "bag": self._bag.name,
-            "episodes": len(self._done),
-            "known_episodes": self.known_episodes,
-            "steps": sum(one.steps for one in self._done),
-            "problems": self._bag.problems + self.problems + self._complaints.lines(),
-            "notes": self.notes,
+            "episodes": self._outcomes.kept,
+            "known_episodes": self._outcomes.known_episodes,
+            "steps": self._outcomes.steps,
+            "problems": [
+                *self._bag.problems,
+                *self.problems,
+                *self._outcomes.problems,
+                *self._complaints.lines(),
+            ],
+            "notes": self.notes + self._outcomes.notes,
             "streams": streams,
         }
 
@@ -347,68 +341,11 @@ class Replay:
             self._ticks.announce(status, stamp_ns, now_s)
         label = self._judgements.changed(status)
         if label is not None and not self._assembler.holds(status.episode_id):
-            yield Relabelled(self._names_of.get(status.episode_id, ""), label)
+            yield Relabelled(self._outcomes.names.get(status.episode_id, ""), label)
 
     def _complain(self, topic: str, error: ObservationError) -> None:
         for name in self._of_topic.get(topic) or [topic]:
             self._complaints.add(name, error)
-
-    # Results out
-
-    def _made(self, results: list[Result]) -> Iterator[Piece]:
-        for result in results:
-            begins = self._in_flight != result.episode_id
-            if begins:
-                self._begin(result.episode_id)
-            self._in_flight = result.episode_id if isinstance(result, Block) else ""
-            if self._skipping:
-                continue
-            rows: list[Row] = [] if isinstance(result, Dropped) else result.rows
-            if self._policy is not None and not isinstance(result, Dropped):
-                meta = result.meta
-                task = self._mapping.task or ("" if meta is None else meta.task)
-                seed = None if not begins else -1 if meta is None else meta.seed
-                self._policy.fill(rows, task, self._read_image, seed)
-            pieces = list(self._blocks.take(result))
-            for row in rows:
-                answered = math.nan if row.action is None else 0.0
-                for stream, ages in self._ages.items():
-                    ages.append(row.age_ms.get(stream, answered))
-            for piece in pieces:
-                yield self._named(piece)
-
-    def _begin(self, episode_id: str) -> None:
-        """Give the next episode its number, and see whether the store has it."""
-        self._number += 1
-        self._name = self._names_of[episode_id] = f"{self._bag.name}/{self._number}"
-        self._skipping = self._known(self._source, self._name)
-        self.known_episodes += self._skipping
-
-    @property
-    def _source(self) -> str:
-        return f"{self._bag.identity}/{self._number}"
-
-    def _named(self, piece: Piece) -> Piece:
-        """A piece by the name of its episode; notes what becomes of that."""
-        name = self._name
-        if isinstance(piece, Kept):
-            meta = replace(
-                piece.meta,
-                id=name,
-                source=self._source,
-                task=self._mapping.task or piece.meta.task,
-                policy_id=self._policy.policy_id if self._policy else piece.meta.policy_id,
-            )
-            if piece.note:
-                self.notes.append(f"episode {name}: {piece.note}")
-            if not meta.task:
-                self.notes.append(f"episode {name} has no task: set task in the mapping")
-            piece = replace(piece, meta=meta)
-            self._done.append(piece)
-        elif isinstance(piece, Lost):
-            self.problems.append(f"episode {name} is left out: {piece.reason}")
-            piece = replace(piece, episode_id=name)
-        return piece
 
     def _read_image(self, sample: Any, camera: str) -> NDArray[np.uint8]:
         if isinstance(sample, np.ndarray):

@@ -9,19 +9,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from salus_msgs.msg import EpisodeStatus, PolicyAction, StreamStamp, VlaSignals
 from salus_ros.core.errors import ObservationError, PolicyError
-from salus_ros.messages.images import read_image
 from salus_ros.messages.joints import read_joints
-from salus_ros.messages.pixels import Advice
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import VlaParameters
+from salus_ros.nodes.policy_image import policy_image
 from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
 from salus_ros.policies.runner import PolicyStep, SmolVLARunner, match_cameras
 from salus_ros.policies.tiny import SHIPPED
@@ -36,17 +33,8 @@ LAST_STEP = 2**31 - 1
 LONGEST_TASK = 2000
 """Characters of an instruction; policies read a few dozen words."""
 
-LONGEST_SIDE = 20
-"""How many times longer one side of an image may be; a policy scales what is left to nothing."""
-
 NAMES_SHOWN = 12
 CAUSES_SHOWN = 8
-
-COLOURS = Advice(
-    encoding="set the driver's encoding",
-    depth="a policy takes colours: name another camera in the parameter cameras",
-    damage="check the driver",
-)
 
 
 class Answer(NamedTuple):
@@ -279,7 +267,10 @@ class VlaNode(SalusNode[VlaParameters]):
 
     def _infer(self, seen: Observation, step: int) -> PolicyStep:
         status: EpisodeStatus = seen.status
-        images = {camera: _image(seen, name) for camera, name in self._camera_of.items()}
+        images = {
+            camera: policy_image(seen.images[name], name)
+            for camera, name in self._camera_of.items()
+        }
         if status.episode_id != self._episode_id or step <= self._step:
             self._runner.reset(max(status.seed, 0))
             self._episode_id = status.episode_id
@@ -387,18 +378,6 @@ class VlaNode(SalusNode[VlaParameters]):
     def _is_state(self, stream: str) -> bool:
         """Whether a stream announces changes only, so that its silence says nothing."""
         return stream == EPISODE and self.parameters.sync_slop_ms > 0
-
-
-def _image(seen: Observation, camera: str) -> NDArray[np.uint8]:
-    image = read_image(seen.images[camera], camera, advice=COLOURS)
-    height, width, _ = image.shape
-    if max(height, width) > LONGEST_SIDE * min(height, width):
-        raise ObservationError(
-            f"camera '{camera}' sends {width}x{height} pixels; one side may be {LONGEST_SIDE} "
-            "times as long as the other; check the driver",
-            f"camera '{camera}' sends an image that is far longer than wide",
-        )
-    return image
 
 
 def main() -> int:

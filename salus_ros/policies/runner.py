@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 
 from salus_ros.core.errors import ConfigError, ObservationError
-from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS, ChunkStatistics
 from salus_ros.policies.reference import LatentReference
 from salus_ros.policies.smolvla.computer import SignalComputer, unavailable_signals

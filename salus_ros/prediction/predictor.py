@@ -15,6 +15,7 @@ from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.core.failures import FailureType
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.checkpoint import Checkpoint
+from salus_ros.prediction.device import check_device
 from salus_ros.prediction.models import run_sequences
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -362,26 +363,6 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     values *= 0.5
     values += 0.5
     return values
-
-
-def check_device(device: str) -> torch.device:
-    """Return the torch device called `device`.
-
-    Raises:
-        ConfigError: if torch does not know it or this machine does not have it.
-    """
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"unknown device {device!r}; use 'cpu', 'cuda' or 'cuda:0'") from error
-    if found.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device {device!r} is not supported; use 'cpu', 'cuda' or 'cuda:0'")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA "
-            "devices; use 'cpu', or check the driver with `salus doctor`"
-        )
-    return found
 
 
 def _crossing(

@@ -22,8 +22,9 @@ from salus_ros.recording.rows import (
     Row,
     unjudged,
 )
+from salus_ros.recording.sampling import Sampler
 from salus_ros.recording.streams import Source
-from salus_ros.recording.time import NANO, Order, TimeRule, jump_words
+from salus_ros.recording.time import Order, TimeRule, jump_words
 
 EPISODES_REMEMBERED = 8
 
@@ -31,11 +32,9 @@ EPISODES_REMEMBERED = 8
 class Assembler:
     """Makes rows of samples: one per step.
 
-    A step takes of each stream the samples that its policy used, where that is known, else the
-    newest one that is not newer than the step, not older than the stream allows and not of an
-    earlier episode. It waits for its action, then until every stream has moved past its stamp,
-    at most `settle_s`. A step without an action is given up when a later one has its own, or
-    when the episode has ended.
+    A step waits for its action, then until every stream has moved past its stamp, at most
+    `settle_s`; its samples are those of `Sampler`. A step without an action is given up when a
+    later one has its own, or when the episode has ended.
 
     All times `now_s` are of one clock: a steady one, or that of a recording's receive times.
 
@@ -64,8 +63,7 @@ class Assembler:
         """
         self.streams = dict(streams)
         self._rules = rules
-        self._max_age_ns = {name: round(rules.max_age_ms[name] * 1e6) for name in streams}
-        self._patience_ns = round(rules.patience_s * NANO)
+        self._sampler = Sampler(streams, rules.max_age_ms, rules.patience_s)
         self._room = room
         self._on_row = on_row
         self._episodes: dict[str, Flight] = {}
@@ -84,7 +82,7 @@ class Assembler:
     @property
     def refused(self) -> int:
         """Steps, ends and samples whose stamps were wrong."""
-        return self._time.refused + sum(stream.refused for stream in self.streams.values())
+        return self._time.refused + self._sampler.refused
 
     def holds(self, episode_id: str) -> bool:
         """Whether an episode is in flight."""
@@ -98,8 +96,7 @@ class Assembler:
     @property
     def held_bytes(self) -> int:
         """Size of the samples that are held."""
-        streams = sum(stream.size for stream in self.streams.values())
-        return streams + sum(episode.size for episode in self._episodes.values())
+        return self._sampler.size + sum(episode.size for episode in self._episodes.values())
 
     # Input
 
@@ -241,9 +238,7 @@ class Assembler:
         """
         self._make_rows(now_s)
         if not any(episode.waiting for episode in self._episodes.values()):
-            for name, stream in self.streams.items():
-                reach_ns = self._max_age_ns[name] + self._patience_ns
-                stream.forget_before(stream.newest_ns - reach_ns)
+            self._sampler.forget_old()
         return self._take_results()
 
     def finish(self) -> list[Result]:
@@ -323,9 +318,7 @@ class Assembler:
         for episode_id in list(self._episodes):
             self._give_up(episode_id, reason)
         self._last_ns.clear()
-        for name, stream in self.streams.items():
-            if name != but:
-                stream.forget_after(stamp_ns)
+        self._sampler.restart(stamp_ns, but)
 
     def _is_due(self, episode: Flight, row: Row, now_s: float) -> bool:
         if row.settled_at is None:
@@ -334,27 +327,11 @@ class Assembler:
             row.settled_at = now_s
         if now_s - row.settled_at >= self._rules.settle_s:
             return True
-        moved_ns = row.stamp_ns + self._patience_ns
-        return all(
-            stream.at(row.inputs[name]) is not None
-            if name in row.inputs
-            else stream.newest_ns >= moved_ns or stream.at((row.stamp_ns,)) is not None
-            for name, stream in self.streams.items()
-        )
+        return self._sampler.is_ready(row)
 
     def _fill(self, episode_id: str, row: Row) -> None:
         others = (last for name, last in self._last_ns.items() if name != episode_id)
-        earlier = max((last for last in others if last < row.stamp_ns), default=-1)
-        for name, stream in self.streams.items():
-            if name in row.inputs:
-                found = stream.at(row.inputs[name])
-            else:
-                after_ns = max(earlier, row.stamp_ns - self._max_age_ns[name] - 1)
-                found = stream.as_of(row.stamp_ns, after_ns)
-            row.samples[name] = None if found is None else found[1]
-            row.age_ms[name] = math.nan if found is None else (row.stamp_ns - found[0]) / 1e6
-            # The next row's samples are not older than this one's.
-            stream.forget_before(row.stamp_ns if found is None else min(row.stamp_ns, found[0]))
+        self._sampler.fill(row, max((last for last in others if last < row.stamp_ns), default=-1))
         if not self._rules.acted:
             row.action = row.samples.pop(ACTION)
 
@@ -414,5 +391,4 @@ class Assembler:
     def _make_room(self) -> None:
         for episode_id in list(self._episodes):
             self._drop(episode_id, "its images do not fit the parameter buffer_mb")
-        for stream in self.streams.values():
-            stream.forget_before(stream.newest_ns)
+        self._sampler.forget_all()

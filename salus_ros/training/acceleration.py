@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
-from salus_ros.prediction.predictor import check_device
+from salus_ros.prediction.device import check_device
 
 
 @contextmanager
