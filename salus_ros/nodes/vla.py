@@ -20,7 +20,8 @@ from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, R
 from salus_ros.nodes.parameters import VlaParameters
 from salus_ros.nodes.policy_image import policy_image
 from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
-from salus_ros.policies.runner import PolicyStep, SmolVLARunner, match_cameras
+from salus_ros.policies.cameras import in_words, match_cameras
+from salus_ros.policies.runner import PolicyStep, SmolVLARunner
 from salus_ros.policies.tiny import SHIPPED
 from salus_ros.recording.status import check_id
 from salus_ros.recording.sync import EPISODE, JOINTS, Observation, observation_sync
@@ -102,7 +103,10 @@ class VlaNode(SalusNode[VlaParameters]):
         self._bad_input = Problem(self)
         self._forget()
         self._diagnostics = Diagnostics(self, self._report)
-        self.get_logger().info(f"policy {self._runner.policy_id} is ready")
+        log = self.get_logger()
+        log.info(f"policy {self._runner.policy_id} is ready; {in_words(self._camera_of)}")
+        for name, reason in self._runner.unavailable.items():
+            log.info(f"there will be no {name}: {reason}")
 
     def _forget(self) -> None:
         """Nothing has been heard or answered."""
