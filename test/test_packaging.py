@@ -161,7 +161,9 @@ def foreign_imports() -> dict[str, set[str]]:
         file for name in ("salus_ros", "test", "benchmark") for file in (ROOT / name).rglob("*.py")
     ]
     names = {name.split(".")[0] for file in files for name in imported(file.read_text())}
-    ours = {"salus_ros", "distutils", *(file.stem for file in files)}
+    # Files that tests and benchmarks import by their names alone; the package's own are not.
+    beside = (file.stem for file in files if "salus_ros" not in file.parts[-4:-1])
+    ours = {"salus_ros", "distutils", *beside}
     foreign = {name for name in names - ours - sys.stdlib_module_names if not is_ros(name)}
     homes = packages_distributions()
     return {name: {normalised(home) for home in homes.get(name, [])} for name in foreign}

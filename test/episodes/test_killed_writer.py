@@ -46,7 +46,10 @@ def check_episodes(path, first=0):
 
 def test_a_writer_killed_at_any_instant_loses_at_most_the_episode_in_flight(tmp_path, processes):
     path, rng, committed = tmp_path / "a.zarr", random.Random(0), 0
-    for life in range(KILLS):
+    lives = 0
+    while lives < KILLS or committed < KILLS // 3:  # on a busy machine it hardly gets to write
+        life, lives = lives, lives + 1
+        assert lives <= 10 * KILLS, "the writer never gets to write"
         writer = processes.Process(target=write_for_ever, args=(path, life))
         writer.start()
         time.sleep(rng.uniform(0.02, 1.0))
@@ -61,7 +64,6 @@ def test_a_writer_killed_at_any_instant_loses_at_most_the_episode_in_flight(tmp_
             assert len(store) == committed
         assert verify(path).problems == ()
         assert list(path.rglob("*.partial")) == []
-    assert committed >= KILLS // 3, "the writer hardly ever got to write"
     check_episodes(path)
 
 
