@@ -132,7 +132,7 @@ def assert_same(offline, live):
         np.testing.assert_array_equal(getattr(offline, name), getattr(live, name), err_msg=name)
     for camera in CAMERAS:
         np.testing.assert_array_equal(offline.images[camera], live.images[camera])
-    same = {"id": "", "wall_time_s": 0.0}
+    same = {"id": "", "source": "", "wall_time_s": 0.0}
     assert repr(replace(offline.meta, **same)) == repr(replace(live.meta, **same))
 
 
