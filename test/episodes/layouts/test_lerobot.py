@@ -4,9 +4,10 @@ import json
 import sys
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet
 from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
 
 from salus_ros.core.errors import StoreError
@@ -189,7 +190,7 @@ def info_of(path):
 
 def frames_of(path):
     files = sorted((path / "data").rglob("*.parquet"))
-    return pd.concat([pd.read_parquet(file) for file in files])
+    return pa.concat_tables([parquet.read_table(file) for file in files]).to_pandas()
 
 
 def all_finite(values):
@@ -268,7 +269,9 @@ def test_episodes_without_a_task_need_one(tmp_path):
         export_lerobot(reader, tmp_path / "a")
     assert not list(tmp_path.glob("a.partial*"))
     export_lerobot(reader, tmp_path / "a", task="fold the towel")
-    tasks = pd.read_parquet(tmp_path / "a" / "meta" / "tasks.parquet").index.tolist()
+    tasks = (
+        parquet.read_table(tmp_path / "a" / "meta" / "tasks.parquet").to_pandas().index.tolist()
+    )
     assert tasks == ["put the cube on the plate", "fold the towel"]
 
 
