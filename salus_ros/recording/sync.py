@@ -188,7 +188,10 @@ class NearestSync(ObservationSync):
         """Say in words that an observation lacks a stream."""
         slop = f"{self._slop_ns / 1e6:g} ms"
         if stream == EPISODE:
-            return f"every status is ahead of the images by more than {slop}: do clocks differ?"
+            return (
+                f"no status of an episode at most {slop} ahead of '{self.cameras[0]}': has none "
+                "come, or do clocks differ?"
+            )
         return f"no '{stream}' within {slop} of '{self.cameras[0]}'"
 
     def _take(self, stream: str, stamp_ns: int, sample: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 
-from salus_msgs.msg import RecorderStatus
+from salus_msgs.msg import EpisodeStatus, RecorderStatus
 from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import StoreReader
@@ -60,12 +60,14 @@ def test_an_arm_is_run_recorded_and_labelled_by_a_person(graph, tmp_path, tiny_p
     )
     graph.add(EpisodeNode, task="put the red cube in the bin", rate_hz=10.0)
     policy = {"policy_path": str(tiny_policy), "device": "cpu", "num_samples": 2}
-    graph.add(VlaNode, sync_slop_ms=SLOP_MS, **policy)
+    vla = graph.add(VlaNode, sync_slop_ms=SLOP_MS, **policy)
     drivers = Drivers(graph, recorder)
     drivers.observe(0)  # nobody has begun an episode: the policy does not act
     time.sleep(2 * SLOP_MS / 1e3)
     begun = graph.call(StartEpisode, "episode/start", StartEpisode.Request())
     assert begun.success
+    running = EpisodeStatus.PHASE_RUNNING
+    graph.until(lambda: vla._phase == running)  # else a first image may overtake the status
     assembler = recorder._recorder._assembler
     for step in range(5):
         time.sleep(SLOP_MS / 1e3)  # longer than any delay
