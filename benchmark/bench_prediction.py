@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from salus_msgs.msg import FailureHorizons, VlaSignals
+from salus_ros.messages.signals import embedding_array, signals_array
 from salus_ros.nodes import convert
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.config import PRESETS
@@ -84,8 +85,8 @@ def measure(name: str, device: str, steps: int) -> dict[str, float]:
     def live() -> None:
         nonlocal number
         message = messages[number % len(messages)]
-        signals, valid = convert.signals_array(message)
-        prediction = stream.update(signals, valid, convert.embedding_array(message), number)
+        signals, valid = signals_array(message)
+        prediction = stream.update(signals, valid, embedding_array(message), number)
         out.probability = convert.float_array(prediction.probability)
         out.any_failure = convert.float_array(prediction.any_failure)
         out.risk = float(prediction.risk[0])

@@ -44,7 +44,21 @@ def read_joints(
         )
     wanted = [place for place, name in enumerate(names) if not joints or name in joints]
     names, values = tuple(names[place] for place in wanted), values[wanted]
-    # Not finite as the store holds them.
+    check_finite(names, values, quantity)
+    return names, values
+
+
+def check_finite(names: Sequence[str], values: NDArray[np.float64], quantity: str) -> None:
+    """Refuse values (J,) that are not finite as the store holds them, as float32.
+
+    Args:
+        names: Names of the J values.
+        values: Float64 (J,).
+        quantity: What each of them is, such as "position".
+
+    Raises:
+        ObservationError: naming those that are not.
+    """
     with np.errstate(over="ignore"):
         bad = np.flatnonzero(~np.isfinite(values.astype(np.float32)))
     if bad.size:
@@ -53,31 +67,3 @@ def read_joints(
             f"it has {given}; every {quantity} must be finite; check the driver",
             f"a {quantity} of {', '.join(names[place] for place in bad)} is not finite",
         )
-    return names, values
-
-
-def joint_positions(message: Any, joints: Sequence[str]) -> NDArray[np.float32]:
-    """Read the positions of all `joints`, whatever the message's order.
-
-    Args:
-        message: A sensor_msgs/JointState, of whichever library.
-        joints: Their names.
-
-    Returns:
-        Float32 (len(joints),), in rad or m, in the order of `joints`.
-
-    Raises:
-        ObservationError: if a joint is missing, has no position, or is not finite.
-    """
-    try:
-        names, positions = read_joints(message, joints)
-    except ObservationError as error:
-        raise ObservationError(f"joint_states: {error}", f"joint_states: {error.cause}") from error
-    by_name = dict(zip(names, positions.tolist(), strict=True))
-    if missing := [joint for joint in joints if joint not in by_name]:
-        raise ObservationError(
-            f"joint_states has no {', '.join(missing)}; it has "
-            f"{', '.join(message.name) or 'no joint'}; set the parameter state_joints to the "
-            "robot's names"
-        )
-    return np.array([by_name[joint] for joint in joints], np.float32)

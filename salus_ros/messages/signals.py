@@ -173,27 +173,6 @@ def read_prediction(message: Any) -> PredictionRow:
     )
 
 
-def prediction_array(
-    message: Any, horizons_s: Sequence[float], failure_types: Sequence[int]
-) -> NDArray[np.float32]:
-    """Read the probabilities of a prediction for a store that is there.
-
-    Args:
-        message: A salus_msgs/FailureHorizons, of whichever library.
-        horizons_s: The horizons it must have, in s.
-        failure_types: The types it must have.
-
-    Returns:
-        Float32 (H, K).
-
-    Raises:
-        ObservationError: as `read_prediction`, or if it has other horizons or types.
-    """
-    row = read_prediction(message)
-    check_form(row, horizons_s, failure_types)
-    return row.probability
-
-
 def check_form(
     row: PredictionRow, horizons_s: Sequence[float], failure_types: Sequence[int]
 ) -> None:

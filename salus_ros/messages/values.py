@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.messages.fields import Named, field_names, joint_names, read_fields
-from salus_ros.messages.joints import read_joints
+from salus_ros.messages.joints import check_finite, read_joints
 from salus_ros.messages.kinds import ARRAYS, JOINT_STATE, JOINT_TRAJECTORY, POLICY_ACTION
 
 
@@ -148,14 +148,7 @@ class ValueReader:
             names, values = tuple(names[place] for place in places), values[places]
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise ObservationError(f"it has {', '.join(twice)} more than once")
-        with np.errstate(over="ignore"):
-            bad = np.flatnonzero(~np.isfinite(values.astype(np.float32)))
-        if bad.size:
-            given = ", ".join(f"{names[place]} = {values[place]}" for place in bad)
-            raise ObservationError(
-                f"it has {given}; every value must be finite",
-                f"{', '.join(names[place] for place in bad)} not finite",
-            )
+        check_finite(names, values, "value")
         return names, values
 
     def _all(self, message: Any, kind: str) -> Named:

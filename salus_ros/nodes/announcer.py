@@ -5,8 +5,9 @@ import math
 import time
 from typing import Any
 
-from salus_ros.core.errors import SalusError
+from salus_ros.core.errors import ObservationError, SalusError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.messages.labels import named
 
 NO_LIMIT = 0
 
@@ -175,11 +176,11 @@ def _judged(
     outcome: int, failure_type: int, failure_step: int, failure_time_s: float
 ) -> FailureType:
     """The kind of failure of a label that does not contradict itself."""
-    for kind, value in ((Outcome, outcome), (FailureType, failure_type)):
-        if value not in list(kind):
-            allowed = ", ".join(f"{one.value} {one.name}" for one in kind)
-            name = "outcome" if kind is Outcome else "failure_type"
-            raise EpisodeError(f"{name} is {value}; allowed are {allowed}")
+    try:
+        named(Outcome, outcome, "outcome")
+        named(FailureType, failure_type, "failure_type")
+    except ObservationError as error:
+        raise EpisodeError(str(error)) from None
     failed = outcome == Outcome.FAILURE
     if failed != (failure_type != FailureType.NONE):
         raise EpisodeError(

@@ -15,16 +15,8 @@ from salus_msgs.msg import VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
 from salus_ros.messages.depth import is_depth
-from salus_ros.messages.images import image_to_array as image_to_array
 from salus_ros.messages.images import read_image
-from salus_ros.messages.joints import joint_positions as joint_positions
-from salus_ros.messages.signals import embedding_array as embedding_array
-from salus_ros.messages.signals import prediction_array as prediction_array
-from salus_ros.messages.signals import signals_array as signals_array
-from salus_ros.messages.stamps import NANO, header_stamp_ns
-from salus_ros.messages.stamps import to_ns as to_ns
-
-raw_stamp_ns = header_stamp_ns
+from salus_ros.messages.stamps import NANO
 
 
 def to_stamp(stamp_ns: int) -> Time:

@@ -14,7 +14,8 @@ from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.alarm import Alarm
 from salus_ros.core.errors import CheckpointError, ObservationError, SalusError
-from salus_ros.messages.stamps import NANO
+from salus_ros.messages.signals import embedding_array, signals_array
+from salus_ros.messages.stamps import NANO, to_ns
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, Problem, Report
@@ -96,7 +97,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         try:
             check_id(message.episode_id)
             check_step(message.step)
-            stamp_ns = convert.to_ns(message.header.stamp)
+            stamp_ns = to_ns(message.header.stamp)
         except ObservationError as error:  # of no step, so there is none to answer
             self._refuse(f"signals: {error}", f"signals: {error.cause}")
             return
@@ -154,8 +155,8 @@ class PredictorNode(SalusNode[PredictorParameters]):
                 remembered, as a recording of them would be.
         """
         assert self._stream is not None
-        signals, valid = convert.signals_array(message)
-        embedding = convert.embedding_array(message)
+        signals, valid = signals_array(message)
+        embedding = embedding_array(message)
         prediction = self._stream.update(signals, valid, embedding, message.step)
         if valid.tolist() != list(message.valid):
             lost = [

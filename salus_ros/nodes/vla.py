@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from salus_msgs.msg import EpisodeStatus, PolicyAction, StreamStamp, VlaSignals
 from salus_ros.core.errors import ObservationError, PolicyError
 from salus_ros.messages.joints import read_joints
+from salus_ros.messages.stamps import to_ns
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
@@ -193,17 +194,17 @@ class VlaNode(SalusNode[VlaParameters]):
         if status.phase == EpisodeStatus.PHASE_RUNNING != self._phase:
             self._unanswered, self._moved_at = 0, time.monotonic()
         self._phase = status.phase
-        self._add(EPISODE, convert.to_ns(status.header.stamp), status)
+        self._add(EPISODE, to_ns(status.header.stamp), status)
 
     def _on_joints(self, message: JointState) -> None:
         names, positions = read_joints(message, self.parameters.state_joints)
         self._joint_names = tuple(message.name[:NAMES_SHOWN])
         sample = dict(zip(names, positions.tolist(), strict=True))
         if sample:
-            self._add(JOINTS, convert.to_ns(message.header.stamp), sample)
+            self._add(JOINTS, to_ns(message.header.stamp), sample)
 
     def _on_sample(self, camera: str, message: Any) -> None:
-        self._add(camera, convert.to_ns(message.header.stamp), message)
+        self._add(camera, to_ns(message.header.stamp), message)
 
     def _add(self, stream: str, stamp_ns: int, sample: Any) -> None:
         lacking = self._sync.missing
@@ -237,7 +238,7 @@ class VlaNode(SalusNode[VlaParameters]):
         status: EpisodeStatus = seen.status
         if status.phase != EpisodeStatus.PHASE_RUNNING:
             return
-        own_stamp = convert.to_ns(status.header.stamp) == seen.stamp_ns
+        own_stamp = to_ns(status.header.stamp) == seen.stamp_ns
         same_episode = status.episode_id == self._episode_id
         last = self._answer
         if last and (last.episode_id, last.stamp_ns) == (status.episode_id, seen.stamp_ns):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from salus_ros.core.errors import ObservationError
-from salus_ros.messages.joints import joint_positions, read_joints
+from salus_ros.messages.joints import read_joints
 
 
 def state(names, positions, velocities=()):
@@ -56,26 +56,7 @@ def test_what_is_no_joint_state_is_refused(names, positions, said):
         read_joints(state(names, positions))
 
 
-def test_positions_are_given_in_the_order_that_is_asked_for():
-    given = state("cab", [3, 1, 2])
-    np.testing.assert_array_equal(joint_positions(given, "abc"), np.float32([1, 2, 3]))
-    np.testing.assert_array_equal(joint_positions(given, ["b"]), [2])
-
-
 def test_a_joint_that_is_not_asked_for_may_be_anything():
-    given = state(["a", "gripper"], [1, math.nan])
-    np.testing.assert_array_equal(joint_positions(given, ["a"]), [1])
-
-
-@pytest.mark.parametrize(
-    ("names", "positions", "said"),
-    [
-        ("ab", [1, 2], "has no c; it has a, b; set the parameter state_joints"),
-        ("", [], "has no a, b, c; it has no joint"),
-        ("abc", [1, math.nan, 3], "b = nan; every position must be finite"),
-        ("abc", [1, 2], "3 names and 2 values"),
-    ],
-)
-def test_positions_that_are_not_all_there_are_refused(names, positions, said):
-    with pytest.raises(ObservationError, match=f"joint_states.*{said}"):
-        joint_positions(state(names, positions), "abc")
+    names, values = read_joints(state(["a", "gripper"], [1, math.nan]), "a")
+    assert names == ("a",)
+    np.testing.assert_array_equal(values, [1])

@@ -10,7 +10,6 @@ from salus_ros.core.failures import FailureType
 from salus_ros.messages.signals import (
     check_form,
     embedding_array,
-    prediction_array,
     read_prediction,
     read_signals,
 )
@@ -139,8 +138,7 @@ def test_what_float32_adds_to_a_probability_is_taken_away():
 def test_a_prediction_of_another_form_than_the_store_s_is_refused():
     given = horizons(horizons=[0.1, 0.2, 0.3, 0.4])
     with pytest.raises(ObservationError, match=r"has horizons \[0.1, 0.2, 0.3, 0.4\] s"):
-        prediction_array(given, schema.HORIZONS_S, [1, 2, 3, 4])
+        check_form(read_prediction(given), schema.HORIZONS_S, [1, 2, 3, 4])
     with pytest.raises(ObservationError, match=r"and types .1, 2, 3, 4.; the store takes"):
         check_form(read_prediction(horizons()), schema.HORIZONS_S, [1, 2])
-    array = prediction_array(horizons(), schema.HORIZONS_S, [1, 2, 3, 4])
-    assert array.shape == (4, 4)
+    check_form(read_prediction(horizons()), schema.HORIZONS_S, [1, 2, 3, 4])

@@ -108,8 +108,8 @@ def test_an_earlier_episode_can_still_be_labelled(announcer):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("", 9, 0), "outcome is 9; allowed are 0 UNKNOWN, 1 SUCCESS, 2 FAILURE"),
-        (("", 2, 7), "failure_type is 7; allowed are 0 NONE, 1 DROP"),
+        (("", 9, 0), r"outcome is 9; allowed are 0 \(unknown\), 1 \(success\), 2 \(failure\)"),
+        (("", 2, 7), r"failure_type is 7; allowed are 0 \(none\), 1 \(drop\)"),
         (("", 1, 1), "outcome SUCCESS does not go with failure_type DROP"),
         (("", 2, 0), "outcome FAILURE does not go with failure_type NONE"),
         (("", 2, 1, -7), "failure_step is -7"),

@@ -7,8 +7,10 @@ from sensor_msgs.msg import Image
 
 from salus_msgs.msg import VlaSignals
 from salus_ros.core.errors import ObservationError
+from salus_ros.messages.images import image_to_array
+from salus_ros.messages.signals import signals_array
+from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.nodes import convert
-from salus_ros.nodes.convert import raw_stamp_ns
 
 RGB = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]], [[13, 14, 15], [16, 17, 18]]])
 RGB = RGB.astype(np.uint8)  # (3, 2, 3)
@@ -39,21 +41,21 @@ def test_an_encoding_that_the_message_says_wrongly_can_be_given():
 def test_an_image_goes_there_and_back():
     sent = convert.array_to_image(RGB, convert.header(1_500_000_000, "front"))
     got = deserialize_message(serialize_message(sent), Image)
-    np.testing.assert_array_equal(convert.image_to_array(got, "front"), RGB)
+    np.testing.assert_array_equal(image_to_array(got, "front"), RGB)
     assert (got.encoding, got.step, got.header.frame_id) == ("rgb8", 6, "front")
-    assert convert.to_ns(got.header.stamp) == 1_500_000_000
+    assert to_ns(got.header.stamp) == 1_500_000_000
 
 
 def test_a_view_that_is_not_contiguous_is_sent_right():
     sent = convert.array_to_image(RGB[::-1, ::-1], convert.header(0))
-    np.testing.assert_array_equal(convert.image_to_array(sent, "front"), RGB[::-1, ::-1])
+    np.testing.assert_array_equal(image_to_array(sent, "front"), RGB[::-1, ::-1])
 
 
 @pytest.mark.parametrize("stamp_ns", [0, 1, 999_999_999, 1_000_000_000, 1_790_000_000_123_456_789])
 def test_stamps_are_exact(stamp_ns):
-    assert convert.to_ns(convert.to_stamp(stamp_ns)) == stamp_ns
+    assert to_ns(convert.to_stamp(stamp_ns)) == stamp_ns
     raw = serialize_message(convert.array_to_image(RGB, convert.header(stamp_ns)))
-    assert raw_stamp_ns(raw) == stamp_ns
+    assert header_stamp_ns(raw) == stamp_ns
 
 
 def test_an_action_of_the_right_form():
@@ -81,7 +83,7 @@ def test_signals_go_there_and_back():
     got = deserialize_message(serialize_message(sent), VlaSignals)
     assert got.attention_entropy == 0.0
     assert got.latent_ood == 11.0
-    back, back_valid = convert.signals_array(got)
+    back, back_valid = signals_array(got)
     np.testing.assert_array_equal(back, values)
     np.testing.assert_array_equal(back_valid, valid)
 
@@ -89,7 +91,7 @@ def test_signals_go_there_and_back():
 def test_a_signal_that_is_not_finite_is_not_valid():
     sent = VlaSignals()
     convert.fill_signals(sent, np.full(12, np.inf, np.float32), np.ones(12, bool))
-    values, valid = convert.signals_array(sent)
+    values, valid = signals_array(sent)
     assert not valid.any()
     assert np.isnan(values).all()
 

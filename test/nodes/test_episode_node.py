@@ -51,7 +51,7 @@ def test_a_refusal_is_an_answer_and_publishes_nothing(graph, heard):
     assert "no episode has been begun yet" in refused.message
     start(graph, episode_id="a")
     refused = graph.call(LabelEpisode, "episode/label", LabelEpisode.Request(outcome=9))
-    assert refused.message == "outcome is 9; allowed are 0 UNKNOWN, 1 SUCCESS, 2 FAILURE"
+    assert refused.message == "outcome is 9; allowed are 0 (unknown), 1 (success), 2 (failure)"
     graph.until(lambda: len(heard) == 2)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from salus_ros.nodes import convert
+from salus_ros.messages.stamps import to_ns
 from salus_ros.nodes.frames import transforms
 from salus_ros.nodes.simulator import SimulatorNode
 
@@ -21,7 +21,7 @@ def test_a_pose_becomes_a_transform_from_the_world():
     pose[:3, 3] = [1.0, 2.0, 3.0]
     (one,) = transforms({"front": pose}, 5_000_000_001)
     assert (one.header.frame_id, one.child_frame_id) == ("world", "camera_front_optical_frame")
-    assert convert.to_ns(one.header.stamp) == 5_000_000_001
+    assert to_ns(one.header.stamp) == 5_000_000_001
     place, turn = one.transform.translation, one.transform.rotation
     assert (place.x, place.y, place.z) == (1.0, 2.0, 3.0)
     half = np.sqrt(0.5)
@@ -57,7 +57,7 @@ def test_every_observation_brings_the_frames_of_its_cameras(graph, monkeypatch):
     assert [one.child_frame_id for one in first] == [
         f"camera_{name}_optical_frame" for name in ("front", "side", "wrist")
     ]
-    stamps = [convert.to_ns(message[0].header.stamp) for message in Frames.heard]
+    stamps = [to_ns(message[0].header.stamp) for message in Frames.heard]
     assert stamps == sorted(set(stamps))
     assert stamps[-1] == node._stamp_ns
 

@@ -10,6 +10,7 @@ from std_msgs.msg import Float32
 
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
 from salus_ros.core.errors import CheckpointError, ConfigError
+from salus_ros.messages.signals import signals_array
 from salus_ros.nodes import convert
 from salus_ros.nodes.predictor import PredictorNode
 from salus_ros.prediction.predictor import Predictor
@@ -71,7 +72,7 @@ def test_signals_are_answered_with_the_models_prediction(graph, tmp_path):
     path = save_checkpoint(tmp_path, threshold=0.9)
     listener = Listener(graph, model_path=path)
     sent, heard = listener.ask(step=7)
-    values, valid = convert.signals_array(sent)
+    values, valid = signals_array(sent)
     expected = Predictor.load(path).predict(values, valid)
     assert heard.header == sent.header
     assert (heard.episode_id, heard.step) == ("a", 7)

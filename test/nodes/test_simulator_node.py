@@ -12,7 +12,8 @@ from salus_msgs.msg import EpisodeStatus, PolicyAction
 from salus_msgs.srv import ResetEpisode
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.nodes import convert
+from salus_ros.messages.images import image_to_array
+from salus_ros.messages.stamps import to_ns
 from salus_ros.nodes.qos import status_qos
 from salus_ros.nodes.simulator import SimulatorNode
 from salus_ros.worlds.faults import draw_fault
@@ -62,7 +63,7 @@ class Player:
 
 
 def stamps(messages):
-    return [convert.to_ns(message.header.stamp) for message in messages]
+    return [to_ns(message.header.stamp) for message in messages]
 
 
 def test_lockstep_waits_for_the_action_of_each_step(graph):
@@ -87,13 +88,13 @@ def test_everything_of_a_step_has_one_stamp_and_stamps_only_grow(graph):
     everything = stamps(s for s in player.statuses if s.phase != EpisodeStatus.PHASE_FINISHED)
     assert everything == sorted(set(everything))
     assert expected[0] == round(1e9 / 30)
-    graph.until(lambda: convert.to_ns(player.clock[-1].clock) == everything[-1])
+    graph.until(lambda: to_ns(player.clock[-1].clock) == everything[-1])
 
 
 def test_images_and_joints_are_those_of_the_world(graph):
     player = Player(graph)
     graph.until(lambda: player.images["side"] and player.joints and player.infos)
-    image = convert.image_to_array(player.images["side"][0], "side")
+    image = image_to_array(player.images["side"][0], "side")
     np.testing.assert_array_equal(image, np.full((SIZE, SIZE, 3), 10, np.uint8))
     assert player.images["side"][0].header.frame_id == "camera_side_optical_frame"
     assert (player.infos[0].width, player.infos[0].height) == (SIZE, SIZE)
@@ -367,7 +368,7 @@ def test_the_built_in_world(graph):
     assert status.task in TASKS
     assert (status.condition, status.fault, status.fault_step) == ("standard", "none", -1)
     for images in player.images.values():
-        pixels = convert.image_to_array(images[-1], "camera")
+        pixels = image_to_array(images[-1], "camera")
         assert pixels.shape == (256, 256, 3)
         assert pixels.std() > 5  # something is to be seen
     assert status.max_steps == 200

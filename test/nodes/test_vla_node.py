@@ -10,6 +10,8 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from salus_msgs.msg import EpisodeStatus, PolicyAction, VlaSignals
 from salus_ros.core.errors import ConfigError, PolicyError
+from salus_ros.messages.signals import signals_array
+from salus_ros.messages.stamps import to_ns
 from salus_ros.nodes import convert
 from salus_ros.nodes.parameters import PANDA_JOINTS
 from salus_ros.nodes.qos import stream_qos
@@ -110,14 +112,14 @@ def test_every_observation_is_answered_as_without_ros(graph, tiny_policy):
         action, signals = robot.answered(step + 1)
         expected = offline(tiny_policy, range(step + 1))[-1]
         np.testing.assert_array_equal(action.action, expected.action)
-        values, valid = convert.signals_array(signals)
+        values, valid = signals_array(signals)
         np.testing.assert_array_equal(valid, expected.valid)
         np.testing.assert_array_equal(values[valid], expected.signals[expected.valid])
         np.testing.assert_array_equal(signals.embedding, np.float32(expected.embedding))
         assert signals.fresh == expected.fresh == (step % 3 == 0)
         for answer in (action, signals):
             assert (answer.episode_id, answer.step) == ("a", step)
-            assert convert.to_ns(answer.header.stamp) == (step + 1) * PERIOD_NS
+            assert to_ns(answer.header.stamp) == (step + 1) * PERIOD_NS
             assert answer.header.frame_id == "camera"
             assert answer.policy_id == robot.node._runner.policy_id != ""
         assert signals.num_samples == 2
@@ -153,7 +155,7 @@ def test_nothing_of_an_episode_reaches_the_next(graph, tiny_policy):
     action, signals = robot.answered(3)
     expected = offline(tiny_policy, [2], seed=9)[0]
     np.testing.assert_array_equal(action.action, expected.action)
-    np.testing.assert_array_equal(convert.signals_array(signals)[1], expected.valid)
+    np.testing.assert_array_equal(signals_array(signals)[1], expected.valid)
     assert signals.fresh
 
 
@@ -376,8 +378,8 @@ def test_a_real_robots_stamps_may_differ(graph, tiny_policy, delays_ms):
         stamp_ns = arm(robot, tick, delays_ms)
         action, _ = robot.answered(tick + 1)
         assert action.step == tick
-        assert convert.to_ns(action.header.stamp) == stamp_ns
-        used = [(one.stream, convert.to_ns(one.stamp) - stamp_ns) for one in action.inputs]
+        assert to_ns(action.header.stamp) == stamp_ns
+        used = [(one.stream, to_ns(one.stamp) - stamp_ns) for one in action.inputs]
         assert used == [
             *((c, d * 1_000_000) for c, d in zip(CAMERAS, delays_ms, strict=True)),
             ("state", -1_000_000),
@@ -400,7 +402,7 @@ def test_a_world_is_answered_with_what_it_sent(graph, tiny_policy):
     robot = Robot(graph, tiny_policy)
     robot.observe(0)
     action, _ = robot.answered(1)
-    used = [(one.stream, convert.to_ns(one.stamp)) for one in action.inputs]
+    used = [(one.stream, to_ns(one.stamp)) for one in action.inputs]
     assert used == [(stream, PERIOD_NS) for stream in (*CAMERAS, "state")]
 
 
