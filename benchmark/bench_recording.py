@@ -36,6 +36,7 @@ from salus_msgs.msg import (
 )
 from salus_ros.core import schema
 from salus_ros.core.errors import StoreError
+from salus_ros.core.failures import Outcome
 from salus_ros.episodes import Episode, EpisodeStore, StoreReader
 from salus_ros.nodes import convert
 from salus_ros.nodes.parameters import PANDA_JOINTS
@@ -112,7 +113,7 @@ class Source(Node):
             self.late_s = max(self.late_s, -left_s)
             self.step(episode_id, step, rate_hz)
         end = self.status_of(episode_id, steps, EpisodeStatus.PHASE_ENDED, rate_hz)
-        end.outcome = EpisodeStatus.OUTCOME_SUCCESS
+        end.outcome = Outcome.SUCCESS
         self.episode.publish(end)
         return first_s + (steps + 1) / rate_hz
 
