@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -24,9 +24,17 @@ from salus_ros.recording.rows import (
 )
 from salus_ros.recording.sampling import Sampler
 from salus_ros.recording.streams import Source
-from salus_ros.recording.time import Order, TimeRule, jump_words
+from salus_ros.recording.time import Order, TimeRule, is_far, jump_words
 
 EPISODES_REMEMBERED = 8
+
+
+@dataclass(slots=True)
+class _Clock:
+    """The rule for the stamps of one topic, and what is held back for a suspect one."""
+
+    rule: TimeRule = field(default_factory=TimeRule)
+    held: Callable[[], None] | None = None
 
 
 class Assembler:
@@ -69,8 +77,7 @@ class Assembler:
         self._episodes: dict[str, Flight] = {}
         self._closed: deque[str] = deque(maxlen=EPISODES_REMEMBERED)
         self._last_ns: dict[str, int] = {}  # newest stamp known of each recent episode
-        self._time = TimeRule()  # of the steps
-        self._held: Callable[[], None] | None = None  # what has a suspect stamp
+        self._told, self._acted = _Clock(), _Clock()  # of statuses and of actions
         self._results: list[Result] = []
         self.late = 0
 
@@ -82,7 +89,7 @@ class Assembler:
     @property
     def refused(self) -> int:
         """Steps, ends and samples whose stamps were wrong."""
-        return self._time.refused + self._sampler.refused
+        return self._told.rule.refused + self._acted.rule.refused + self._sampler.refused
 
     def holds(self, episode_id: str) -> bool:
         """Whether an episode is in flight."""
@@ -109,7 +116,8 @@ class Assembler:
         order = source.add(stamp_ns, sample, size)
         if order is Order.JUMP and source.jump_ns < 0:
             self._jump(f"{jump_words(source.jump_ns)} on '{stream}'", stamp_ns, but=stream)
-            self._time.forget()
+            self._told.rule.forget()
+            self._acted.rule.forget()
         if size and self.held_bytes > self._room():
             self._make_room()
         return order
@@ -133,7 +141,7 @@ class Assembler:
                 end is never seen.
         """
         again_later = partial(self.step, episode_id, step, stamp_ns, now_s, about)
-        if not self._goes_on(stamp_ns, again_later):
+        if not self._goes_on(self._told, stamp_ns, again_later):
             return
         for other in [name for name in self._episodes if name != episode_id]:
             if self._episodes[other].ended is None and self._is_older(other, stamp_ns):
@@ -183,7 +191,7 @@ class Assembler:
             self.late += 1
             return
         given = (episode_id, step, stamp_ns, action, policy_id, now_s, inputs)
-        if not self._goes_on(stamp_ns, partial(self.action, *given)):
+        if not self._goes_on(self._acted, stamp_ns, partial(self.action, *given)):
             return
         episode = self._open(episode_id, now_s)
         if step < episode.next_step:
@@ -211,7 +219,8 @@ class Assembler:
             total: Number of its steps; 0 where that is not told.
             note: What a person should read about it.
         """
-        if not self._goes_on(stamp_ns, partial(self.end, meta, stamp_ns, now_s, total, note)):
+        again_later = partial(self.end, meta, stamp_ns, now_s, total, note)
+        if not self._goes_on(self._told, stamp_ns, again_later):
             return
         episode = self._episodes.get(meta.id)
         if episode is None:
@@ -291,25 +300,29 @@ class Assembler:
     def _is_older(self, episode_id: str, stamp_ns: int) -> bool:
         return self._last_ns.get(episode_id, -1) < stamp_ns
 
-    def _goes_on(self, stamp_ns: int, again: Callable[[], None]) -> bool:
-        """Whether the stamp of a step can be right; a jump of their clock ends what is in flight.
+    def _goes_on(self, clock: "_Clock", stamp_ns: int, again: Callable[[], None]) -> bool:
+        """Whether a stamp can be right; a jump of the clock ends what is in flight.
 
         Args:
+            clock: That of the statuses, or of the actions.
             stamp_ns: The stamp.
             again: Takes in what has this stamp, should it turn out to be right.
         """
-        order = self._time.judge(stamp_ns)
+        rule, other = clock.rule, self._acted if clock is self._told else self._told
+        suspect_ns = rule.suspect_ns
+        order = rule.judge(stamp_ns, other.rule)
         if order is Order.SUSPECT:
-            self._held = again
+            clock.held = again
             return False
-        held, self._held = self._held, None
+        held, clock.held = clock.held, None
         if order is Order.JUMP:
-            jump_ns = self._time.jump_ns
+            jump_ns = rule.jump_ns
             # A pause before the first action, or between episodes, is no jump of the clock.
             if jump_ns < 0 or any(one.newest_step >= 0 for one in self._episodes.values()):
                 self._jump(jump_words(jump_ns), stamp_ns)
-            if held is not None:
-                held()
+        goes_on = suspect_ns is not None and not is_far(stamp_ns, suspect_ns)
+        if held is not None and goes_on and order in (Order.JUMP, Order.FOLLOWS):
+            held()
         return True
 
     def _jump(self, reason: str, stamp_ns: int, but: str = "") -> None:

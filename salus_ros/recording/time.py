@@ -7,6 +7,10 @@ Stamps of a stream come late, twice, or from another clock:
 - further back than that, or more than `AHEAD_NS` ahead, is suspect: held back, since one wrong
   stamp must not undo what was recorded. If the next stamp goes on from there, the clock has
   jumped, and what was before is over; if not, it was wrong and is refused.
+
+Streams that share a clock are judged each by itself, since one may come seconds after another: a
+slow policy's actions, or what a busy reader finds in its queues. A stamp that does not go on from
+its own stream's but is in another one's time is right, and no jump: the other one has been there.
 """
 
 from enum import Enum
@@ -27,6 +31,7 @@ class Order(Enum):
     LATE = "late"
     SUSPECT = "suspect"
     JUMP = "jump"
+    FOLLOWS = "follows"
 
 
 def is_far(stamp_ns: int, newest_ns: int) -> bool:
@@ -41,7 +46,7 @@ class TimeRule:
         newest_ns: Newest stamp that counts; None before the first one.
         suspect_ns: Stamp that is held back; None for none.
         jump_ns: By how much the clock jumped at the last `JUMP`; negative: back.
-        restart_ns: First stamp after that.
+        restart_ns: First stamp after that, or first of all.
         refused: Suspect stamps that turned out to be wrong.
     """
 
@@ -51,22 +56,35 @@ class TimeRule:
         self.suspect_ns: int | None = None
         self.jump_ns = self.restart_ns = 0
         self.refused = 0
+        self._jumps = 0
 
-    def judge(self, stamp_ns: int) -> Order:
-        """Take note of a stamp in ns and say where it stands.
+    def judge(self, stamp_ns: int, other: "TimeRule | None" = None) -> Order:
+        """Take note of a stamp and say where it stands.
 
-        At `JUMP` the suspect stamp before it and this one are the first two of the new time.
-        `REPEATED` compares with the newest one alone.
+        Args:
+            stamp_ns: The stamp in ns.
+            other: That of another stream of the same clock; None without one.
+
+        Returns:
+            At `JUMP` the suspect stamp before it and this one are the first two of the new time.
+            At `FOLLOWS` the stamp is in the other stream's time; a suspect one before it that it
+            goes on from was right too. `REPEATED` compares with the newest one alone.
         """
         newest, suspect = self.newest_ns, self.suspect_ns
         if newest is None:
-            self.newest_ns = stamp_ns
+            self.newest_ns = self.restart_ns = stamp_ns
             return Order.NEXT
         if is_far(stamp_ns, newest):
+            if other is not None and self._follows(stamp_ns, newest, other):
+                self.refused += suspect is not None and is_far(stamp_ns, suspect)
+                self.newest_ns = self.restart_ns = stamp_ns
+                self.suspect_ns, self._jumps = None, other._jumps
+                return Order.FOLLOWS
             if suspect is not None and not is_far(stamp_ns, suspect):
                 self.jump_ns, self.restart_ns = suspect - newest, suspect
                 self.suspect_ns = None
                 self.newest_ns = max(stamp_ns, suspect)
+                self._jumps += 1
                 return Order.JUMP
             self.refused += suspect is not None
             self.suspect_ns = stamp_ns
@@ -80,9 +98,18 @@ class TimeRule:
         self.newest_ns = stamp_ns
         return Order.NEXT
 
+    def _follows(self, stamp_ns: int, newest_ns: int, other: "TimeRule") -> bool:
+        """Whether a stamp that is far from this stream's newest is in another one's time."""
+        if other.newest_ns is None or stamp_ns > other.newest_ns + AHEAD_NS:
+            return False
+        if stamp_ns > newest_ns:
+            return True
+        return other._jumps > self._jumps and stamp_ns >= other.restart_ns - DISORDER_NS
+
     def forget(self) -> None:
         """Time starts again: the next stamp is right whatever it is."""
         self.newest_ns = self.suspect_ns = None
+        self._jumps = 0
 
 
 def jump_words(jump_ns: int) -> str:

@@ -291,6 +291,86 @@ def test_a_jump_back_in_time_drops_what_is_in_flight_and_starts_over():
     assert [row.samples["front"] is None for row in finished.rows] == [False, False]
 
 
+WHOLE = {"block_steps": 10_000, "max_bytes": 1_000_000}
+"""Nothing is handed on before its episode ends."""
+
+
+def late(world, behind):
+    """Take in statuses and samples at once, and the actions of `behind` steps before."""
+    first = world.tick + 1
+    for step in range(120):
+        world.tick = first + step
+        world.status("b", step)
+        world.sample(*STREAMS)
+        if step >= behind:
+            world.tick -= behind
+            world.act("b", step - behind)
+        world.collect(0.033)
+    for step in range(120 - behind, 120):
+        world.tick = first + step
+        world.act("b", step)
+    world.end("b", 120)
+
+
+@pytest.mark.parametrize("behind", [1, 45, 90])
+def test_actions_may_come_seconds_after_what_they_answer(behind):
+    world = World(**WHOLE)
+    late(world, behind)
+    (finished,) = world.results
+    assert len(finished.rows) == 120
+    assert all(row.samples["front"] is not None for row in finished.rows)
+    assert world.assembler.refused == 0
+
+
+@pytest.mark.parametrize("ahead", [3000, 100])
+def test_a_clock_that_jumps_back_under_late_actions_jumps_once(ahead):
+    world = World(**WHOLE)
+    world.tick = ahead
+    world.step("a", 0)
+    world.step("a", 1)
+    world.status("a", 2)
+    world.tick = 0
+    late(world, behind=45)
+    dropped, finished = world.results
+    assert dropped.reason.startswith("time jumped back by")
+    assert len(finished.rows) == 120
+    assert world.assembler.refused == 0
+
+
+def test_an_action_of_the_time_before_a_jump_ends_nothing():
+    world = World()
+    world.tick = 1000
+    world.step("a", 0)
+    world.status("a", 1)
+    world.tick = 0
+    world.step("b", 0)
+    world.step("b", 1)
+    world.tick, tick = 1000, world.tick
+    world.act("a", 1)
+    world.tick = tick
+    world.step("b", 2)
+    world.end("b", 3)
+    dropped, finished = world.results
+    assert dropped.episode_id == "a"
+    assert len(finished.rows) == 3
+    assert world.assembler.late == 1
+
+
+def test_an_episode_that_is_announced_once_ends_minutes_later():
+    world = World(**WHOLE)
+    world.tick += 1
+    world.status("a", 0)
+    for step in range(120_000 // PERIOD_MS):
+        world.tick += 1
+        world.sample(*STREAMS)
+        world.act("a", step)
+        world.collect(0.033)
+    world.end("a", step + 1)
+    (finished,) = world.results
+    assert world.assembler.refused == 0
+    assert finished.steps == step + 1
+
+
 def test_one_wrong_stamp_is_no_jump():
     for wrong_ms in (0, 10_000_000_000):
         world = World()
