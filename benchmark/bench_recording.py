@@ -18,12 +18,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
@@ -160,7 +161,8 @@ def listen(namespace: str) -> None:
     node = Node("listener", namespace=namespace)
     for topic, kind in (*TOPICS.items(), ("episode", EpisodeStatus)):
         node.create_subscription(kind, topic, lambda _: None, stream_qos(), raw=kind is Image)
-    rclpy.spin(node)
+    with suppress(ExternalShutdownException):
+        rclpy.spin(node)
 
 
 @contextmanager
@@ -198,7 +200,9 @@ def read_while(path: Path, stop: threading.Event, seen: list[int]) -> None:
         seen.append(len(reader))
 
 
-def play(lengths: list[int], rate_hz: float, store: Path | None) -> dict[str, Any]:
+def play(
+    lengths: list[int], rate_hz: float, store: Path | None, codec: str = "lossless"
+) -> dict[str, Any]:
     """Publish episodes to the recorder, or to a node that only listens where no store is given."""
     namespace = f"/bench_{time.time_ns()}"
     if store is None:
@@ -206,6 +210,7 @@ def play(lengths: list[int], rate_hz: float, store: Path | None) -> dict[str, An
     else:
         ros = ["--ros-args", "-r", f"__ns:={namespace}", "-p", f"store_path:={store}"]
         own = ["-p", "max_age_ms:=0.0", "-p", "min_free_mb:=0", "-p", "reliable_sensors:=true"]
+        own += ["-p", f"image_codec:={codec}"]
         command = ["-m", "salus_ros.nodes.recorder", *ros, *own]
     rclpy.init()
     stop, seen = threading.Event(), list[int]()

@@ -4,7 +4,7 @@ As `bench_recording.py`, with images of other sizes: shipped frames, enlarged, w
 camera (standard deviation 2). The reference of the CPU is a node with the same subscriptions that
 does nothing. The source, the recorder and the listener share the machine's cores.
 
-    python benchmark/bench_recording_sizes.py [--minutes 5 1] [--json]
+    python benchmark/bench_recording_sizes.py [--minutes 5 1] [--codec jpeg] [--json]
 """
 
 import argparse
@@ -21,6 +21,7 @@ from PIL import Image as Pillow
 
 from salus_ros.episodes import Episode
 from salus_ros.episodes.episode import EpisodeMeta
+from salus_ros.episodes.spec import IMAGE_CODECS
 
 RATE_HZ = 30.0
 NOISE = 2.0
@@ -47,14 +48,14 @@ def enlarged(size: tuple[int, int]) -> Episode:
     return Episode(meta=meta, images=images, embedding=embedding, **arrays)
 
 
-def measure(size: tuple[int, int], minutes: float) -> dict[str, Any]:
+def measure(size: tuple[int, int], minutes: float, codec: str) -> dict[str, Any]:
     """Record one episode of some minutes, and listen to another one for half a minute."""
     made = enlarged(size)
     bench_recording.shipped_frames = lambda: made
     steps = round(60 * minutes * RATE_HZ)
     with tempfile.TemporaryDirectory(prefix="salus-bench-") as folder:
         store = Path(folder) / "a.zarr"
-        figures = bench_recording.play([steps], RATE_HZ, store)
+        figures = bench_recording.play([steps], RATE_HZ, store, codec)
         stored = sum(f.stat().st_size for f in store.rglob("*") if f.is_file())
     listening = bench_recording.play([round(30 * RATE_HZ)], RATE_HZ, None)
     raw = 3 * 3 * size[0] * size[1] * steps
@@ -76,12 +77,17 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, nargs=2, default=[5.0, 1.0], help="per size (5 1)"
     )
+    parser.add_argument(
+        "--codec", choices=IMAGE_CODECS, default=IMAGE_CODECS[0], help="of the images (lossless)"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     given = parser.parse_args()
-    done = [measure(size, minutes) for size, minutes in zip(SIZES, given.minutes, strict=True)]
+    sizes = zip(SIZES, given.minutes, strict=True)
+    done = [measure(size, minutes, given.codec) for size, minutes in sizes]
     result = {
         "command": "python benchmark/bench_recording_sizes.py --minutes "
-        + " ".join(f"{minutes:g}" for minutes in given.minutes),
+        + " ".join(f"{minutes:g}" for minutes in given.minutes)
+        + f" --codec {given.codec}",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "cameras": 3,
         "rate_hz": RATE_HZ,
