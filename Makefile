@@ -16,8 +16,9 @@ setup: ## Make .venv, build salus_msgs and salus_ros (done by the other targets 
 demo: setup ## Run the whole graph: collect, train, predict live, report
 	@$(ENV) python -m salus_ros.cli demo </dev/null
 
-# Two processes, but for the tests of running graphs, which need their moments and the cores.
-GRAPHS := test/nodes test/cli/test_demo.py
+# Two processes, but for the tests of graphs of processes, which need the cores.
+GRAPHS := $(addprefix test/,$(addsuffix .py,cli/test_demo nodes/test_arm nodes/test_bag_parity \
+  nodes/test_graph nodes/test_launch nodes/test_parity nodes/test_process nodes/test_recorder_killed))
 test: setup ## Run all tests
 	@$(ENV) status=0; \
 	  python -m pytest -n 2 --dist loadfile $(GRAPHS:%=--ignore %) || status=1; \

@@ -36,6 +36,13 @@ class _Clock:
     rule: TimeRule = field(default_factory=TimeRule)
     held: Callable[[], None] | None = None
 
+    def restart(self, stamp_ns: int) -> Callable[[], None] | None:
+        """A stream of this clock has jumped to a stamp; gives what was held back and is right."""
+        suspect_ns, held = self.rule.suspect_ns, self.held
+        self.rule.forget()
+        self.held = None
+        return None if suspect_ns is None or is_far(stamp_ns, suspect_ns) else held
+
 
 class Assembler:
     """Makes rows of samples: one per step.
@@ -116,8 +123,9 @@ class Assembler:
         order = source.add(stamp_ns, sample, size)
         if order is Order.JUMP and source.jump_ns < 0:
             self._jump(f"{jump_words(source.jump_ns)} on '{stream}'", stamp_ns, but=stream)
-            self._told.rule.forget()
-            self._acted.rule.forget()
+            for again in [self._told.restart(stamp_ns), self._acted.restart(stamp_ns)]:
+                if again is not None:
+                    again()
         if size and self.held_bytes > self._room():
             self._make_room()
         return order

@@ -1,4 +1,5 @@
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -335,6 +336,29 @@ def test_a_clock_that_jumps_back_under_late_actions_jumps_once(ahead):
     assert dropped.reason.startswith("time jumped back by")
     assert len(finished.rows) == 120
     assert world.assembler.refused == 0
+
+
+def test_whatever_tells_first_of_a_jump_back_the_first_step_is_kept():
+    for order in permutations(("status", "sample", "act")):
+        world = World()
+        world.tick = 400
+        world.run("a", 2)
+        world.tick = 0
+        for step in range(4):
+            world.tick += 1
+            for what in order:
+                if what == "status":
+                    world.status("b", step)
+                elif what == "sample":
+                    world.sample(*STREAMS)
+                else:
+                    world.act("b", step)
+            world.collect(0.01)
+        world.end("b", 4)
+        first, second = world.results
+        assert (first.episode_id, second.episode_id, len(second.rows)) == ("a", "b", 4), order
+        assert [row.samples["state"] for row in second.rows] == [f"state@{n}" for n in range(1, 5)]
+        assert world.assembler.refused == 0
 
 
 def test_an_action_of_the_time_before_a_jump_ends_nothing():
