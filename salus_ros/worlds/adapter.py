@@ -5,6 +5,7 @@ and actions in a Box (A,). An environment with one camera may give its image alo
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,9 @@ class World:
 
         given = dict(env_kwargs or {})
         try:
-            self._env = gymnasium.make(env_id, **{"disable_env_checker": True} | given)
+            with warnings.catch_warnings():  # the version asked for is the one meant
+                warnings.filterwarnings("ignore", ".*is out of date", DeprecationWarning)
+                self._env = gymnasium.make(env_id, **{"disable_env_checker": True} | given)
         except SalusError:
             raise
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
