@@ -45,8 +45,8 @@ class Physics:
         surface_force_n: Force of the robot on table or bin above which it is a collision.
         obstacle_force_n: The same on the obstacle, the carried cube's included.
         collision_time_s: How long the force must last.
-        retry_steps: Control steps in which a lost object may be grasped again before the loss is
-            a failure.
+        retries: How often a lost object may be grasped again; one loss more is a failure.
+        retry_steps: Control steps in which it must be grasped again.
         fault_rate: Share of the episodes that get each fault, where faults are drawn.
         push_n: Range of the force on the object.
         push_substeps: How long it acts.
@@ -82,6 +82,7 @@ class Physics:
     surface_force_n: float
     obstacle_force_n: float
     collision_time_s: float
+    retries: int
     retry_steps: int
     fault_rate: float
     push_n: tuple[float, float]
@@ -130,6 +131,7 @@ RIGID = Physics(
     surface_force_n=80.0,
     obstacle_force_n=20.0,
     collision_time_s=0.016,
+    retries=0,
     retry_steps=0,
     fault_rate=0.1,
     push_n=(3.0, 9.0),
@@ -177,6 +179,7 @@ COMPLIANT = Physics(
     surface_force_n=20.0,
     obstacle_force_n=20.0,
     collision_time_s=0.05,
+    retries=1,
     retry_steps=150,
     fault_rate=0.03,
     push_n=(1.2, 4.8),

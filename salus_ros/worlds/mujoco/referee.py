@@ -46,8 +46,8 @@ class Referee:
 
     - success: the released object has rested at the goal for `SETTLED_STEPS` steps;
     - drop: the lifted object left the fingers in the air and landed on the table, or came to
-      rest anywhere but at the goal, and was not grasped again within `retry_steps`; the failure
-      step is the one in which the grasp was lost. Where the gripper had been told to open, the
+      rest anywhere but at the goal, and was not grasped again within `retry_steps` (which it may
+      be `retries` times); the failure step is the one in which the grasp was lost. Where the gripper had been told to open, the
       cause is a misplaced release;
     - collision: the robot pressed on the table or the bin with more than `surface_force_n`,
       or touched the obstacle (itself or with the object) with more than `obstacle_force_n`,
@@ -170,7 +170,8 @@ class Referee:
         """The object lies lost: it may be grasped again for a while, then that is a failure."""
         self.losses += not self._down
         self._down = True
-        if step - self._lost_step >= self._physics.retry_steps:
+        late = step - self._lost_step >= self._physics.retry_steps
+        if late or self.losses > self._physics.retries:
             self._fail(self._loss, self._lost_step)
 
     def _fail(self, cause: FailureCause, step: int) -> None:
