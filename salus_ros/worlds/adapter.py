@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError, SalusError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.worlds.faults import FAULT_RATE
 
 STANDARD = "standard"
 """The condition of a world that is asked for none."""
@@ -128,6 +129,8 @@ class World:
         """Time limit in steps; 0 for none."""
         self.native_rate_hz = float(self._env.metadata.get("render_fps", math.nan))
         """Steps per second the environment was made for; NaN when it does not say."""
+        self.fault_rate = float(getattr(self._env.unwrapped, "fault_rate", FAULT_RATE))
+        """Share of the episodes that get each fault, where faults are drawn."""
 
     @property
     def action_dim(self) -> int:

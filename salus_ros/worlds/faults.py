@@ -1,10 +1,14 @@
 """Faults that are injected on purpose: small, seeded, and told in `info`, never to the policy."""
 
-import mujoco
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from salus_ros.worlds.physics import RIGID, Physics
+
+if TYPE_CHECKING:
+    import mujoco
 
 FAULTS: tuple[str, ...] = ("none", "force", "noise", "slip")
 """Nothing; a force on the task's object; noisy cameras and joints; a gripper that slips."""
@@ -73,7 +77,7 @@ class Fault:
         physics: How hard and how long faults act.
     """
 
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, physics: Physics) -> None:
+    def __init__(self, model: "mujoco.MjModel", data: "mujoco.MjData", physics: Physics) -> None:
         self._model, self._data, self._physics = model, data, physics
         self._tool = model.site("tcp").id
         names = ("red_cube", "blue_cube", "left_pad", "right_pad")
@@ -128,6 +132,8 @@ class Fault:
 
     def _sliding_speed(self) -> float:
         """Speed of the task's object against the tool in m/s."""
+        import mujoco
+
         of_object, of_tool = np.zeros(6), np.zeros(6)  # rotation, translation
         kinds = mujoco.mjtObj
         for kind, number, into in (

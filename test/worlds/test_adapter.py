@@ -187,6 +187,12 @@ def test_joints_without_names_are_refused():
         made.reset(seed=0)
 
 
+def test_each_world_has_its_own_rate_of_faults_and_length():
+    rates = {env_id: World(env_id, JOINTS, {"render_images": False}) for env_id in PHYSICS}
+    assert [(w.fault_rate, w.max_steps) for w in rates.values()] == [(0.1, 200), (0.03, 400)]
+    assert world(Plain).fault_rate == 0.1
+
+
 class Secret:
     """Cannot be looked at in any way."""
 

@@ -50,7 +50,8 @@ class Arm:
         self._posture = mink.PostureTask(model, cost=2e-3)
         self._limits = [mink.ConfigurationLimit(model)]
         self._target = mink.SE3.identity()
-        self._to = self._from = np.zeros(len(JOINT_NAMES))
+        self._to: Array = np.zeros(len(JOINT_NAMES))
+        self._from: Array = self._to
         self._set_gripper(FINGER_OPEN_M)
 
     @property

@@ -68,7 +68,8 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         if render_every < 1:
             raise ConfigError(f"render_every is {render_every}; at least 1 step is needed")
         self.render_mode, self._render_every = render_mode, render_every
-        self.physics, self.max_episode_steps = physics, physics.max_steps
+        self.physics = physics
+        self.max_episode_steps, self.fault_rate = physics.max_steps, physics.fault_rate
         self.model = load_scene(physics)
         self.data = mujoco.MjData(self.model)
         self.arm = Arm(self.model, self.data, physics)
