@@ -46,9 +46,9 @@ class Referee:
 
     - success: the released object has rested at the goal for `SETTLED_STEPS` steps;
     - drop: the lifted object left the fingers in the air and landed on the table, or came to
-      rest anywhere but at the goal, and was not grasped again within `retry_steps` (which it may
-      be `retries` times); the failure step is the one in which the grasp was lost. Where the gripper had been told to open, the
-      cause is a misplaced release;
+      rest anywhere but at the goal, and was not grasped again within `retry_steps`, `retries`
+      times at most; the failure step is the one in which the grasp was lost. Where the gripper
+      had been told to open, the cause is a misplaced release;
     - collision: the robot pressed on the table or the bin with more than `surface_force_n`,
       or touched the obstacle (itself or with the object) with more than `obstacle_force_n`,
       for `collision_time_s`;
