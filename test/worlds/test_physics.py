@@ -56,6 +56,17 @@ def in_hand(env):
     return env.object_position - env.arm.tool_position
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_the_expert_succeeds(env, task):
+    env.reset(seed=3, options={"task": task})
+    expert, ended = Expert(env), False
+    while not ended:
+        _, _, terminated, truncated, info = env.step(expert.act())
+        ended = terminated or truncated
+    assert info["outcome"] is Outcome.SUCCESS
+    assert info["losses"] == 0
+
+
 # Contact
 
 
