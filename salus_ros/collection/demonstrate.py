@@ -12,7 +12,7 @@ from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import Outcome
 from salus_ros.core.pool import Desk, Lost, Pool
 from salus_ros.policies.tiny.demonstrations import Demonstrations, shrink
-from salus_ros.worlds.panda import CAMERAS, MAX_EPISODE_STEPS
+from salus_ros.worlds.panda import CAMERAS
 
 if TYPE_CHECKING:
     from salus_ros.worlds.mujoco.world import PickPlaceEnv
@@ -101,7 +101,7 @@ def _attempt(env: "PickPlaceEnv", seed: int, size_px: int) -> Attempt | None:
     level = NOISE_LEVELS[int(rng.integers(len(NOISE_LEVELS)))]
     observation, info = env.reset(seed=seed)
     images, states, actions = [], [], []
-    bursts = rng.uniform(size=MAX_EPISODE_STEPS) < NOISE_SHARE
+    bursts = rng.uniform(size=env.max_episode_steps) < NOISE_SHARE
     noise, done = np.zeros(3), False
     while not done:
         action = expert.act()

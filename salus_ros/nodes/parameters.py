@@ -61,7 +61,10 @@ class SimulatorParameters(WaitingParameters):
         "", "Fault injected in every episode; empty for none, random to draw it by the seed"
     )
     fault_rate: float = parameter(
-        0.1, "Share of the episodes that random gives each fault", minimum=0.0, maximum=1 / 3
+        -1.0,
+        "Share of the episodes that random gives each fault; negative for the world's own",
+        minimum=-1.0,
+        maximum=1 / 3,
     )
     condition: str = parameter(
         "standard",

@@ -146,7 +146,8 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
 
     def _reset_world(self, seed: int, task: str, fault: str, condition: str) -> Observation:
         given = self.parameters
-        fault = fault_of(fault, seed, given.fault_rate)
+        rate = self._world.fault_rate if given.fault_rate < 0 else given.fault_rate
+        fault = fault_of(fault, seed, rate)
         self._task = task or given.task
         return self._world.reset(seed, self._task, fault, condition or given.condition)
 

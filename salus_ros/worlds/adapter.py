@@ -5,6 +5,7 @@ and actions in a Box (A,). An environment with one camera may give its image alo
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError, SalusError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.worlds.faults import FAULT_RATE
 
 STANDARD = "standard"
 """The condition of a world that is asked for none."""
@@ -82,7 +84,9 @@ class World:
 
         given = dict(env_kwargs or {})
         try:
-            self._env = gymnasium.make(env_id, **{"disable_env_checker": True} | given)
+            with warnings.catch_warnings():  # the version asked for is the one meant
+                warnings.filterwarnings("ignore", ".*is out of date", DeprecationWarning)
+                self._env = gymnasium.make(env_id, **{"disable_env_checker": True} | given)
         except SalusError:
             raise
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
@@ -125,6 +129,8 @@ class World:
         """Time limit in steps; 0 for none."""
         self.native_rate_hz = float(self._env.metadata.get("render_fps", math.nan))
         """Steps per second the environment was made for; NaN when it does not say."""
+        self.fault_rate = float(getattr(self._env.unwrapped, "fault_rate", FAULT_RATE))
+        """Share of the episodes that get each fault, where faults are drawn."""
 
     @property
     def action_dim(self) -> int:

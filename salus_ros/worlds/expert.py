@@ -23,6 +23,9 @@ NEAR_M = 0.012
 CLOSE_STEPS = 6
 OPEN_STEPS = 6
 
+TRAVEL_M = 0.025
+"""From open fingers to a cube, and to the full force on it."""
+
 
 class Expert:
     """Above, descend, close, lift, carry, lower, open; goes back when the object is elsewhere.
@@ -33,6 +36,7 @@ class Expert:
 
     def __init__(self, env: PickPlaceEnv) -> None:
         self._env = env
+        self._gripper_steps = env.physics.gripper_steps(TRAVEL_M)
         self.reset()
 
     def reset(self) -> None:
@@ -66,7 +70,7 @@ class Expert:
                 self.phase, self._timer = "close", 0
             case "close":
                 self._timer += 1
-                if self._timer >= CLOSE_STEPS:
+                if self._timer >= CLOSE_STEPS + self._gripper_steps:
                     self.phase = "lift"
             case "lift" | "carry" | "lower" if not held:
                 self.phase = "above"
@@ -78,7 +82,7 @@ class Expert:
                 self.phase, self._timer = "open", 0
             case "open":
                 self._timer += 1
-                if self._timer > OPEN_STEPS and self._timer > 60:
+                if self._timer > OPEN_STEPS + self._gripper_steps and self._timer > 60:
                     self.phase = "above"
 
     def _target(self, tool: Point, cube: Point, goal: Point) -> tuple[Point, bool]:
@@ -97,5 +101,7 @@ class Expert:
             case "lower":
                 return np.array([*over_goal, RELEASE_M[self._env.task_goal]]), False
             case _:
-                height = tool[2] if self._timer < OPEN_STEPS // 2 else CARRY_M
+                height = (
+                    tool[2] if self._timer < OPEN_STEPS // 2 + self._gripper_steps else CARRY_M
+                )
                 return np.array([tool[0], tool[1], height]), True

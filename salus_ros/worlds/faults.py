@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from salus_ros.worlds.physics import RIGID, Physics
+
 if TYPE_CHECKING:
     import mujoco
 
@@ -14,14 +16,11 @@ FAULTS: tuple[str, ...] = ("none", "force", "noise", "slip")
 RANDOM_FAULT = "random"
 """Stands for the fault that an episode's seed draws."""
 
-FAULT_RATE = 0.1
-"""Share of the episodes that get each fault where faults are drawn."""
+FAULT_RATE = RIGID.fault_rate
+"""Share of the episodes that get each fault, where faults are drawn and no world says another."""
 
 START_STEPS = (5, 75)
 """A fault starts at a step drawn from this range; an object is grasped near step 35."""
-
-FORCE_N = (3.0, 9.0)
-FORCE_STEPS = 6
 
 NOISE_SCALE = (0.5, 1.5)
 """Strength of sensor noise: multiples of `PIXEL_NOISE` and `JOINT_NOISE_RAD`."""
@@ -33,9 +32,6 @@ JOINT_NOISE_RAD = 0.03
 """Standard deviation of each measured arm joint."""
 
 NOISE_STEPS = 45
-
-SLIP_FRICTION = (0.005, 0.15)
-"""Sliding friction of pads and cubes once they slip (otherwise 1.5 and 1.0)."""
 
 _STREAM = 0xFA17
 
@@ -62,28 +58,35 @@ def fault_of(fault: str, seed: int, rate: float = FAULT_RATE) -> str:
 
 
 class Fault:
-    """One episode's fault; `apply` is called before every control step.
+    """One episode's fault; `apply` is called before every physics step.
+
+    - force: a push on the task's object, along the table;
+    - slip: the sliding friction of pads and cubes falls, from a value that holds to one that may
+      not; while the object slides in the hand, friction grows with the speed, as rubber's does;
+    - noise: cameras and joints measure badly for a while.
 
     Attributes:
         name: One of `FAULTS`.
         start_step: First control step it acts on; -1 without one.
-        strength: Force in N, multiple of the nominal sensor noise, or sliding friction; NaN
-            without one.
+        strength: Force in N, multiple of the nominal sensor noise, or sliding friction at the
+            end; NaN without one.
 
     Args:
-        model: Model with the cubes and the finger pads.
+        model: Model with the cubes, the finger pads and a site `tcp`.
         data: Its state.
+        physics: How hard and how long faults act.
     """
 
-    def __init__(self, model: "mujoco.MjModel", data: "mujoco.MjData") -> None:
-        self._model, self._data = model, data
+    def __init__(self, model: "mujoco.MjModel", data: "mujoco.MjData", physics: Physics) -> None:
+        self._model, self._data, self._physics = model, data, physics
+        self._tool = model.site("tcp").id
         names = ("red_cube", "blue_cube", "left_pad", "right_pad")
         self._geoms = [model.geom(name).id for name in names]
         self._friction = model.geom_friction[self._geoms].copy()
         self.name, self.start_step, self.strength = FAULTS[0], -1, np.nan
         self._force: npt.NDArray[np.float64] = np.zeros(3)
         self._body = -1
-        self._noise_seed = 0
+        self._noise_seed, self._ramp_s = 0, 0.0
 
     def reset(self, name: str, target: str, scale: float, rng: np.random.Generator) -> None:
         """Draw the fault of a new episode; the draws do not depend on its name.
@@ -97,22 +100,48 @@ class Fault:
         self._model.geom_friction[self._geoms] = self._friction
         self._data.xfrc_applied[:] = 0.0
         start, angle = int(rng.integers(*START_STEPS)), rng.uniform(0, 2 * np.pi)
-        force, noise = rng.uniform(*FORCE_N) * scale, rng.uniform(*NOISE_SCALE) * scale
-        friction = rng.uniform(*SLIP_FRICTION) / scale
+        physics = self._physics
+        force, noise = rng.uniform(*physics.push_n) * scale, rng.uniform(*NOISE_SCALE) * scale
+        friction = rng.uniform(*physics.slip_friction) / scale
         self._noise_seed = int(rng.integers(2**31))
+        self._ramp_s = rng.uniform(*physics.slip_ramp_s)
         self._body = self._model.body(target).id
         self._force = force * np.array([np.cos(angle), np.sin(angle), 0.0])
         self.name, self.start_step = name, -1 if name == "none" else start
         strengths = {"force": force, "noise": noise, "slip": friction}
         self.strength = float(strengths.get(name, np.nan))
 
-    def apply(self, step: int) -> None:
-        """Act on the physics of control step `step` (the first is 1)."""
-        if self.name == "slip" and step == self.start_step:
-            self._model.geom_friction[self._geoms, 0] = self.strength
+    def apply(self, step: int, substep: int) -> None:
+        """Act on physics step `substep` (the first is 0) of control step `step` (from 1)."""
+        if self.name not in ("force", "slip") or step < self.start_step:
+            return
+        since = (step - self.start_step) * self._physics.substeps + substep
         if self.name == "force":
-            acting = self.start_step <= step < self.start_step + FORCE_STEPS
+            acting = since < self._physics.push_substeps
             self._data.xfrc_applied[self._body, :3] = self._force if acting else 0.0
+        else:
+            self._model.geom_friction[self._geoms, 0] = self._friction_after(
+                since * self._physics.timestep_s
+            )
+
+    def _friction_after(self, seconds: float) -> float:
+        """Sliding friction so long after the start of a slip."""
+        left = max(0.0, 1.0 - seconds / self._ramp_s) if self._ramp_s > 0 else 0.0
+        still = self.strength + left * (self._physics.slip_from - self.strength)
+        return float(still * (1.0 + self._sliding_speed() / self._physics.slip_speed_m_s))
+
+    def _sliding_speed(self) -> float:
+        """Speed of the task's object against the tool in m/s."""
+        import mujoco
+
+        of_object, of_tool = np.zeros(6), np.zeros(6)  # rotation, translation
+        kinds = mujoco.mjtObj
+        for kind, number, into in (
+            (kinds.mjOBJ_BODY, self._body, of_object),
+            (kinds.mjOBJ_SITE, self._tool, of_tool),
+        ):
+            mujoco.mj_objectVelocity(self._model, self._data, kind, number, into, 0)
+        return float(np.linalg.norm((of_object - of_tool)[3:]))
 
     def noisy_image(
         self, image: npt.NDArray[np.uint8], camera: int, step: int

@@ -14,6 +14,3 @@ STATE_DIM = len(JOINTS)
 
 ACTION_DIM = 7
 """Displacement of the end effector: translation, rotation vector, and gripper; see `Arm`."""
-
-MAX_EPISODE_STEPS = 200
-"""Time limit of an episode in steps of 1 / RATE_HZ."""

@@ -14,6 +14,7 @@ from salus_ros.collection.rollout import Rollout
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.failures import Outcome
 from salus_ros.policies.tiny import SHIPPED
+from salus_ros.worlds.mujoco.truth import Truth
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import CAMERAS
 from salus_ros.worlds.tasks import TASKS
@@ -42,6 +43,12 @@ def test_images_change_nothing_but_themselves(reference):
         observation, _, _, _, info = env.step(episode.action[step])
     env.close()
     assert info["outcome"] is episode.meta.outcome
+
+
+def test_the_worlds_truth_reaches_neither_the_policy_nor_the_recording(reference, monkeypatch):
+    seed = min(SEEDS, key=lambda s: len(reference[s]))
+    monkeypatch.setattr(Truth, "now", lambda _: pytest.fail)  # nothing of it can be read
+    assert_same(run(CONFIG, [seed])[seed], reference[seed])
 
 
 def test_episodes_say_what_they_are(reference):

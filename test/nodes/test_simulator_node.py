@@ -343,7 +343,7 @@ def test_a_world_that_says_only_what_gymnasium_says(graph):
         ({"env_id": FAST, "fault": "earthquake"}, "unknown fault 'earthquake'"),
         ({"env_id": FAST, "condition": "dark"}, "unknown condition 'dark'"),
         ({"env_id": BARE, "condition": "shifted"}, "a world that has no conditions; leave it"),
-        ({"env_id": FAST, "fault_rate": 0.4}, "'fault_rate' is 0.4; allowed is a number from 0"),
+        ({"env_id": FAST, "fault_rate": 0.4}, "'fault_rate' is 0.4; allowed is a number from -1"),
         ({"env_id": FAST, "mode": "turbo"}, "one of lockstep, realtime"),
     ],
 )

@@ -1,5 +1,7 @@
 """Environments of other people, as they come."""
 
+from dataclasses import fields
+
 import gymnasium
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from gymnasium.envs.registration import register, registry
 from salus_ros.core.errors import ConfigError, SimulatorError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.worlds.adapter import World
+from salus_ros.worlds.mujoco import PHYSICS
+from salus_ros.worlds.mujoco.truth import Truth
 
 JOINTS = ("x", "y")
 CAMERAS = ("overhead", "hand")
@@ -181,6 +185,32 @@ def test_joints_without_names_are_refused():
     made = World("salus_test/Plain-v0", ("x", "y", "z"))
     with pytest.raises(ConfigError, match=r"2 joint positions and 3 joint names; set .*names"):
         made.reset(seed=0)
+
+
+def test_each_world_has_its_own_rate_of_faults_and_length():
+    rates = {env_id: World(env_id, JOINTS, {"render_images": False}) for env_id in PHYSICS}
+    assert [(w.fault_rate, w.max_steps) for w in rates.values()] == [(0.1, 200), (0.03, 400)]
+    assert world(Plain).fault_rate == 0.1
+
+
+class Secret:
+    """Cannot be looked at in any way."""
+
+    def _refuse(self, *_):
+        raise AssertionError("the world's truth was looked at")
+
+    __getitem__ = __iter__ = __len__ = __array__ = __float__ = __str__ = _refuse
+
+
+def test_the_worlds_truth_goes_nowhere(monkeypatch):
+    monkeypatch.setattr(Truth, "now", lambda _: Secret())
+    for env_id in PHYSICS:
+        made = World(env_id, JOINTS, {"render_images": False})
+        for seen in (made.reset(seed=0), made.step(np.zeros(7, np.float32))):
+            assert not {"truth", "failure_cause", "losses"} & {f.name for f in fields(seen)}
+            assert not any(isinstance(getattr(seen, f.name), Secret) for f in fields(seen))
+    with pytest.raises(AssertionError, match="was looked at"):
+        np.asarray(Secret(), dtype=np.float64)
 
 
 def test_an_end_without_an_outcome_is_read_from_gymnasium():

@@ -9,18 +9,17 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.worlds.expert import Expert
 from salus_ros.worlds.faults import (
     FAULTS,
-    FORCE_N,
-    FORCE_STEPS,
     NOISE_SCALE,
     NOISE_STEPS,
-    SLIP_FRICTION,
     draw_fault,
 )
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import CAMERAS
+from salus_ros.worlds.physics import RIGID
 
 STILL = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
-RANGES = {"force": FORCE_N, "noise": NOISE_SCALE, "slip": SLIP_FRICTION}
+RANGES = {"force": RIGID.push_n, "noise": NOISE_SCALE, "slip": RIGID.slip_friction}
+FORCE_STEPS = RIGID.push_substeps // RIGID.substeps
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.worlds.expert import Expert
-from salus_ros.worlds.mujoco.referee import OBSTACLE_FORCE_N
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
+from salus_ros.worlds.physics import RIGID
 from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
 
 BIN, PLATE, STACK = TASKS
@@ -100,7 +100,7 @@ def test_a_cube_left_on_the_other_one_is_a_drop_when_it_belongs_in_the_bin(env):
 def test_pressing_on_the_table_is_a_collision(env):
     info, _ = run(env, lambda *_: np.array([0, 0, -1, 0, 0, 0, -1], np.float32))
     assert info["failure_type"] is FailureType.COLLISION
-    assert env.referee.peak_force_n > 80
+    assert env.referee.peak_force_n > RIGID.surface_force_n
 
 
 @pytest.mark.parametrize("carrying", [False, True])
@@ -123,7 +123,7 @@ def test_driving_into_the_obstacle_is_a_collision(env, carrying):
 
     info, _ = run(env, choose)
     assert info["failure_type"] is FailureType.COLLISION
-    assert env.referee.peak_force_n > OBSTACLE_FORCE_N
+    assert env.referee.peak_force_n > RIGID.obstacle_force_n
 
 
 def test_lifting_the_wrong_cube_is_another_failure(env):

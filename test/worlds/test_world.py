@@ -8,6 +8,7 @@ from gymnasium.utils.env_checker import check_env
 
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.schema import RATE_HZ
 from salus_ros.worlds.conditions import (
     CONDITIONS,
     CUBE_DISTANCE_M,
@@ -17,22 +18,23 @@ from salus_ros.worlds.conditions import (
     STANDARD_LOW,
 )
 from salus_ros.worlds.faults import FAULTS
-from salus_ros.worlds.mujoco import ENV_ID
+from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.mujoco.arm import JOINT_NAMES
 from salus_ros.worlds.mujoco.world import TASKS, PickPlaceEnv
-from salus_ros.worlds.panda import CAMERAS, MAX_EPISODE_STEPS
+from salus_ros.worlds.panda import CAMERAS
+from salus_ros.worlds.physics import COMPLIANT, RIGID
 
 
-@pytest.fixture(scope="module")
-def world():
-    env = PickPlaceEnv()
+@pytest.fixture(scope="module", params=PHYSICS)
+def world(request):
+    env = gym.make(request.param).unwrapped
     yield env
     env.close()
 
 
-@pytest.fixture(scope="module")
-def blind():
-    return PickPlaceEnv(render_images=False)
+@pytest.fixture(scope="module", params=PHYSICS)
+def blind(request):
+    return gym.make(request.param, render_images=False).unwrapped
 
 
 def episode(env, seed, steps=25):
@@ -49,8 +51,9 @@ def episode(env, seed, steps=25):
 
 
 @pytest.mark.filterwarnings("ignore:.*WARN.*")
-def test_it_passes_gymnasiums_own_check():
-    env = gym.make(ENV_ID, render_mode="rgb_array")
+@pytest.mark.parametrize("env_id", PHYSICS)
+def test_it_passes_gymnasiums_own_check(env_id):
+    env = gym.make(env_id, render_mode="rgb_array")
     check_env(env.unwrapped, skip_render_check=True)
     env.close()
 
@@ -85,7 +88,7 @@ def test_every_camera_sees_the_cubes(world, cube):
 
 
 def test_images_between_two_renderings_are_left_out_and_the_others_are_the_same(world):
-    sparse = PickPlaceEnv(render_every=3)
+    sparse = PickPlaceEnv(physics=world.physics, render_every=3)
     every, some = episode(world, 4, steps=8), episode(sparse, 4, steps=8)
     sparse.close()
     assert len(every) == len(some) == 9
@@ -145,18 +148,46 @@ def test_info_tells_what_a_policy_must_not_see(blind):
     assert info["joint_positions"].shape == (9,)
     assert info["outcome"] is Outcome.UNKNOWN
     assert info["failure_type"] is FailureType.NONE
+    assert info["failure_cause"] == "none"
     assert info["failure_step"] == -1
+
+
+def test_what_only_the_world_knows_is_in_info_and_in_no_observation(blind):
+    blind.reset(seed=0, options={"task": TASKS[1]})
+    observation, _, _, _, info = blind.step(np.array([0.5, 0, 0, 0, 0, 0, 1], np.float32))
+    assert set(observation) == {"pixels", "agent_pos"}
+    assert observation["agent_pos"].shape == (7,)
+    truth = info["truth"]
+    for pose, body in (("object", "red_cube"), ("goal", "plate"), ("obstacle", "obstacle")):
+        np.testing.assert_array_equal(truth[f"{pose}_pose"][:3], blind.data.body(body).xpos)
+        np.testing.assert_array_equal(truth[f"{pose}_pose"][3:], blind.data.body(body).xquat)
+    assert truth["pad_forces_n"].tolist() == [0.0, 0.0]
+    assert truth["surface_force_n"] == truth["obstacle_force_n"] == 0.0
+    for measured, unit in (("joint_velocities", 0.01), ("joint_efforts", 0.01)):
+        assert info[measured].shape == (9,)
+        assert np.abs(info[measured]).max() > unit
 
 
 def test_the_time_limit_truncates(blind):
     blind.reset(seed=0)
     still = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
-    for step in range(1, MAX_EPISODE_STEPS + 1):
+    limit = blind.physics.max_steps
+    for step in range(1, limit + 1):
         _, _, terminated, truncated, info = blind.step(still)
         assert not terminated
-        assert truncated == (step == MAX_EPISODE_STEPS)
+        assert truncated == (step == limit)
     assert info["failure_type"] is FailureType.TIMEOUT
-    assert info["failure_step"] == MAX_EPISODE_STEPS
+    assert info["failure_step"] == limit
+
+
+def test_a_control_step_lasts_as_long_as_the_rate_says():
+    blind = PickPlaceEnv(physics=COMPLIANT, render_images=False)
+    assert COMPLIANT.substeps * COMPLIANT.timestep_s == 1 / RATE_HZ  # exactly
+    blind.reset(seed=0)
+    for _ in range(30):
+        blind.step(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
+    assert blind.data.time == pytest.approx(1.0, abs=1e-9)
+    assert RIGID.substeps * RIGID.timestep_s == 0.032  # which is why it is not the last world
 
 
 @pytest.mark.parametrize("option", ["task", "fault", "condition"])
@@ -179,7 +210,7 @@ def test_actions_move_the_tool_as_they_say(blind):
     before = blind.arm.tool_position
     for _ in range(5):
         blind.step(np.array([0.5, 0, 0, 0, 0, 0, 1], np.float32))
-    for _ in range(10):
+    for _ in range(30):
         blind.step(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
     moved = blind.arm.tool_position - before
     np.testing.assert_allclose(moved, [0.05, 0.0, 0.0], atol=0.005)  # 5 * 0.5 * 0.02 m

@@ -1,8 +1,19 @@
-"""The built-in world: a Panda pick-and-place in MuJoCo, registered as `ENV_ID`."""
+"""The built-in world: a Panda pick-and-place in MuJoCo, registered once for each `Physics`."""
 
 from gymnasium.envs.registration import register, registry
 
-ENV_ID = "salus/PickPlace-v0"
+from salus_ros.worlds.physics import COMPLIANT, RIGID, Physics
 
-if ENV_ID not in registry:
-    register(id=ENV_ID, entry_point="salus_ros.worlds.mujoco.world:PickPlaceEnv")
+ENV_ID = "salus/PickPlace-v0"
+"""The world where none is named."""
+
+PHYSICS: dict[str, Physics] = {ENV_ID: RIGID, "salus/PickPlace-v1": COMPLIANT}
+"""Numbers of each world by its Gymnasium id."""
+
+for _env_id, _physics in PHYSICS.items():
+    if _env_id not in registry:
+        register(
+            id=_env_id,
+            entry_point="salus_ros.worlds.mujoco.world:PickPlaceEnv",
+            kwargs={"physics": _physics},
+        )

@@ -5,8 +5,11 @@ import numpy as np
 import numpy.typing as npt
 
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.worlds.causes import FailureCause
 from salus_ros.worlds.conditions import CUBE_HALF_M, CUBES
 from salus_ros.worlds.mujoco.arm import Arm
+from salus_ros.worlds.mujoco.scene import fixed_geoms
+from salus_ros.worlds.physics import Physics
 from salus_ros.worlds.tasks import ALL_TASKS, Task
 
 BIN_HALF_M = 0.071
@@ -27,15 +30,6 @@ STACK_HEIGHT_M = 0.008
 LIFTED_HEIGHT_M = 0.045
 """Centre of the cube above which a held cube counts as lifted (it rests at 0.022)."""
 
-COLLISION_FORCE_N = 80.0
-"""Contact force of the robot on the table or the bin above which it is a collision."""
-
-OBSTACLE_FORCE_N = 20.0
-"""Contact force of the robot, or of the cube it carries, on the obstacle that is a collision."""
-
-COLLISION_TIME_S = 0.016
-"""How long the force must last: an impact of one or two time steps is a touch."""
-
 REACH_LOW_M = np.array([0.25, -0.40, -0.05])
 REACH_HIGH_M = np.array([0.75, 0.42, 0.60])
 """The box in which the arm can pick up a cube."""
@@ -52,25 +46,38 @@ class Referee:
 
     - success: the released object has rested at the goal for `SETTLED_STEPS` steps;
     - drop: the lifted object left the fingers in the air and landed on the table, or came to
-      rest anywhere but at the goal; the failure step is the one in which the grasp was lost;
-    - collision: the robot pressed on the table or the bin with more than `COLLISION_FORCE_N`,
-      or touched the obstacle (itself or with the object) with more than `OBSTACLE_FORCE_N`,
-      for `COLLISION_TIME_S`;
+      rest anywhere but at the goal, and was not grasped again within `retry_steps`, `retries`
+      times at most; the failure step is the one in which the grasp was lost. Where the gripper
+      had been told to open, the cause is a misplaced release;
+    - collision: the robot pressed on the table or the bin with more than `surface_force_n`,
+      or touched the obstacle (itself or with the object) with more than `obstacle_force_n`,
+      for `collision_time_s`;
     - other: a cube that the task needs is out of reach, the other cube was lifted instead, or
       an arm joint stayed at its limit;
     - timeout: none of these when the time is up.
 
-    The first to happen decides. Contacts are read at each physics step.
+    The first to happen decides; a loss that was not made good happened when the grasp was lost.
+    Contacts are read at each physics step.
+
+    Attributes:
+        task: What is judged.
+        outcome: How the episode ended, `UNKNOWN` until it has.
+        cause: Why it failed, `NONE` unless it has.
+        failure_step: When, -1 unless it has.
+        losses: How often the lifted object was lost on the table so far.
+        surface_force_n: Largest force of the robot on table or bin in the last control step.
+        obstacle_force_n: The same on the obstacle.
+        peak_force_n: The largest of both in the episode.
     """
 
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, arm: Arm) -> None:
-        self._model, self._data, self._arm = model, data, arm
+    def __init__(
+        self, model: mujoco.MjModel, data: mujoco.MjData, arm: Arm, physics: Physics
+    ) -> None:
+        self._model, self._data, self._arm, self._physics = model, data, arm, physics
         self._geoms = {name: model.geom(name).id for name in CUBES}
         self._pads = {model.geom("left_pad").id, model.geom("right_pad").id}
         self._obstacle = model.geom("obstacle").id
-        base = model.body("link0").id
-        still = {g for g in range(model.ngeom) if model.body_weldid[model.geom_bodyid[g]] == 0}
-        self._fixed = {g for g in still if int(model.geom_bodyid[g]) != base}
+        self._fixed = set(fixed_geoms(model))
         self._ground = {model.geom("table").id, model.geom("floor").id}
         self._robot = set(range(model.ngeom)) - self._fixed - set(self._geoms.values())
         self._force = np.zeros(6)
@@ -80,19 +87,28 @@ class Referee:
         """Forget the last episode; judge `task` from now on."""
         self.task = task
         self.outcome = Outcome.UNKNOWN
-        self.failure_type = FailureType.NONE
+        self.cause = FailureCause.NONE
         self.failure_step = -1
-        self.peak_force_n = 0.0
+        self.losses = 0
+        self.peak_force_n = self.surface_force_n = self.obstacle_force_n = 0.0
+        self._force_step = 0
         self._collision_step = -1
         self._pressed_s = 0.0
         self._bumped_s = 0.0
         self._lifted = False
         self._released = True
         self._lost_step = -1
+        self._loss = FailureCause.DROP
+        self._down = False
         self._wrong_step = -1
         self._settled_steps = 0
         self._stranded_steps = 0
         self._limit_steps = 0
+
+    @property
+    def failure_type(self) -> FailureType:
+        """The type that the cause counts as."""
+        return self.cause.failure_type
 
     def watch(self, step: int) -> None:
         """Look at the contacts of one physics step within control step `step`."""
@@ -116,13 +132,14 @@ class Referee:
         self._released = not pads_on[target]
         if held:
             self._lifted |= bool(self._position(self.task.target)[2] > LIFTED_HEIGHT_M)
-            self._lost_step = -1
+            self._lost_step, self._down = -1, False
         elif self._lifted and self._released and self._lost_step < 0:
             self._lost_step = step
+            self._loss = FailureCause.MISPLACED_RELEASE if self._arm.opening else FailureCause.DROP
         if landed and self._lifted and held:  # put down while held
             self._lifted = False
         elif landed and self._lost_step >= 0 and not self._at_goal():
-            self._fail(FailureType.DROP, self._lost_step)
+            self._lie(step)
         if len(pads_on[other]) == 2 and self._position(self.task.other)[2] > LIFTED_HEIGHT_M:
             self._wrong_step = step
 
@@ -135,28 +152,46 @@ class Referee:
         at_limit = self._arm.joint_limit_margin < JOINT_LIMIT_MARGIN_RAD
         self._limit_steps = self._limit_steps + 1 if at_limit else 0
         if self._collision_step >= 0:
-            self._fail(FailureType.COLLISION, self._collision_step)
+            self._fail(FailureCause.COLLISION, self._collision_step)
         if self._wrong_step >= 0:
-            self._fail(FailureType.OTHER, self._wrong_step)
-        if self._out_of_reach() or self._limit_steps >= JOINT_LIMIT_STEPS:
-            self._fail(FailureType.OTHER, step)
+            self._fail(FailureCause.WRONG_OBJECT, self._wrong_step)
+        if self._out_of_reach():
+            self._fail(FailureCause.OUT_OF_REACH, step)
+        if self._limit_steps >= JOINT_LIMIT_STEPS:
+            self._fail(FailureCause.JOINT_LIMIT, step)
         if self._stranded_steps >= STRANDED_STEPS:
-            self._fail(FailureType.DROP, self._lost_step)
+            self._lie(step)
         if self._settled_steps >= SETTLED_STEPS and self.outcome is Outcome.UNKNOWN:
             self.outcome = Outcome.SUCCESS
         if time_is_up:
-            self._fail(FailureType.TIMEOUT, step)
+            self._fail(FailureCause.NO_PROGRESS, step)
 
-    def _fail(self, kind: FailureType, step: int) -> None:
-        if self.outcome is Outcome.UNKNOWN:
-            self.outcome, self.failure_type, self.failure_step = Outcome.FAILURE, kind, step
+    def _lie(self, step: int) -> None:
+        """The object lies lost: it may be grasped again for a while, then that is a failure."""
+        self.losses += not self._down
+        self._down = True
+        late = step - self._lost_step >= self._physics.retry_steps
+        if late or self.losses > self._physics.retries:
+            self._fail(self._loss, self._lost_step)
+
+    def _fail(self, cause: FailureCause, step: int) -> None:
+        if self.outcome is not Outcome.UNKNOWN:
+            return
+        if self._down and not self._at_goal():  # what went wrong first
+            cause, step = self._loss, self._lost_step
+        self.outcome, self.cause, self.failure_step = Outcome.FAILURE, cause, step
 
     def _count_forces(self, step: int, pressing: float, bumping: float) -> None:
-        dt = self._model.opt.timestep
+        physics, dt = self._physics, self._model.opt.timestep
+        if step != self._force_step:
+            self._force_step, self.surface_force_n, self.obstacle_force_n = step, 0.0, 0.0
+        self.surface_force_n = max(self.surface_force_n, pressing)
+        self.obstacle_force_n = max(self.obstacle_force_n, bumping)
         self.peak_force_n = max(self.peak_force_n, pressing, bumping)
-        self._pressed_s = self._pressed_s + dt if pressing > COLLISION_FORCE_N else 0.0
-        self._bumped_s = self._bumped_s + dt if bumping > OBSTACLE_FORCE_N else 0.0
-        if max(self._pressed_s, self._bumped_s) >= COLLISION_TIME_S and self._collision_step < 0:
+        self._pressed_s = self._pressed_s + dt if pressing > physics.surface_force_n else 0.0
+        self._bumped_s = self._bumped_s + dt if bumping > physics.obstacle_force_n else 0.0
+        longest = max(self._pressed_s, self._bumped_s)
+        if longest >= physics.collision_time_s and self._collision_step < 0:
             self._collision_step = step
 
     def _magnitude(self, contact: int) -> float:

@@ -4,7 +4,6 @@ The observation follows LeRobot's Gymnasium convention (`pixels`, `agent_pos`); 
 must not see (outcome, failure type and step) is in `info`.
 """
 
-from importlib.resources import as_file, files
 from typing import Any
 
 import gymnasium as gym
@@ -20,13 +19,11 @@ from salus_ros.worlds.conditions import CONDITIONS, Arrangement
 from salus_ros.worlds.faults import FAULTS, Fault
 from salus_ros.worlds.mujoco.arm import HOME, JOINT_NAMES, Arm
 from salus_ros.worlds.mujoco.referee import Referee
-from salus_ros.worlds.panda import (
-    ACTION_DIM,
-    CAMERAS,
-    IMAGE_SIZE,
-    MAX_EPISODE_STEPS,
-    STATE_DIM,
-)
+from salus_ros.worlds.mujoco.scene import load_scene
+from salus_ros.worlds.mujoco.truth import Truth
+from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, STATE_DIM
+from salus_ros.worlds.physics import RIGID, Physics
+from salus_ros.worlds.sensors import Sensors
 from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
 
 Observation = dict[str, Any]
@@ -38,7 +35,11 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     Observation: `pixels` = {front, side, wrist: uint8 (256, 256, 3) RGB}, `agent_pos` =
     float32 (7,) measured arm joint positions in rad. Action: float32 (7,) in [-1, 1], see
-    `Arm.command`. One step is 1/30 s of simulated time; an episode has at most 200.
+    `Arm.command`. One step is 1/30 s; an episode has at most `physics.max_steps`.
+
+    `info` has, beside the outcome, what a real arm measures (`joint_positions`,
+    `joint_velocities`, `joint_efforts`, of the fingers too) and what only the world can know
+    (`truth`, see `Truth`); none of the latter is in the observation.
 
     An episode ends with `terminated` on success or on a drop, collision or other failure, and
     with `truncated` when the time is up; `info` says which (see `Referee`). The same seed and
@@ -46,6 +47,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     Args:
         render_mode: None or "rgb_array" (the front camera).
+        physics: Numbers of the world.
         render_images: False leaves the images black; only for work that does not look at them.
         render_every: Steps between renderings, from step 0 on; `pixels` is empty in between.
 
@@ -54,28 +56,30 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(RATE_HZ)}  # noqa: RUF012
-    max_episode_steps = MAX_EPISODE_STEPS
 
     def __init__(
         self,
         render_mode: str | None = None,
         *,
+        physics: Physics = RIGID,
         render_images: bool = True,
         render_every: int = 1,
     ) -> None:
         if render_every < 1:
             raise ConfigError(f"render_every is {render_every}; at least 1 step is needed")
         self.render_mode, self._render_every = render_mode, render_every
-        with as_file(files("salus_ros") / "assets/scene/panda_table.xml") as path:
-            self.model = mujoco.MjModel.from_xml_path(str(path))
+        self.physics = physics
+        self.max_episode_steps, self.fault_rate = physics.max_steps, physics.fault_rate
+        self.model = load_scene(physics)
         self.data = mujoco.MjData(self.model)
-        self.arm = Arm(self.model, self.data)
-        self.referee = Referee(self.model, self.data, self.arm)
+        self.arm = Arm(self.model, self.data, physics)
+        self.referee = Referee(self.model, self.data, self.arm, physics)
         self._arrangement = Arrangement(self.model, self.data)
         self._task: Task = ALL_TASKS[0]
         self.condition = next(iter(CONDITIONS))
-        self.fault = Fault(self.model, self.data)
-        self._substeps = round(1.0 / RATE_HZ / self.model.opt.timestep)
+        self.fault = Fault(self.model, self.data, physics)
+        self.sensors = Sensors(physics)
+        self._truth = Truth(self.model, self.data, self.referee)
         self._steps = 0
         self._renderer = make_renderer(self.model) if render_images else None
         image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
@@ -115,13 +119,14 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.arm.reset(np.array(HOME) + rng.normal(0.0, condition.home_rad, len(HOME)))
         self.referee.reset(self._task)
         self.fault.reset(fault, self._task.target, condition.fault_scale, rng)
+        self.sensors.reset(rng)
         self._steps = 0
         return self._observe(), self._info()
 
     def step(
         self, action: npt.NDArray[np.floating[Any]]
     ) -> tuple[Observation, float, bool, bool, Info]:
-        """Advance 1/30 s; the reward is 1.0 on success and 0.0 otherwise.
+        """Advance one control step; the reward is 1.0 on success and 0.0 otherwise.
 
         Raises:
             ObservationError: if the action has another shape or is not finite.
@@ -134,11 +139,12 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             )
         self.arm.command(action)
         self._steps += 1
-        self.fault.apply(self._steps)
-        for _ in range(self._substeps):
+        for substep in range(self.physics.substeps):
+            self.arm.drive(substep)
+            self.fault.apply(self._steps, substep)
             mujoco.mj_step(self.model, self.data)
             self.referee.watch(self._steps)
-        truncated = self._steps >= MAX_EPISODE_STEPS
+        truncated = self._steps >= self.max_episode_steps
         self.referee.judge(self._steps, time_is_up=truncated)
         outcome, kind = self.referee.outcome, self.referee.failure_type
         terminated = outcome is not Outcome.UNKNOWN and kind is not FailureType.TIMEOUT
@@ -200,13 +206,16 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         pixels = {}
         if step % self._render_every == 0:
             for i, name in enumerate(CAMERAS):
-                pixels[name] = self.fault.noisy_image(self._image(name), i, step)
+                seen = self._image(name)
+                pixels[name] = self.fault.noisy_image(self.sensors.image(seen, i, step), i, step)
         return {"pixels": pixels, "agent_pos": self._joints()[:STATE_DIM].astype(np.float32)}
 
     def _joints(self) -> npt.NDArray[np.float64]:
-        return self.fault.noisy_joints(self.arm.joint_positions, self._steps)
+        measured = self.sensors.positions(self.arm.joint_positions, self._steps)
+        return self.fault.noisy_joints(measured, self._steps)
 
     def _info(self) -> Info:
+        step = self._steps
         info: Info = {
             "task": self._task.instruction,
             "condition": self.condition,
@@ -214,10 +223,15 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             "fault_step": self.fault.start_step,
             "joint_names": JOINT_NAMES,
             "joint_positions": self._joints(),
+            "joint_velocities": self.sensors.velocities(self.arm.joint_velocities, step),
+            "joint_efforts": self.sensors.efforts(self.arm.joint_efforts, step),
             "outcome": self.referee.outcome,
             "failure_type": self.referee.failure_type,
+            "failure_cause": self.referee.cause,
             "failure_step": self.referee.failure_step,
+            "losses": self.referee.losses,
             "is_success": self.referee.outcome is Outcome.SUCCESS,
+            "truth": self._truth.now(),
         }
         if self.fault.start_step >= 0:
             info["fault_strength"] = self.fault.strength

@@ -1,0 +1,40 @@
+"""Why an episode of the built-in world failed, finer than the types that are predicted."""
+
+from enum import StrEnum
+
+from salus_ros.core.failures import FailureType
+
+
+class FailureCause(StrEnum):
+    """The world's own word for a failure; `NONE` until there is one."""
+
+    NONE = "none"
+    DROP = "drop"
+    """The object was lost while the gripper was closed on it."""
+
+    MISPLACED_RELEASE = "misplaced release"
+    """The gripper was told to open and the object did not come to rest at the goal."""
+
+    COLLISION = "collision"
+    WRONG_OBJECT = "wrong object"
+    OUT_OF_REACH = "out of reach"
+    JOINT_LIMIT = "joint limit"
+    NO_PROGRESS = "no progress"
+    """The time is up and nothing else had gone wrong."""
+
+    @property
+    def failure_type(self) -> FailureType:
+        """The published type that it counts as."""
+        return _TYPES[self]
+
+
+_TYPES: dict[FailureCause, FailureType] = {
+    FailureCause.NONE: FailureType.NONE,
+    FailureCause.DROP: FailureType.DROP,
+    FailureCause.MISPLACED_RELEASE: FailureType.DROP,
+    FailureCause.COLLISION: FailureType.COLLISION,
+    FailureCause.WRONG_OBJECT: FailureType.OTHER,
+    FailureCause.OUT_OF_REACH: FailureType.OTHER,
+    FailureCause.JOINT_LIMIT: FailureType.OTHER,
+    FailureCause.NO_PROGRESS: FailureType.TIMEOUT,
+}

@@ -1,0 +1,76 @@
+"""What cameras and encoders measure of what is there."""
+
+import numpy as np
+import numpy.typing as npt
+
+from salus_ros.worlds.physics import Physics
+
+Array = npt.NDArray[np.float64]
+
+ARM = slice(0, 7)
+"""The arm's joints among all; behind them are the two fingers."""
+
+_POSITIONS, _VELOCITIES, _EFFORTS = -1, -2, -3
+"""Numbers of the sensors that are not cameras."""
+
+_STREAM = 0x5E50
+
+
+class Sensors:
+    """Noise that is always there, of the size that `Physics` says.
+
+    A value depends on the episode's seed, the step and the sensor alone: whoever asks for it,
+    and however often, is told the same. Without noise the true values are returned untouched.
+    """
+
+    def __init__(self, physics: Physics) -> None:
+        self._physics = physics
+        levels = np.arange(256, dtype=np.float64)
+        variance = physics.pixel_dark_noise**2 + physics.pixel_shot_noise * levels
+        self._pixel_noise = np.sqrt(variance).astype(np.float32)  # (256,) by true value
+        self._noisy_cameras = bool(self._pixel_noise.any())
+        self._seed = 0
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Begin an episode."""
+        self._seed = int(rng.integers(2**31))
+
+    def image(self, image: npt.NDArray[np.uint8], camera: int, step: int) -> npt.NDArray[np.uint8]:
+        """What camera number `camera` measures of an image (H, W, 3) at `step`.
+
+        Dark and shot noise of the linear camera model of EMVA 1288, each channel on its own:
+        variance = dark variance + shot noise * value.
+        """
+        if not self._noisy_cameras:
+            return image
+        noise = self._source(step, camera).standard_normal(image.shape, dtype=np.float32)
+        noise *= self._pixel_noise[image]
+        noise += image
+        return noise.round().clip(0, 255).astype(np.uint8)
+
+    def positions(self, true: Array, step: int) -> Array:
+        """Measured positions of the nine joints: seven in rad, two in m."""
+        physics = self._physics
+        scales = (physics.encoder_noise_rad, physics.finger_noise_m)
+        return self._measured(true, step, _POSITIONS, *scales)
+
+    def velocities(self, true: Array, step: int) -> Array:
+        """Measured velocities of the nine joints: seven in rad/s, two in m/s."""
+        scale = self._physics.velocity_noise_rad_s
+        return self._measured(true, step, _VELOCITIES, scale, scale)
+
+    def efforts(self, true: Array, step: int) -> Array:
+        """Measured efforts of the nine joints: seven in Nm, two in N."""
+        scale = self._physics.effort_noise_nm
+        return self._measured(true, step, _EFFORTS, scale, scale)
+
+    def _measured(self, true: Array, step: int, sensor: int, arm: float, finger: float) -> Array:
+        if arm == finger == 0.0:
+            return true
+        scales = np.full(len(true), finger)
+        scales[ARM] = arm
+        noise: Array = self._source(step, sensor).normal(0.0, scales)
+        return true + noise
+
+    def _source(self, step: int, sensor: int) -> np.random.Generator:
+        return np.random.default_rng([_STREAM, self._seed, step, sensor - _EFFORTS])
