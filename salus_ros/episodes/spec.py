@@ -22,6 +22,9 @@ SHARD_STEPS = 200
 NAMED = ("state", "action")
 """Arrays whose columns have names: of joints, say, or of the parts of a command."""
 
+_COUNTS = ("plan_length", "plan_samples", "visual_dim", "expert_dim")
+_LISTS = ("visual_cameras", "joint_names", "joint_quantities")
+
 _OWN = ("shard_steps", "image_codec", "state_names", "action_names")
 
 
@@ -37,6 +40,13 @@ class StoreSpec:
         state_names: Names of the S columns of the state, in order; empty where unknown.
         action_names: Names of the A columns of the action, in order; empty where unknown.
         embedding_dim: D; 0 for a store without embeddings.
+        plan_length: T, actions of the policy's plan; 0 for a store without plans.
+        plan_samples: K, sampled plans kept beside the one that is executed; 0 for none.
+        visual_cameras: The policy's names of the cameras of the visual embedding, in order.
+        visual_dim: Values of the visual embedding for each of them; 0 for a store without.
+        expert_dim: E, values of the expert embedding; 0 for a store without.
+        joint_names: Names of the J joints of `joint_position` and its like; empty without them.
+        joint_quantities: Which of `schema.JOINT_QUANTITIES` are kept of them.
         signals: Names of the signals, in column order.
         chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
         streams: Names of the M columns of `age_ms`; empty for none.
@@ -53,6 +63,13 @@ class StoreSpec:
     state_names: tuple[str, ...] = ()
     action_names: tuple[str, ...] = ()
     embedding_dim: int = 0
+    plan_length: int = 0
+    plan_samples: int = 0
+    visual_cameras: tuple[str, ...] = ()
+    visual_dim: int = 0
+    expert_dim: int = 0
+    joint_names: tuple[str, ...] = ()
+    joint_quantities: tuple[str, ...] = ()
     signals: tuple[str, ...] = schema.SIGNAL_NAMES
     chunk_statistics: tuple[str, ...] = ()
     streams: tuple[str, ...] = ()
@@ -83,9 +100,16 @@ class StoreSpec:
                     f"{what}_names are {list(names)}; allowed are {dim} different ones, as many "
                     f"as the {what} has columns, or none where they are unknown"
                 )
+        if len(set(self.joint_names)) < len(self.joint_names):
+            raise StoreError(f"joint_names are {list(self.joint_names)}; each joint is there once")
+        if unknown := set(self.joint_quantities) - set(schema.JOINT_QUANTITIES):
+            raise StoreError(
+                f"joint_quantities has {sorted(unknown)}; allowed are "
+                f"{', '.join(schema.JOINT_QUANTITIES)}"
+            )
 
     def names(self, what: str) -> tuple[str, ...]:
-        """Names of the columns of the state or the action (`NAMED`); empty where unknown."""
+        """Names of the columns of "state", "action" or "joint"; empty where unknown."""
         names: tuple[str, ...] = getattr(self, f"{what}_names")
         return names
 
@@ -111,6 +135,7 @@ class StoreSpec:
             state_names=tuple(attributes.get("state_names", ())),
             action_names=tuple(attributes.get("action_names", ())),
             embedding_dim=int(attributes["embedding_dim"]),
+            **_later(attributes),
             signals=tuple(attributes["signals"]),
             chunk_statistics=tuple(attributes.get("chunk_statistics", ())),
             streams=tuple(attributes["streams"]),
@@ -166,6 +191,12 @@ class StoreSpec:
             state_names=self.state_names or other.state_names,
             action_names=self.action_names or other.action_names,
         )
+
+
+def _later(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes and names that stores did not have from the start."""
+    counts = {name: int(attributes.get(name, 0)) for name in _COUNTS}
+    return counts | {name: tuple(attributes.get(name, ())) for name in _LISTS}
 
 
 def _shard_steps(image_size: tuple[int, int]) -> int:

@@ -181,22 +181,27 @@ class JointStream:
     time is made of the newest value of each, and is as old as the oldest of them.
     """
 
-    def __init__(self, joints: Sequence[str]) -> None:
+    def __init__(self, joints: Sequence[str], *, partial: bool = False) -> None:
         """Without a sample yet.
 
         Args:
             joints: Names of the S joints of the state, in its order; empty for those of the
                 first sample.
+            partial: Whether there is a state, NaN elsewhere, where some of them are not known.
+                Its messages are another stream's too, which counts those with wrong stamps.
         """
-        self.joints = tuple(joints)
+        self._partial = partial
         self._parts: dict[frozenset[str], Stream] = {}
-        self._sources: list[list[Stream]] = [[] for _ in self.joints]
+        self._sources: list[list[Stream]]
+        self.settle(joints)
         self.others: set[str] = set()
         """Joints that came and that nobody asked for."""
 
     @property
     def missing(self) -> list[str]:
-        """Joints of the state that no message has had yet."""
+        """Joints that the state waits for: no message has had them yet."""
+        if self._partial:
+            return []
         return [
             joint for joint, parts in zip(self.joints, self._sources, strict=True) if not parts
         ]
@@ -216,7 +221,7 @@ class JointStream:
     @property
     def refused(self) -> int:
         """Samples whose stamps were wrong."""
-        return sum(part.refused for part in self._parts.values())
+        return 0 if self._partial else sum(part.refused for part in self._parts.values())
 
     @property
     def jump_ns(self) -> int:
@@ -232,8 +237,7 @@ class JointStream:
     def add(self, stamp_ns: int, sample: Mapping[str, float], size: int = 0) -> Order:
         """Take in the values of some joints; those that nobody asked for are left out."""
         if not self.joints:
-            self.joints = tuple(sample)
-            self._sources = [[] for _ in self.joints]
+            self.settle(tuple(sample))
         given = frozenset(sample)
         names = given.intersection(self.joints)
         if len(names) < len(given) and len(self.others) < OTHERS_KEPT:
@@ -248,6 +252,11 @@ class JointStream:
                     parts.append(part)
         return part.add(stamp_ns, sample, size)
 
+    def settle(self, joints: Sequence[str]) -> None:
+        """Say which joints the state has, before the first sample."""
+        self.joints = tuple(joints)
+        self._sources = [[] for _ in self.joints]
+
     def as_of(self, stamp_ns: int, after_ns: int) -> Found | None:
         """State float32 (S,) of the newest values with after_ns < stamp <= stamp_ns."""
         found = {id(part): part.as_of(stamp_ns, after_ns) for part in self._parts.values()}
@@ -259,6 +268,8 @@ class JointStream:
         for part in self._parts.values():
             of_part = (part.at((stamp_ns,)) for stamp_ns in sorted(stamps_ns, reverse=True))
             found[id(part)] = next((one for one in of_part if one is not None), None)
+        if self._partial and None in found.values():
+            return None  # that part may still come
         return self._merged(found)
 
     def nearest(self, stamp_ns: int, slop_ns: int) -> tuple[list[int], NDArray[np.float32]] | None:
@@ -298,7 +309,10 @@ class JointStream:
                 if one is not None and (newest is None or one[0] > newest[0]):
                     newest = one
             if newest is None:
-                return None
+                if not self._partial:
+                    return None
+                values[place] = np.nan
+                continue
             values[place] = newest[1][joint]
             oldest = newest[0] if oldest is None else min(oldest, newest[0])
         return None if oldest is None else (oldest, values)
