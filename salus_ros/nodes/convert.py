@@ -122,9 +122,20 @@ def camera_info(
     return info
 
 
-def joint_state(names: Sequence[str], positions: NDArray[np.floating], head: Header) -> JointState:
-    """Joint positions in rad as a message."""
-    return JointState(header=head, name=list(names), position=positions.tolist())
+def joint_state(
+    names: Sequence[str],
+    positions: NDArray[np.floating],
+    head: Header,
+    velocities: NDArray[np.floating] | None = None,
+    efforts: NDArray[np.floating] | None = None,
+) -> JointState:
+    """Joint positions in rad as a message, velocities (rad/s) and efforts (Nm) where known."""
+    message = JointState(header=head, name=list(names), position=positions.tolist())
+    if velocities is not None:
+        message.velocity = velocities.tolist()
+    if efforts is not None:
+        message.effort = efforts.tolist()
+    return message
 
 
 def action_array(values: Sequence[float], size: int) -> NDArray[np.float32]:

@@ -152,7 +152,9 @@ def test_a_converted_bag_is_the_live_recording(recorded, tmp_path, storage):
     assert first.plan.shape[:1] == first.visual_embedding.shape[:1] == (LENGTH,)
     for name in ("plan", "visual_embedding", "expert_embedding", "joint_position"):
         assert np.isfinite(getattr(first, name)).all(), name
-    assert first.joint_velocity is None  # this world says none
+    steps = np.arange(LENGTH)[:, None]
+    np.testing.assert_allclose(first.joint_velocity, np.arange(9) / 10 + steps, rtol=1e-6)
+    assert first.joint_effort is None  # this world says none
     assert first.plan_step.tolist() == [step % 3 for step in range(LENGTH)]
     executed = first.plan[np.arange(LENGTH), first.plan_step.astype(int)]
     np.testing.assert_allclose(executed, first.action, rtol=2**-11, atol=2**-24)
