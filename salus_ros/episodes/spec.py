@@ -1,7 +1,7 @@
 """The sizes and names that every episode of a store shares."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from salus_ros.core import schema
@@ -21,6 +21,17 @@ SHARD_STEPS = 200
 
 NAMED = ("state", "action")
 """Arrays whose columns have names: of joints, say, or of the parts of a command."""
+
+OPTIONAL_COLUMNS: dict[str, tuple[str, ...]] = {
+    "embedding": ("embedding_dim",),
+    "chunk_statistics": ("chunk_statistics",),
+    "plan": ("plan_length", "plan_samples"),
+    "plan_samples": ("plan_samples",),
+    "visual_embedding": ("visual_cameras", "visual_dim"),
+    "expert_embedding": ("expert_dim",),
+    "joints": ("joint_names", "joint_quantities"),
+}
+"""Columns that a store may be without, and the sizes that then have their defaults."""
 
 _COUNTS = ("plan_length", "plan_samples", "visual_dim", "expert_dim")
 _LISTS = ("visual_cameras", "joint_names", "joint_quantities")
@@ -112,6 +123,21 @@ class StoreSpec:
         """Names of the columns of "state", "action" or "joint"; empty where unknown."""
         names: tuple[str, ...] = getattr(self, f"{what}_names")
         return names
+
+    def without(self, names: Sequence[str]) -> "StoreSpec":
+        """The same for a store that lacks some of `OPTIONAL_COLUMNS`.
+
+        Raises:
+            StoreError: if a name is none of them.
+        """
+        if unknown := [name for name in names if name not in OPTIONAL_COLUMNS]:
+            raise StoreError(
+                f"{', '.join(unknown)} cannot be left out; allowed are "
+                f"{', '.join(OPTIONAL_COLUMNS)}"
+            )
+        defaults: dict[str, Any] = {field.name: field.default for field in fields(self)}
+        sizes = [size for name in names for size in OPTIONAL_COLUMNS[name]]
+        return replace(self, **{size: defaults[size] for size in sizes})
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the sizes as plain JSON values."""

@@ -301,7 +301,7 @@ class VlaNode(SalusNode[VlaParameters]):
             policy_id=policy_id,
         )
         convert.fill_signals(signals, result.signals, result.valid)
-        self._fill_arrays(signals, result)
+        convert.fill_arrays(signals, result, self._runner.cameras, self.parameters)
         self._actions.publish(action)  # first: the robot waits for it
         self._signals.publish(signals)
         self._answer = Answer(episode_id, step, seen.stamp_ns, action, signals)
@@ -309,22 +309,6 @@ class VlaNode(SalusNode[VlaParameters]):
         self._unanswered, self._moved_at = 0, time.monotonic()
         if result.fresh:
             self._inference_ms = float(result.inference_ms)
-
-    def _fill_arrays(self, signals: VlaSignals, result: PolicyStep) -> None:
-        """Write what is published beside the twelve signals."""
-        given = self.parameters
-        if given.publish_embedding:
-            signals.embedding = convert.float_array(result.embedding)
-        if given.publish_plan:
-            signals.plan = convert.float_array(result.plans[0])
-            signals.plan_length, signals.plan_step = len(result.plans[0]), result.plan_step
-            if given.publish_plan_samples:
-                signals.plan_samples = convert.float_array(result.plans)
-        if given.publish_visual_embedding:
-            signals.visual_cameras = list(self._runner.cameras)
-            signals.visual_embedding = convert.float_array(result.visual_embedding)
-        if given.publish_expert_embedding:
-            signals.expert_embedding = convert.float_array(result.expert_embedding)
 
     # State
 

@@ -208,10 +208,12 @@ class JointStream:
 
     @property
     def newest_ns(self) -> int:
-        """Stamp up to which every joint is known in ns; -1 before."""
+        """Stamp up to which every joint is known in ns, or any if partial; -1 before."""
         if self.missing or not self._parts:
             return -1
-        return min(part.newest_ns for part in self._parts.values())
+        # Joints that have fallen silent hold up no row of others.
+        known = max if self._partial else min
+        return known(part.newest_ns for part in self._parts.values())
 
     @property
     def size(self) -> int:
@@ -250,7 +252,9 @@ class JointStream:
             for joint, parts in zip(self.joints, self._sources, strict=True):
                 if joint in names:
                     parts.append(part)
-        return part.add(stamp_ns, sample, size)
+        order = part.add(stamp_ns, sample, size)
+        # No episode ends for the clock of a gripper; that of the state is the other stream's.
+        return Order.NEXT if self._partial and order is Order.JUMP else order
 
     def settle(self, joints: Sequence[str]) -> None:
         """Say which joints the state has, before the first sample."""

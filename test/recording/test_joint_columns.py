@@ -7,6 +7,7 @@ from salus_ros.messages.joints import joint_keys
 from salus_ros.recording.joint_columns import joint_columns, joint_sample, joint_sizes
 from salus_ros.recording.rows import JOINT, Row
 from salus_ros.recording.streams import JointStream
+from salus_ros.recording.time import NANO, Order
 
 JOINTS = ("a", "b", "finger")
 
@@ -58,7 +59,7 @@ def test_a_stream_makes_the_sample_of_messages_of_an_arm_and_a_gripper():
     )
     stream.add(4, {"position finger": 3.0})
     stamp_ns, sample = stream.as_of(10, -1)
-    assert stamp_ns == 4
+    assert (stamp_ns, stream.newest_ns) == (4, 10)  # a silent gripper holds up nothing
     np.testing.assert_array_equal(sample, BOTH.samples[JOINT])
     assert stream.at((10,)) is None  # the gripper's message of that stamp may still come
     stamp_ns, sample = stream.as_of(10, 5)  # the gripper's is too old
@@ -72,3 +73,10 @@ def test_a_value_that_was_lost_since_is_not_the_last_one_that_was_there():
     stream.add(10, {"velocity a": 1.0})
     stream.add(20, {"velocity a": float("nan")})
     assert np.isnan(stream.as_of(20, -1)[1]).all()
+
+
+def test_the_clock_of_a_gripper_ends_no_episode():
+    stream = JointStream(joint_keys(JOINTS), partial=True)
+    for stamp_ns in (100 * NANO, 5 * NANO, 5 * NANO + 1):
+        assert stream.add(stamp_ns, {"position finger": 3.0}) is not Order.JUMP
+    assert stream.as_of(6 * NANO, -1)[0] == 5 * NANO + 1
