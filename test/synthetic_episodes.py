@@ -7,6 +7,7 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.labels import before_failure, horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes import Episode, EpisodeMeta, EpisodeStore, StoreSpec
+from salus_ros.episodes.layout import data_arrays
 from salus_ros.training.dataset import EpisodeRecord, Samples
 
 LOW_DIM = StoreSpec(state_dim=7, action_dim=7, streams=("state", "signals"))
@@ -17,6 +18,13 @@ WITH_IMAGES = StoreSpec(
     action_dim=7,
     embedding_dim=5,
     chunk_statistics=("spread", "error"),
+    plan_length=4,
+    plan_samples=2,
+    visual_cameras=("front", "wrist"),
+    visual_dim=3,
+    expert_dim=6,
+    joint_names=("arm", "finger"),
+    joint_quantities=("position", "effort"),
     streams=("front",),
     shard_steps=7,
 )
@@ -67,7 +75,26 @@ def make_episode(
         chunk_statistics=rng.normal(size=(length, len(spec.chunk_statistics)))
         if spec.chunk_statistics
         else None,
+        **_policy_and_joints(rng, length, spec),
     )
+
+
+def _policy_and_joints(rng, length, spec: StoreSpec):
+    """The plan in force since the last third step, what the policy sees, and the joints."""
+    since = np.arange(length) - np.arange(length) % 3
+    names = ("plan_samples", "visual_embedding", "expert_embedding")
+    layouts = data_arrays(spec)
+    made = {
+        name: rng.normal(size=(length, *layouts[name].row_shape))[since].astype(np.float16)
+        for name in names
+        if name in layouts
+    }
+    if "plan_samples" in made:
+        made["plan"] = made["plan_samples"][:, 0]
+        made["plan_step"] = np.float32(np.arange(length) % 3)
+    for name in (f"joint_{quantity}" for quantity in spec.joint_quantities):
+        made[name] = rng.normal(size=(length, len(spec.joint_names)))
+    return made
 
 
 def make_store(path, kinds, spec: StoreSpec = LOW_DIM, seed: int = 0, lengths=(40, 90)):

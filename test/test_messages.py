@@ -91,6 +91,8 @@ def example(kind: str) -> object:
         return Time(sec=7, nanosec=5)
     if match := re.fullmatch(r"sequence<salus_msgs/(\w+)>", kind):
         return [filled(getattr(salus_msgs.msg, match[1]))]
+    if kind == "sequence<string>":
+        return ["front", "grün"]
     if kind.startswith("sequence<"):
         return array.array({"float": "f", "uint8": "B"}[kind[9:-1]], [1, 2, 3])
     values = {"boolean": True, "string": "grün", "float": 0.25, "uint8": 2, "int32": -3}

@@ -13,6 +13,7 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.messages.images import ENCODINGS
 
 STATE, ACTION, SIGNALS, PREDICTION = "state", "action", "signals", "prediction"
+JOINT = "joint"
 MAX_AGE_MS = 200.0
 
 Time = Literal["receive", "header"]
@@ -80,6 +81,8 @@ class Mapping:
     Attributes:
         state: Where the state comes from.
         action: Where the action comes from.
+        extra_joints: Joints that are recorded beside those of a state of JointState: of a
+            gripper, say.
         cameras: Topic of each camera name, Image or CompressedImage.
         signals: Topic of VlaSignals; empty for none.
         prediction: Topic of FailureHorizons; empty for none.
@@ -106,6 +109,7 @@ class Mapping:
     cameras: Annotated[dict[str, str], Field(description="{NAME: TOPIC}")] = Field(
         default_factory=dict
     )
+    extra_joints: _Names = ()
     signals: str = ""
     prediction: str = ""
     task: str = ""
@@ -132,7 +136,7 @@ class Mapping:
     def __post_init__(self) -> None:
         if self.gap_s <= 0:
             raise ConfigError(f"gap_s is {self.gap_s}; give a number above 0, or leave it out")
-        if taken := {STATE, ACTION, SIGNALS, PREDICTION} & set(self.cameras):
+        if taken := {STATE, ACTION, SIGNALS, PREDICTION, JOINT} & set(self.cameras):
             raise ConfigError(f"no camera can be called {', '.join(sorted(taken))}; rename it")
         _known("max_age_of", self.max_age_of, "streams", self.streams)
         _known("depth_range_mm", self.depth_range_mm, "cameras", self.cameras)
@@ -222,6 +226,7 @@ class Mapping:
         if self.episode_topic:
             parts = {"topic": self.episode_topic}
         optional = {
+            "extra_joints": list(self.extra_joints),
             "max_age_of": dict(self.max_age_of),
             SIGNALS: self.signals,
             PREDICTION: self.prediction,

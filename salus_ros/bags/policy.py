@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.episodes import StoreSpec
-from salus_ros.messages.signals import SignalsRow
 from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
 from salus_ros.policies.runner import SmolVLARunner
 from salus_ros.recording.arrays import ReadImage
+from salus_ros.recording.policy_columns import signals_row
 from salus_ros.recording.rows import SIGNALS, STATE, Row
 
 
@@ -99,13 +99,7 @@ class PolicySignals:
             images = self._images(row, read_image)
             if state is not None and images is not None:
                 said = runner.step(images, state, task, row.step)
-                row.samples[SIGNALS] = SignalsRow(
-                    said.signals,
-                    said.valid,
-                    said.fresh,
-                    np.asarray(said.embedding, np.float16),
-                    said.chunk_statistics,
-                )
+                row.samples[SIGNALS] = signals_row(said, runner.cameras)
                 row.age_ms[SIGNALS] = 0.0
 
     def _images(self, row: Row, read_image: ReadImage) -> dict[str, NDArray[np.uint8]] | None:

@@ -66,6 +66,7 @@ def propose(topics: Topics) -> dict[str, Any]:
         "cameras": cameras,
         "state": state,
         "action": {"topic": _one(_actions(used))},
+        **_extra_joints(used, state),
         **{name: by_kind[kind][0] for name, kind in _OURS.items() if kind in by_kind},
         "task": "",
         "episodes": {"topic": episodes[0]} if episodes else "bag",
@@ -186,10 +187,18 @@ def _state(used: Topics) -> dict[str, Any]:
     names = about.get("joints", [])
     graph = any(one["type"] == POLICY_ACTION for one in used)
     if graph and set(STATE_JOINTS) <= set(names):
-        state["joints"] = list(STATE_JOINTS)  # the others are those of the gripper
+        state["joints"] = list(STATE_JOINTS)
     elif about.get("partial"):
         state["joints"] = list(names)
     return state
+
+
+def _extra_joints(used: Topics, state: dict[str, Any]) -> dict[str, Any]:
+    """Joints of the state's topic that the state leaves out: those of the gripper."""
+    about = next((one for one in used if one["topic"] == state["topic"]), {})
+    chosen = state.get("joints", [])
+    others = [name for name in about.get("joints", []) if name not in chosen]
+    return {"extra_joints": others} if chosen and others else {}
 
 
 def _one(candidates: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.episodes import StoreSpec
 from salus_ros.messages.camera import ImageReader
 from salus_ros.messages.complaints import Complaints
+from salus_ros.messages.joints import joint_keys, joint_values
 from salus_ros.messages.kinds import (
     EPISODE_STATUS,
     FAILURE_HORIZONS,
@@ -33,6 +35,7 @@ from salus_ros.recording.blocks import BlockMaker, Piece
 from salus_ros.recording.flight import Rules
 from salus_ros.recording.rows import (
     ACTION,
+    JOINT,
     PREDICTION,
     SIGNALS,
     STATE,
@@ -128,11 +131,16 @@ class Replay:
         streams: dict[str, Source] = {name: self._stream(name) for name in mapping.streams}
         if self._acted:
             del streams[ACTION]
+        ages = {name: mapping.oldest_ns(name) / 1e6 for name in streams}
+        self._all_joints: tuple[str, ...] = ()  # of the state, and the extra ones
+        if isinstance(streams[STATE], JointStream):
+            streams[JOINT] = JointStream((), partial=True)
+            ages[JOINT] = ages[STATE]
         required = (*mapping.cameras, STATE)
         self._assembler = Assembler(
             streams,
             Rules(
-                max_age_ms={name: mapping.oldest_ns(name) / 1e6 for name in streams},
+                max_age_ms=ages,
                 required=required,
                 settle_s=SETTLE_S,
                 patience_s=self._disorder_ns / NANO,
@@ -158,6 +166,7 @@ class Replay:
             streams=[n for n in (STATE, ACTION, SIGNALS, PREDICTION) if n in present],
             refused=self._complaints.add,
             names=self._names,
+            told=self._acted,
             **({} if policy is None else {"chunk_statistics": policy.statistics(spec)}),
         )
         self._ticks: TickedEpisodes | None = None
@@ -264,6 +273,8 @@ class Replay:
         )
 
     def _names(self, what: str) -> tuple[str, ...]:
+        if what == JOINT:
+            return self._all_joints
         stream = self._assembler.streams.get(what)
         if isinstance(stream, JointStream):
             return stream.joints
@@ -292,6 +303,8 @@ class Replay:
                     self._take_action(decoded, stamp_ns, now_s)
                 else:
                     self._sample(name, stamp_ns, self._read(name, decoded, message.kind), now_s)
+                if name == STATE and JOINT in self._assembler.streams:
+                    self._take_joints(decoded, stamp_ns)
             except ObservationError as error:
                 self._complaints.add(name, error)
 
@@ -306,6 +319,17 @@ class Replay:
         if kind != wanted:
             raise ObservationError(f"it is a {kind}; a {wanted} is needed")
         return read_signals(message) if name == SIGNALS else read_prediction(message)
+
+    def _take_joints(self, message: Any, stamp_ns: int) -> None:
+        """Take in all that joint states say, after the state has taken its part."""
+        stream = self._assembler.streams[JOINT]
+        assert isinstance(stream, JointStream)
+        if not self._all_joints:
+            named = (*self._names(STATE), *self._mapping.extra_joints)
+            self._all_joints = tuple(dict.fromkeys(named))
+            stream.settle(joint_keys(self._all_joints))
+        refused = partial(self._complaints.add, STATE)
+        self._assembler.sample(JOINT, stamp_ns, joint_values(message, self._all_joints, refused))
 
     def _sample(self, name: str, stamp_ns: int, sample: Any, now_s: float, size: int = 0) -> None:
         order = self._assembler.sample(name, stamp_ns, sample, size)

@@ -35,6 +35,9 @@ def collect(
     ] = "standard",
     num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 4,
     replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
+    plan_samples: Annotated[
+        bool, typer.Option(help="Keep all planned chunks, not only the one that is executed.")
+    ] = False,
     images: Annotated[
         bool, typer.Option(help="Keep the images (some 10 MB an episode on disk).")
     ] = False,
@@ -68,6 +71,7 @@ def collect(
         condition=condition,
         num_samples=num_samples,
         replan_every=replan_every,
+        plan_samples=plan_samples,
         images=images,
         image_codec=image_codec,
         envs=envs or (2 if images else 8),

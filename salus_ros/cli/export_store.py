@@ -51,10 +51,13 @@ def export_store(
             result = export_padded(reader, out, advance)
     if as_json:
         gaps = [asdict(gap) for gap in result.gaps]
-        about = {"episodes": result.episodes, "steps": result.steps, "marked": result.marked}
+        about = {name: getattr(result, name) for name in ("episodes", "steps", "marked")}
+        about |= {"left_out": list(result.left_out)}
         print_json({"path": str(out), "layout": layout, **about, "gaps": gaps})
     else:
         print_line(f"wrote {result.episodes} episodes of {result.steps} steps to {out}")
+        if result.left_out:
+            print_line(f"the layout has no place for {', '.join(result.left_out)}")
         if result.marked:
             print_line(f"{result.marked} steps that lack something are False in the mask")
         for gap in result.gaps[:GAPS_SHOWN]:

@@ -20,6 +20,14 @@ def pack(
     ],
     out: Annotated[Path, typer.Option(help="The file to write, .zarr.zip.")],
     images: Annotated[bool, typer.Option(help="Keep the images; they are most of it.")] = True,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave out embedding, chunk_statistics, plan, plan_samples, visual_embedding, "
+            "expert_embedding or joints; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     episodes: Annotated[
         int | None, typer.Option(min=1, help="Take this many at most; all by default.")
     ] = None,
@@ -36,7 +44,7 @@ def pack(
     from salus_ros.reports.tables.packed import packed_tables
 
     check_target(out, force=force)
-    chosen = select_episodes(stores, images=images, limit=episodes)
+    chosen = select_episodes(stores, images=images, without=without or (), limit=episodes)
     with nullcontext() if as_json else bar("episodes", len(chosen), err_console) as advance:
         packed = write(chosen, out, force=force, on_episode=advance)
     summary = _summary(packed, chosen.repeated)

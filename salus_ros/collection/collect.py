@@ -104,8 +104,7 @@ def collect(
                 return
             result.loading_s = time.perf_counter() - started
             result.unavailable = begun.unavailable
-            spec = config.store_spec(begun.embedding_dim)
-            store = stack.enter_context(EpisodeStore.open_or_create(out, spec))
+            store = stack.enter_context(EpisodeStore.open_or_create(out, begun.spec))
             if len(store) != len(held):
                 raise StoreError(
                     f"'{out}' had {len(held)} episodes when this began and has {len(store)} now; "

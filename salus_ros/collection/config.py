@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.episodes import StoreSpec
@@ -25,6 +26,7 @@ class CollectionConfig:
         condition: One of `CONDITIONS`.
         num_samples: Chunks per replan, for the signals.
         replan_every: Steps between runs of the policy.
+        plan_samples: Whether to keep all sampled plans, not only the one that is executed.
         images: Whether to keep the images.
         image_codec: How a new store compresses them, one of `IMAGE_CODECS`.
         envs: Episodes that one process runs side by side.
@@ -38,6 +40,7 @@ class CollectionConfig:
     condition: str = "standard"
     num_samples: int = 4
     replan_every: int = 3
+    plan_samples: bool = False
     images: bool = False
     image_codec: str = "lossless"
     envs: int = 8
@@ -55,8 +58,12 @@ class CollectionConfig:
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
-    def store_spec(self, embedding_dim: int) -> StoreSpec:
-        """Sizes of a store for the episodes; a prediction is a stream that none of them has."""
+    def store_spec(self, **sizes: Any) -> StoreSpec:
+        """Sizes of a store for the episodes; a prediction is a stream that none of them has.
+
+        Args:
+            **sizes: Those that the policy and the world decide, see `StoreSpec`.
+        """
         cameras = CAMERAS if self.images else ()
         return StoreSpec(
             cameras=cameras,
@@ -64,10 +71,10 @@ class CollectionConfig:
             state_dim=STATE_DIM,
             action_dim=ACTION_DIM,
             state_names=JOINTS,
-            embedding_dim=embedding_dim,
             chunk_statistics=CHUNK_STATISTICS,
             streams=(*cameras, "state", "action", "signals", "prediction"),
             image_codec=self.image_codec,
+            **sizes,
         )
 
     def fault_of(self, seed: int) -> str:

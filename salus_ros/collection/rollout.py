@@ -5,7 +5,7 @@ same seed gives the same episode here and there (a test).
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ import numpy as np
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.core.errors import PolicyError
 from salus_ros.core.schema import RATE_HZ
-from salus_ros.episodes import Episode, EpisodeMeta
-from salus_ros.messages.signals import SignalsRow
+from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.runner import Observation, PolicyStep, SmolVLARunner, step_together
+from salus_ros.recording.joint_columns import joint_sample
 from salus_ros.recording.memory import EpisodeRecording
-from salus_ros.recording.rows import SIGNALS, STATE
+from salus_ros.recording.policy_columns import signals_row
+from salus_ros.recording.rows import JOINT, SIGNALS, STATE
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, STATE_DIM
 
@@ -27,7 +28,7 @@ class Rollout:
     """Runs episodes of the built-in world, `config.envs` at a time.
 
     Attributes:
-        embedding_dim: Values of the policy's pooled hidden state.
+        spec: Sizes of its episodes.
         unavailable: Signals that the policy never has, each with the reason.
 
     Args:
@@ -45,9 +46,24 @@ class Rollout:
             config.policy, config.device, config.num_samples, config.replan_every
         )
         camera_of = check_fit(runner)
-        self.embedding_dim, self.unavailable = runner.embedding_dim, runner.unavailable
+        self.unavailable = runner.unavailable
         runners = [runner, *(runner.sibling() for _ in range(config.envs - 1))]
-        self._slots = [_Slot(config, runner, camera_of) for runner in runners]
+        # Images that are not kept are needed only where the policy looks at them.
+        every = 1 if config.images else config.replan_every
+        envs = [PickPlaceEnv(render_every=every) for _ in runners]
+        self.spec = config.store_spec(
+            embedding_dim=runner.embedding_dim,
+            plan_length=runner.plan_length,
+            plan_samples=config.num_samples if config.plan_samples else 0,
+            visual_cameras=runner.cameras,
+            visual_dim=runner.visual_dim,
+            expert_dim=runner.embedding_dim,
+            **_joint_sizes(envs[0]),
+        )
+        self._slots = [
+            _Slot(config, self.spec, env, runner, camera_of)
+            for env, runner in zip(envs, runners, strict=True)
+        ]
 
     def run(self, seeds: Iterator[int | None]) -> Iterator[Episode]:
         """Run an episode of each seed; they come as they end.
@@ -100,12 +116,15 @@ class _Slot:
     """One world, one runner, and what its episode has recorded so far."""
 
     def __init__(
-        self, config: CollectionConfig, runner: SmolVLARunner, camera_of: Mapping[str, str]
+        self,
+        config: CollectionConfig,
+        spec: StoreSpec,
+        env: PickPlaceEnv,
+        runner: SmolVLARunner,
+        camera_of: Mapping[str, str],
     ) -> None:
-        self._config, self.runner, self._camera_of = config, runner, camera_of
-        self._spec = config.store_spec(runner.embedding_dim)
-        # Images that are not kept are needed only where the policy looks at them.
-        self._env = PickPlaceEnv(render_every=1 if config.images else config.replan_every)
+        self._config, self._spec, self._env = config, spec, env
+        self.runner, self._camera_of = runner, camera_of
         self.running = False
 
     def begin(self, seed: int) -> None:
@@ -129,13 +148,10 @@ class _Slot:
         now_s, stamp_ns = time.perf_counter(), self._stamp_ns
         samples: dict[str, Any] = {name: self._pixels[name] for name in self._spec.cameras}
         samples[STATE] = np.asarray(self.observation.state, np.float32)
-        samples[SIGNALS] = SignalsRow(
-            answer.signals,
-            answer.valid,
-            answer.fresh,
-            np.asarray(answer.embedding, np.float16),
-            answer.chunk_statistics,
+        samples[SIGNALS] = signals_row(
+            answer, self.runner.cameras, samples=self._config.plan_samples
         )
+        samples[JOINT] = joint_sample(self._spec.joint_names, _joints_of(self._info))
         given = (samples, answer.action, self.runner.policy_id, now_s)
         self._recording.step(self._id, self._step, stamp_ns, *given)
         self._step += 1
@@ -197,3 +213,25 @@ def check_fit(runner: SmolVLARunner) -> dict[str, str]:
             f"{ACTION_DIM}"
         )
     return match_cameras(runner.cameras, CAMERAS)
+
+
+JOINT_INFO = {
+    "position": "joint_positions",
+    "velocity": "joint_velocities",
+    "effort": "joint_efforts",
+}
+"""What the world's info calls the quantities of its `joint_names`."""
+
+
+def _joints_of(info: Mapping[str, Any]) -> dict[str, tuple[Sequence[str], Any]]:
+    names = info["joint_names"]
+    return {q: (names, info[key]) for q, key in JOINT_INFO.items() if key in info}
+
+
+def _joint_sizes(env: PickPlaceEnv) -> dict[str, tuple[str, ...]]:
+    """Joints of a world, and what it says of them, which it tells when it is reset."""
+    _, info = env.reset(seed=0)
+    return {
+        "joint_names": tuple(info["joint_names"]),
+        "joint_quantities": tuple(_joints_of(info)),
+    }

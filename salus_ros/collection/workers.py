@@ -7,7 +7,7 @@ from functools import partial
 
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.core.pool import Desk, Pool
-from salus_ros.episodes import Episode
+from salus_ros.episodes import Episode, StoreSpec
 
 LOOK_AHEAD = 16
 """Episodes, for each that runs, that may wait for one before them."""
@@ -18,9 +18,9 @@ HELD_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a worker says of the policy when an episode begins; see `Rollout`."""
+    """What a worker says of its episodes when one begins; see `Rollout`."""
 
-    embedding_dim: int
+    spec: StoreSpec
     unavailable: dict[str, str]
 
 
@@ -64,7 +64,7 @@ def _work(config: CollectionConfig, desk: Desk[int, Collected]) -> None:
     from salus_ros.collection.rollout import Rollout
 
     rollout = Rollout(config)
-    begun = Begun(rollout.embedding_dim, rollout.unavailable)
+    begun = Begun(rollout.spec, rollout.unavailable)
 
     def seeds() -> Iterator[int | None]:
         for seed in desk:

@@ -44,6 +44,9 @@ SIGNALS: tuple[SignalSpec, ...] = (
 
 SIGNAL_NAMES: tuple[str, ...] = tuple(spec.name for spec in SIGNALS)
 
+JOINT_QUANTITIES: tuple[str, ...] = ("position", "velocity", "effort")
+"""What joint states say of a joint: rad or m, rad/s or m/s, Nm or N."""
+
 
 def horizon_steps(
     horizons_s: tuple[float, ...] = HORIZONS_S, rate_hz: float = RATE_HZ

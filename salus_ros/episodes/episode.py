@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -119,6 +119,21 @@ class Episode:
         images: Uint8 (T, H, W, 3) per camera name; empty without cameras.
         embedding: Float16 (T, D), or None.
         chunk_statistics: Float32 (T, C), NaN where one does not exist; or None.
+        plan: Float16 (T, L, A), the policy's plan in force at each step, whole, in the units of
+            `action`; or None. It is replaced at the steps that are `signals_fresh`.
+        plan_step: Float32 (T,), which action of the plan is executed at the step, from 0; or None.
+            Where the policy acted and the age of its signals is 0, `action[t]` is
+            `plan[t, plan_step[t]]` but for the rounding to float16, at most 2^-11 of it.
+        plan_samples: Float16 (T, K, L, A), all sampled plans, of which `plan` is the first; or
+            None.
+        visual_embedding: Float16 (T, C, V), image tokens of each camera from the policy's own
+            encoder, mean over the image, as of the last replan; or None.
+        expert_embedding: Float16 (T, E), state in the middle of the policy's action expert, as of
+            the last replan; or None.
+        joint_position: Float32 (T, J) in rad or m, of the store's `joint_names`; NaN where no
+            message says it; or None.
+        joint_velocity: Float32 (T, J) in rad/s or m/s, likewise.
+        joint_effort: Float32 (T, J) in Nm or N, likewise.
         age_ms: Float32 (T, M): age of the sample that was used of each stream of the store, NaN
             for no sample; or None.
         probability: Float32 (T, H, K) as predicted live, NaN for none; or None.
@@ -136,6 +151,14 @@ class Episode:
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     embedding: NDArray[np.float16] | None = None
     chunk_statistics: NDArray[np.float32] | None = None
+    plan: NDArray[np.float16] | None = None
+    plan_step: NDArray[np.float32] | None = None
+    plan_samples: NDArray[np.float16] | None = None
+    visual_embedding: NDArray[np.float16] | None = None
+    expert_embedding: NDArray[np.float16] | None = None
+    joint_position: NDArray[np.float32] | None = None
+    joint_velocity: NDArray[np.float32] | None = None
+    joint_effort: NDArray[np.float32] | None = None
     age_ms: NDArray[np.float32] | None = None
     probability: NDArray[np.float32] | None = None
     risk: NDArray[np.float32] | None = None
@@ -144,7 +167,7 @@ class Episode:
     def __post_init__(self) -> None:
         for name, (dims, dtype) in _FORMS.items():
             value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
+            if value is None and name in OPTIONAL:
                 continue
             object.__setattr__(self, name, self._checked(name, value, dims, dtype))
         for camera, frames in self.images.items():
@@ -208,9 +231,19 @@ _FORMS: dict[str, tuple[int, DTypeLike]] = {
     "signals_fresh": (1, np.bool_),
     "embedding": (2, np.float16),
     "chunk_statistics": (2, np.float32),
+    "plan": (3, np.float16),
+    "plan_step": (1, np.float32),
+    "plan_samples": (4, np.float16),
+    "visual_embedding": (3, np.float16),
+    "expert_embedding": (2, np.float16),
+    "joint_position": (2, np.float32),
+    "joint_velocity": (2, np.float32),
+    "joint_effort": (2, np.float32),
     "age_ms": (2, np.float32),
     "probability": (3, np.float32),
     "risk": (1, np.float32),
     "alarm": (1, np.float32),
 }
-_OPTIONAL = ("embedding", "chunk_statistics", "age_ms", "probability", "risk", "alarm")
+
+OPTIONAL = tuple(one.name for one in fields(Episode) if one.default is None)
+"""Arrays that an episode need not have."""

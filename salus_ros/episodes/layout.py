@@ -1,7 +1,9 @@
 """The arrays of an episode store on disk, and how they are chunked and compressed.
 
     data/   action, state, stamp_ns, signals, signals_valid, signals_fresh, embedding,
-            chunk_statistics, age_ms, probability, risk, alarm, images_<camera>
+            chunk_statistics, plan, plan_step, plan_samples, visual_embedding, expert_embedding,
+            joint_position, joint_velocity, joint_effort, age_ms, probability, risk, alarm,
+            images_<camera>
                                                                   every one (N, ...), time first
     meta/   episode_ends and one array per field of `EpisodeMeta`     every one (E,)
 
@@ -96,8 +98,20 @@ def data_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
         "risk": (),
         "alarm": (),
     }
+    if spec.plan_length:
+        float_rows["plan_step"] = ()
+    for quantity in spec.joint_quantities:
+        float_rows[f"joint_{quantity}"] = (len(spec.joint_names),)
+    plan = (spec.plan_length, spec.action_dim)
+    half_rows: dict[str, tuple[int, ...]] = {
+        "embedding": (spec.embedding_dim,),
+        "plan": plan,
+        "plan_samples": (spec.plan_samples, *plan),
+        "visual_embedding": (len(spec.visual_cameras), spec.visual_dim),
+        "expert_embedding": (spec.expert_dim,),
+    }
     layouts = {name: _rows(shape, np.float32, np.nan) for name, shape in float_rows.items()}
-    layouts["embedding"] = _rows((spec.embedding_dim,), np.float16, np.nan)
+    layouts |= {name: _rows(shape, np.float16, np.nan) for name, shape in half_rows.items()}
     layouts["signals_valid"] = _rows((len(spec.signals),), np.bool_, False)
     layouts["signals_fresh"] = _rows((), np.bool_, False)
     layouts["stamp_ns"] = _rows((), np.int64, 0)

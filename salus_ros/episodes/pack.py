@@ -92,7 +92,11 @@ class Packed:
 
 
 def select_episodes(
-    stores: Sequence[str | Path], *, images: bool = True, limit: int | None = None
+    stores: Sequence[str | Path],
+    *,
+    images: bool = True,
+    without: Sequence[str] = (),
+    limit: int | None = None,
 ) -> Selection:
     """Choose the episodes of some stores, each once.
 
@@ -104,6 +108,7 @@ def select_episodes(
     Args:
         stores: Folders or packed files, in the order in which they are joined.
         images: Whether to keep the images.
+        without: Columns to leave out, of `spec.OPTIONAL_COLUMNS`.
         limit: Number of episodes to stop after; all by default.
 
     Raises:
@@ -113,19 +118,19 @@ def select_episodes(
     if not stores:
         raise StoreError("no episode store was given; give one or more")
     readers = [StoreReader(path) for path in stores]
-    spec = _packed_spec(readers[0].spec, images)
+    spec = _packed_spec(readers[0].spec.without(without), images)
     seen: dict[str, int] = {}  # place in `chosen`
     chosen: list[tuple[StoreReader, int]] = []
     repeated = 0
     for reader in readers:
-        other = _packed_spec(reader.spec, images)
+        other = _packed_spec(reader.spec.without(without), images)
         different = spec.differences(other)
         if different:
             listed = "; ".join(f"{name}: {here}, there {there}" for name, here, there in different)
             raise StoreError(
                 f"'{readers[0].path}' and '{reader.path}' hold episodes of different forms "
                 f"({listed}); pack them into separate files"
-                + ("" if images else ", or leave the images out where only they differ")
+                ", or leave out what differs (--no-images, --without)"
             )
         spec = spec.with_names_of(other)
         content = _in_order(reader.to_numpy(CONTENT), spec, reader.spec)

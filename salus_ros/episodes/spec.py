@@ -1,7 +1,7 @@
 """The sizes and names that every episode of a store shares."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from salus_ros.core import schema
@@ -22,6 +22,20 @@ SHARD_STEPS = 200
 NAMED = ("state", "action")
 """Arrays whose columns have names: of joints, say, or of the parts of a command."""
 
+OPTIONAL_COLUMNS: dict[str, tuple[str, ...]] = {
+    "embedding": ("embedding_dim",),
+    "chunk_statistics": ("chunk_statistics",),
+    "plan": ("plan_length", "plan_samples"),
+    "plan_samples": ("plan_samples",),
+    "visual_embedding": ("visual_cameras", "visual_dim"),
+    "expert_embedding": ("expert_dim",),
+    "joints": ("joint_names", "joint_quantities"),
+}
+"""Columns that a store may be without, and the sizes that then have their defaults."""
+
+_COUNTS = ("plan_length", "plan_samples", "visual_dim", "expert_dim")
+_LISTS = ("visual_cameras", "joint_names", "joint_quantities")
+
 _OWN = ("shard_steps", "image_codec", "state_names", "action_names")
 
 
@@ -37,6 +51,13 @@ class StoreSpec:
         state_names: Names of the S columns of the state, in order; empty where unknown.
         action_names: Names of the A columns of the action, in order; empty where unknown.
         embedding_dim: D; 0 for a store without embeddings.
+        plan_length: T, actions of the policy's plan; 0 for a store without plans.
+        plan_samples: K, sampled plans kept beside the one that is executed; 0 for none.
+        visual_cameras: The policy's names of the cameras of the visual embedding, in order.
+        visual_dim: Values of the visual embedding for each of them; 0 for a store without.
+        expert_dim: E, values of the expert embedding; 0 for a store without.
+        joint_names: Names of the J joints of `joint_position` and its like; empty without them.
+        joint_quantities: Which of `schema.JOINT_QUANTITIES` are kept of them.
         signals: Names of the signals, in column order.
         chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
         streams: Names of the M columns of `age_ms`; empty for none.
@@ -53,6 +74,13 @@ class StoreSpec:
     state_names: tuple[str, ...] = ()
     action_names: tuple[str, ...] = ()
     embedding_dim: int = 0
+    plan_length: int = 0
+    plan_samples: int = 0
+    visual_cameras: tuple[str, ...] = ()
+    visual_dim: int = 0
+    expert_dim: int = 0
+    joint_names: tuple[str, ...] = ()
+    joint_quantities: tuple[str, ...] = ()
     signals: tuple[str, ...] = schema.SIGNAL_NAMES
     chunk_statistics: tuple[str, ...] = ()
     streams: tuple[str, ...] = ()
@@ -83,11 +111,33 @@ class StoreSpec:
                     f"{what}_names are {list(names)}; allowed are {dim} different ones, as many "
                     f"as the {what} has columns, or none where they are unknown"
                 )
+        if len(set(self.joint_names)) < len(self.joint_names):
+            raise StoreError(f"joint_names are {list(self.joint_names)}; each joint is there once")
+        if unknown := set(self.joint_quantities) - set(schema.JOINT_QUANTITIES):
+            raise StoreError(
+                f"joint_quantities has {sorted(unknown)}; allowed are "
+                f"{', '.join(schema.JOINT_QUANTITIES)}"
+            )
 
     def names(self, what: str) -> tuple[str, ...]:
-        """Names of the columns of the state or the action (`NAMED`); empty where unknown."""
+        """Names of the columns of "state", "action" or "joint"; empty where unknown."""
         names: tuple[str, ...] = getattr(self, f"{what}_names")
         return names
+
+    def without(self, names: Sequence[str]) -> "StoreSpec":
+        """The same for a store that lacks some of `OPTIONAL_COLUMNS`.
+
+        Raises:
+            StoreError: if a name is none of them.
+        """
+        if unknown := [name for name in names if name not in OPTIONAL_COLUMNS]:
+            raise StoreError(
+                f"{', '.join(unknown)} cannot be left out; allowed are "
+                f"{', '.join(OPTIONAL_COLUMNS)}"
+            )
+        defaults: dict[str, Any] = {field.name: field.default for field in fields(self)}
+        sizes = [size for name in names for size in OPTIONAL_COLUMNS[name]]
+        return replace(self, **{size: defaults[size] for size in sizes})
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the sizes as plain JSON values."""
@@ -111,6 +161,7 @@ class StoreSpec:
             state_names=tuple(attributes.get("state_names", ())),
             action_names=tuple(attributes.get("action_names", ())),
             embedding_dim=int(attributes["embedding_dim"]),
+            **_later(attributes),
             signals=tuple(attributes["signals"]),
             chunk_statistics=tuple(attributes.get("chunk_statistics", ())),
             streams=tuple(attributes["streams"]),
@@ -166,6 +217,12 @@ class StoreSpec:
             state_names=self.state_names or other.state_names,
             action_names=self.action_names or other.action_names,
         )
+
+
+def _later(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes and names that stores did not have from the start."""
+    counts = {name: int(attributes.get(name, 0)) for name in _COUNTS}
+    return counts | {name: tuple(attributes.get(name, ())) for name in _LISTS}
 
 
 def _shard_steps(image_size: tuple[int, int]) -> int:

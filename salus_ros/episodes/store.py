@@ -16,7 +16,7 @@ from zarr.storage import MemoryStore
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.buffer import RowBuffer
-from salus_ros.episodes.episode import Episode, EpisodeMeta
+from salus_ros.episodes.episode import OPTIONAL, Episode, EpisodeMeta
 from salus_ros.episodes.files import (
     STRICT,
     check_arrays,
@@ -328,7 +328,7 @@ class EpisodeStore:
                     f"'{self.path}' takes {shape}"
                 )
             rows[name] = value
-        for name in ("embedding", "chunk_statistics", "age_ms", "probability"):
+        for name in OPTIONAL:
             if name not in layouts and getattr(episode, name) is not None:
                 given = getattr(episode, name)
                 if given.size:

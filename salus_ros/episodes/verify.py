@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from salus_ros.core.errors import StoreError
+from salus_ros.core.schema import JOINT_QUANTITIES
 from salus_ros.episodes.files import (
     ZarrArray,
     committed_ends,
@@ -23,8 +24,11 @@ from salus_ros.episodes.files import (
 from salus_ros.episodes.layout import EPISODE_ENDS, ArrayLayout
 from salus_ros.episodes.location import resolve
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.episodes.spec import StoreSpec
 
 STAMP, SIGNALS, VALID = "data/stamp_ns", "data/signals", "data/signals_valid"
+WHOLE = ("plan", "plan_samples", "visual_embedding", "expert_embedding")
+"""Arrays under `data/` whose row is finite, or NaN throughout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,21 @@ class Verification:
     without_checksum: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A rule for the rows of an array: says of a block (T, ...) which are wrong, bool (T,)."""
+
+    what: str
+    wrong: Callable[[NDArray[Any]], NDArray[np.bool_]]
+
+
 def verify(path: str | Path, on_progress: Callable[[float], None] | None = None) -> Verification:
     """Read every committed chunk of a store once, and check what must hold of its values.
 
     Found are chunks and files that are gone, cut short or changed; arrays that are of another
-    form or shorter than `episode_ends` says; signals that are marked valid but not finite; stamps
-    that do not increase; and metadata that contradicts itself.
+    form or shorter than `episode_ends` says; signals that are marked valid but not finite; plans,
+    embeddings and joints that are infinite, or partly there where they are there as a whole or not
+    at all; stamps that do not increase; and metadata that contradicts itself.
 
     Args:
         path: Folder, packed file, or `shipped:NAME`.
@@ -110,7 +123,7 @@ def verify(path: str | Path, on_progress: Callable[[float], None] | None = None)
                 on_progress((done + share * size) / sum(sizes))
 
         keep = name in (STAMP, SIGNALS, VALID)
-        values, problems = _read(path, name, array, row_ends, keep, advance)
+        values, problems = _read(path, name, array, row_ends, keep, advance, _check_of(name, spec))
         found += problems
         if keep and not problems:
             kept[name] = values
@@ -160,11 +173,15 @@ def _read(
     ends: NDArray[np.int64],
     keep: bool,
     advance: Callable[[float], None],
+    check: Check | None,
 ) -> tuple[NDArray[Any], list[Problem]]:
-    """Read the committed rows of an array, one file at a time; returns them if asked to."""
+    """Read the committed rows of an array, one file at a time; returns them if asked to.
+
+    Of the values only `check` is asked here, if there is one.
+    """
     rows = min(int(ends[-1]) if len(ends) else 0, array.shape[0])
     values = np.empty((rows if keep else 0, *array.shape[1:]), array.dtype)
-    unread = np.zeros(rows, np.bool_)
+    unread, wrong = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
     first: StoreError | None = None
 
     def read(start: int, stop: int) -> bool:
@@ -177,6 +194,8 @@ def _read(
             return False
         if keep:
             values[start:stop] = block
+        if check is not None:
+            wrong[start:stop] = check.wrong(block)
         return True
 
     step = (array.shards or array.chunks)[0]
@@ -188,15 +207,40 @@ def _read(
                 until = min(chunk + array.chunks[0], stop)
                 unread[chunk:until] = step == array.chunks[0] or not read(chunk, until)
         advance(stop / rows)
+    found = [
+        Problem(name, episode, f"{check.what} at {len(bad)} steps, the first is {bad[0]}")
+        for episode, bad, _ in _by_episode(wrong, ends)
+        if check is not None
+    ]
     if first is None:
-        return values, []
+        return values, found
     reason = _reason(first)
     if unread.all():
         return values, [Problem(name, None, f"cannot be read ({reason})")]
-    return values, [
+    return values, found + [
         Problem(name, episode, f"{len(bad)} of {of} rows cannot be read ({reason})")
         for episode, bad, of in _by_episode(unread, ends)
     ]
+
+
+def _check_of(name: str, spec: StoreSpec) -> Check | None:
+    """What must hold of each row of an array under `data/`; None for nothing here."""
+    short = name.removeprefix("data/")
+    if short in WHOLE:
+        return Check("is infinite or partly missing", _is_partial)
+    if short == "plan_step":
+        steps = np.arange(spec.plan_length)
+        what = f"is no action of a plan of {spec.plan_length}"
+        return Check(what, lambda block: ~(np.isin(block, steps) | np.isnan(block)))
+    if short.removeprefix("joint_") in JOINT_QUANTITIES:
+        return Check("is infinite", lambda block: np.isinf(block).any(axis=1))
+    return None
+
+
+def _is_partial(block: NDArray[Any]) -> NDArray[np.bool_]:
+    rows = block.reshape(len(block), -1)
+    there: NDArray[np.bool_] = np.isfinite(rows).all(axis=1) | np.isnan(rows).all(axis=1)
+    return ~there
 
 
 def _by_episode(

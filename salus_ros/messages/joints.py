@@ -1,15 +1,14 @@
 """Joint states as arrays, by the joints' names."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.errors import ObservationError
-
-QUANTITIES = ("position", "velocity", "effort")
+from salus_ros.core.schema import JOINT_QUANTITIES
 
 
 def read_joints(
@@ -32,11 +31,7 @@ def read_joints(
     """
     names, values = tuple(message.name), np.asarray(getattr(message, quantity), np.float64)
     if values.shape != (len(names),):
-        raise ObservationError(
-            f"it has {len(names)} names and {values.size} values of {quantity}; every joint needs "
-            "one; check the driver",
-            f"not one {quantity} a joint",
-        )
+        raise _not_one_each(names, values, quantity)
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ObservationError(
             f"it has {', '.join(twice)} more than once; joints need names of their own; check "
@@ -46,6 +41,44 @@ def read_joints(
     names, values = tuple(names[place] for place in wanted), values[wanted]
     check_finite(names, values, quantity)
     return names, values
+
+
+def joint_keys(joints: Sequence[str]) -> tuple[str, ...]:
+    """What `joint_values` calls the values of J joints: (3 J,), quantity by quantity."""
+    return tuple(f"{quantity} {name}" for quantity in JOINT_QUANTITIES for name in joints)
+
+
+def joint_values(
+    message: Any, joints: Collection[str], refused: Callable[[ObservationError], object]
+) -> dict[str, float]:
+    """Read all that a message says of some joints.
+
+    Drivers send no velocity or effort at all, or NaN for joints that have no such sensor: neither
+    is an error.
+
+    Args:
+        message: A sensor_msgs/JointState, of whichever library, that names each joint once.
+        joints: The joints that are asked for.
+        refused: Told of a quantity that has not one value a joint, which is left out.
+
+    Returns:
+        Values by their `joint_keys`; NaN where the message has one that is not finite.
+    """
+    names = tuple(message.name)
+    found: dict[str, float] = {}
+    for quantity in JOINT_QUANTITIES:
+        values = np.asarray(getattr(message, quantity), np.float64)
+        if not values.size:
+            continue
+        if values.shape != (len(names),):
+            refused(_not_one_each(names, values, quantity))
+            continue
+        with np.errstate(over="ignore"):
+            lost = ~np.isfinite(values.astype(np.float32))
+        values = np.where(lost, np.nan, values)
+        pairs = zip(names, values.tolist(), strict=True)
+        found |= {f"{quantity} {name}": value for name, value in pairs if name in joints}
+    return found
 
 
 def check_finite(names: Sequence[str], values: NDArray[np.float64], quantity: str) -> None:
@@ -67,3 +100,13 @@ def check_finite(names: Sequence[str], values: NDArray[np.float64], quantity: st
             f"it has {given}; every {quantity} must be finite; check the driver",
             f"a {quantity} of {', '.join(names[place] for place in bad)} is not finite",
         )
+
+
+def _not_one_each(
+    names: Sequence[str], values: NDArray[np.float64], quantity: str
+) -> ObservationError:
+    return ObservationError(
+        f"it has {len(names)} names and {values.size} values of {quantity}; every joint needs "
+        "one; check the driver",
+        f"not one {quantity} a joint",
+    )

@@ -27,6 +27,15 @@ class SignalsRow:
         embedding: Float16 (D,): finite, or NaN throughout where the message's is not; (0,) where
             it has none.
         chunk_statistics: Float32 (S,) where they are known, which no message tells.
+        plan: Float16 (T, A), the plan in force; of another shape where the message contradicts
+            itself. This and the next three are infinite or NaN where the message's are, or
+            float16 cannot hold them; None where it has none.
+        plan_samples: Float16 (K, T, A), all sampled plans.
+        visual_embedding: Float16 (C, D), of the cameras in `visual_cameras`.
+        expert_embedding: Float16 (E,).
+        plan_step: Which action of the plan is executed at this step; -1 without a plan.
+        visual_cameras: The C names of the policy's cameras.
+        episode_id: The episode that it speaks of; empty where nobody says it.
     """
 
     signals: NDArray[np.float32]
@@ -34,6 +43,13 @@ class SignalsRow:
     fresh: bool
     embedding: NDArray[np.float16]
     chunk_statistics: NDArray[np.float32] | None = None
+    plan: NDArray[np.float16] | None = None
+    plan_samples: NDArray[np.float16] | None = None
+    visual_embedding: NDArray[np.float16] | None = None
+    expert_embedding: NDArray[np.float16] | None = None
+    plan_step: int = -1
+    visual_cameras: tuple[str, ...] = ()
+    episode_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +140,43 @@ def read_signals(message: Any) -> SignalsRow:
             f"float16, up to {largest:g}; scale it, or publish none",
             "an embedding that float16 cannot hold",
         )
-    return SignalsRow(signals, valid, bool(message.fresh), embedding.astype(np.float16))
+    cameras = tuple(getattr(message, "visual_cameras", ()))
+    length = int(getattr(message, "plan_length", 0))
+    plan = half_array(message, "plan", length)
+    return SignalsRow(
+        signals,
+        valid,
+        bool(message.fresh),
+        embedding.astype(np.float16),
+        plan=plan,
+        plan_samples=half_array(message, "plan_samples", int(message.num_samples), length),
+        visual_embedding=half_array(message, "visual_embedding", len(cameras)),
+        expert_embedding=half_array(message, "expert_embedding"),
+        plan_step=-1 if plan is None else int(message.plan_step),
+        visual_cameras=cameras,
+        episode_id=str(message.episode_id),
+    )
+
+
+def half_array(message: Any, name: str, *lead: int) -> NDArray[np.float16] | None:
+    """Read a field of numbers as the store holds them, in float16.
+
+    Args:
+        message: A salus_msgs/VlaSignals, of whichever library.
+        name: The field; one of an older version of the message may lack it.
+        *lead: The first sizes of its shape.
+
+    Returns:
+        Float16 (*lead, the rest), infinite where float16 cannot hold a value; (all of them,)
+        where their number does not go with `lead`; None where the message has none.
+    """
+    values = np.asarray(getattr(message, name, ()), dtype=np.float32)
+    if not values.size:
+        return None
+    with np.errstate(over="ignore"):
+        halves = values.astype(np.float16)
+    count = int(np.prod(lead))
+    return halves.reshape(*lead, -1) if count and halves.size % count == 0 else halves
 
 
 def read_prediction(message: Any) -> PredictionRow:

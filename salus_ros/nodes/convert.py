@@ -2,7 +2,7 @@
 
 import array
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -17,6 +17,10 @@ from salus_ros.core.errors import ObservationError
 from salus_ros.messages.depth import is_depth
 from salus_ros.messages.images import read_image
 from salus_ros.messages.stamps import NANO
+from salus_ros.nodes.parameters import VlaParameters
+
+if TYPE_CHECKING:
+    from salus_ros.policies.runner import PolicyStep
 
 
 def to_stamp(stamp_ns: int) -> Time:
@@ -122,9 +126,20 @@ def camera_info(
     return info
 
 
-def joint_state(names: Sequence[str], positions: NDArray[np.floating], head: Header) -> JointState:
-    """Joint positions in rad as a message."""
-    return JointState(header=head, name=list(names), position=positions.tolist())
+def joint_state(
+    names: Sequence[str],
+    positions: NDArray[np.floating],
+    head: Header,
+    velocities: NDArray[np.floating] | None = None,
+    efforts: NDArray[np.floating] | None = None,
+) -> JointState:
+    """Joint positions in rad as a message, velocities (rad/s) and efforts (Nm) where known."""
+    message = JointState(header=head, name=list(names), position=positions.tolist())
+    if velocities is not None:
+        message.velocity = velocities.tolist()
+    if efforts is not None:
+        message.effort = efforts.tolist()
+    return message
 
 
 def action_array(values: Sequence[float], size: int) -> NDArray[np.float32]:
@@ -156,3 +171,28 @@ def fill_signals(
     for name, value in zip(schema.SIGNAL_NAMES, signals.tolist(), strict=True):
         setattr(message, name, value)
     message.valid = valid.tolist()
+
+
+def fill_arrays(
+    message: VlaSignals, answer: "PolicyStep", cameras: Sequence[str], given: VlaParameters
+) -> None:
+    """Write what is published beside the twelve signals into a message.
+
+    Args:
+        message: The message.
+        answer: Of the policy.
+        cameras: Its names of its cameras.
+        given: Says what is published.
+    """
+    if given.publish_embedding:
+        message.embedding = float_array(answer.embedding)
+    if given.publish_plan:
+        message.plan = float_array(answer.plans[0])
+        message.plan_length, message.plan_step = len(answer.plans[0]), answer.plan_step
+        if given.publish_plan_samples:
+            message.plan_samples = float_array(answer.plans)
+    if given.publish_visual_embedding:
+        message.visual_cameras = list(cameras)
+        message.visual_embedding = float_array(answer.visual_embedding)
+    if given.publish_expert_embedding:
+        message.expert_embedding = float_array(answer.expert_embedding)

@@ -14,7 +14,8 @@ from salus_ros.core.alarm import HYSTERESIS
 from salus_ros.core.errors import ConfigError
 from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.nodes.declaration import NodeParameters, Value, parameter
-from salus_ros.worlds.panda import CAMERAS
+from salus_ros.recording.rows import JOINT, NUMBERS
+from salus_ros.worlds.panda import CAMERAS, FINGER_JOINTS
 from salus_ros.worlds.panda import JOINTS as PANDA_JOINTS
 
 
@@ -136,6 +137,16 @@ class VlaParameters(WaitingParameters):
         "false takes them from any driver",
     )
     publish_embedding: bool = parameter(True, "Publish the hidden state with the signals")
+    publish_plan: bool = parameter(True, "Publish the whole planned chunk with the signals")
+    publish_plan_samples: bool = parameter(
+        False, "Publish all sampled chunks too, num_samples times as many numbers"
+    )
+    publish_visual_embedding: bool = parameter(
+        True, "Publish the pooled image tokens of each camera with the signals"
+    )
+    publish_expert_embedding: bool = parameter(
+        True, "Publish the state in the middle of the action expert with the signals"
+    )
     threads: int = parameter(
         0, "Threads torch may use on the CPU; 0 leaves it to torch", minimum=0, maximum=256
     )
@@ -220,6 +231,11 @@ class RecorderParameters(NodeParameters):
     state_joints: tuple[str, ...] = parameter(
         PANDA_JOINTS, "Joints whose positions are recorded as the state, in this order"
     )
+    extra_joints: tuple[str, ...] = parameter(
+        FINGER_JOINTS,
+        "Joints recorded beside those of the state, with position, velocity and effort; those "
+        "that never come are left out",
+    )
     reliable_sensors: bool = parameter(
         False,
         "Ask for reliable images and joint states, so that none of a simulated world is missed; "
@@ -286,8 +302,12 @@ class RecorderParameters(NodeParameters):
     )
 
     def __post_init__(self) -> None:
-        """Check every value, and that the two ends of the depth go together."""
+        """Check every value, the cameras' names, and that the ends of the depth go together."""
         super().__post_init__()
+        if taken := {*NUMBERS, JOINT} & set(self.cameras):
+            raise ConfigError(
+                f"cameras has {', '.join(sorted(taken))}, the name of another stream; rename it"
+            )
         if self.depth_far_mm and self.depth_far_mm <= self.depth_near_mm:
             raise ConfigError(
                 f"depth_far_mm is {self.depth_far_mm:g} and depth_near_mm "

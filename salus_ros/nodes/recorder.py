@@ -20,7 +20,6 @@ from salus_msgs.msg import (
 from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.errors import ObservationError, SalusError, StoreError
 from salus_ros.episodes.location import resolve
-from salus_ros.messages.joints import read_joints
 from salus_ros.messages.labels import read_label
 from salus_ros.messages.signals import read_prediction, read_signals
 from salus_ros.messages.stamps import header_stamp_ns, to_ns
@@ -65,6 +64,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
             store=resolve(given.store_path),
             cameras=given.cameras,
             joints=given.state_joints,
+            extra_joints=given.extra_joints,
             rules=Rules(
                 max_age_ms=max_age_ms,
                 required=(*given.cameras, STATE),
@@ -157,9 +157,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
         self._recorder.sample(camera, header_stamp_ns(raw), raw, len(raw))
 
     def _on_joints(self, message: JointState) -> None:
-        names, positions = read_joints(message, self.parameters.state_joints)
-        by_name = dict(zip(names, positions.tolist(), strict=True))
-        self._recorder.joints(to_ns(message.header.stamp), by_name, message.name)
+        self._recorder.joints(message, to_ns(message.header.stamp))
 
     def _on_row(self, stream: str, read: Callable[[Any], Any], message: Any) -> None:
         self._recorder.sample(stream, to_ns(message.header.stamp), read(message))

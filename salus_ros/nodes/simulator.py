@@ -196,11 +196,15 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
             self._timer.reset()
 
     def _observation_messages(self, observation: Observation) -> list[tuple[object, object]]:
-        names, positions = observation.joint_names, observation.joint_positions
         head = convert.header(self._stamp_ns, WORLD)
-        messages: list[tuple[object, object]] = [
-            (self._joints, convert.joint_state(names, positions, head))
-        ]
+        joints = convert.joint_state(
+            observation.joint_names,
+            observation.joint_positions,
+            head,
+            observation.joint_velocities,
+            observation.joint_efforts,
+        )
+        messages: list[tuple[object, object]] = [(self._joints, joints)]
         for camera, (height, width) in self._world.image_sizes.items():
             head = convert.header(self._stamp_ns, camera_frame(camera))
             matrix = self._world.camera_matrix(camera)

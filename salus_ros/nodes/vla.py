@@ -301,8 +301,7 @@ class VlaNode(SalusNode[VlaParameters]):
             policy_id=policy_id,
         )
         convert.fill_signals(signals, result.signals, result.valid)
-        if self.parameters.publish_embedding:
-            signals.embedding = convert.float_array(result.embedding)
+        convert.fill_arrays(signals, result, self._runner.cameras, self.parameters)
         self._actions.publish(action)  # first: the robot waits for it
         self._signals.publish(signals)
         self._answer = Answer(episode_id, step, seen.stamp_ns, action, signals)

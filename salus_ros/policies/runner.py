@@ -54,6 +54,13 @@ class PolicyStep:
         embedding: float16 (H,) pooled hidden state of the last replan.
         chunk_statistics: float32 (5,) of the last replan, see `CHUNK_STATISTICS`; NaN where one
             does not exist.
+        plans: float32 (K, T, A) the chunks of the last replan, whole, in the units of `action`;
+            the first is the one that is executed.
+        plan_step: Which action of it this is: `action` is `plans[0, plan_step]`.
+        visual_embedding: float16 (cameras, D) image tokens of the last replan from the policy's
+            own encoder, mean of each camera, in the order of `SmolVLARunner.cameras`.
+        expert_embedding: float16 (H,) pooled state in the middle of the action expert, of the
+            last replan.
         inference_ms: Duration of the network run, of the whole batch; NaN if it did not run.
     """
 
@@ -63,6 +70,10 @@ class PolicyStep:
     fresh: bool
     embedding: npt.NDArray[np.float16]
     chunk_statistics: npt.NDArray[np.float32]
+    plans: npt.NDArray[np.float32]
+    plan_step: int
+    visual_embedding: npt.NDArray[np.float16]
+    expert_embedding: npt.NDArray[np.float16]
     inference_ms: float
 
 
@@ -76,7 +87,10 @@ class SmolVLARunner:
         cameras: Names of the cameras that the policy takes.
         state_dim: Values of the state.
         action_dim: Values of an action.
-        embedding_dim: H, values of the pooled hidden state.
+        embedding_dim: H, values of the pooled hidden state, and of that in the expert's middle.
+        plan_length: T, actions of a chunk.
+        num_samples: K.
+        visual_dim: D, values of an image token.
         policy_id: See `folder.policy_id`.
         unavailable: Signals that this policy, run so, never has, each with the reason.
 
@@ -108,13 +122,15 @@ class SmolVLARunner:
         if num_samples < 1:
             raise ConfigError(f"num_samples is {num_samples}; at least 1 chunk is needed")
         self._loaded = loaded
-        self._device, self._samples, self._replan_every = device, num_samples, replan_every
+        self._device, self._replan_every = device, replan_every
+        self.num_samples, self.plan_length = num_samples, int(config.chunk_size)
         self._tap = SmolVLATap(loaded.policy, config.n_action_steps)
         self._noise_shape = (num_samples, config.chunk_size, config.max_action_dim)
         self.cameras = tuple(key.removeprefix(IMAGE_PREFIX) for key in loaded.image_keys)
         self.state_dim = int(config.robot_state_feature.shape[0])
         self.action_dim = int(config.action_feature.shape[0])
         self.embedding_dim = int(loaded.policy.model.vlm_with_expert.expert_hidden_size)
+        self.visual_dim = int(loaded.policy.model.vlm_with_expert.config.text_config.hidden_size)
         self.policy_id = loaded.policy_id
         self._reference = LatentReference.load(Path(policy_path), self.embedding_dim)
         self._computer = SignalComputer(config.n_action_steps, self._reference)
@@ -140,9 +156,11 @@ class SmolVLARunner:
         """Begin an episode; nothing of the last one remains."""
         self._seed = seed
         self._planned_at: int | None = None
-        self._chunk: npt.NDArray[np.float32] = np.empty((0, self.action_dim), np.float32)
+        self._plans: npt.NDArray[np.float32] = np.empty((0, 0, self.action_dim), np.float32)
         self._signals: npt.NDArray[np.float32] = np.full(12, np.nan, np.float32)
         self._embedding: npt.NDArray[np.float16] = np.full(self.embedding_dim, np.nan, np.float16)
+        self._visual: npt.NDArray[np.float16] = np.empty((0, self.visual_dim), np.float16)
+        self._middle: npt.NDArray[np.float16] = np.empty(0, np.float16)
         self._computer.reset()
         self._chunk_computer.reset()
         self._statistics: npt.NDArray[np.float32] = np.full(
@@ -175,22 +193,27 @@ class SmolVLARunner:
         rng = np.random.default_rng([self._seed, step])
         return rng.standard_normal(self._noise_shape, dtype=np.float32)
 
-    def _accept(self, sample: TappedSample, chunk: npt.NDArray[np.float32], step: int) -> None:
+    def _accept(self, sample: TappedSample, plans: npt.NDArray[np.float32], step: int) -> None:
         self._signals = self._computer(sample, step)
         self._statistics = self._chunk_computer(sample.chunks.double().cpu().numpy(), step)
-        self._embedding = sample.hidden.mean(dim=0).cpu().numpy().astype(np.float16)
-        self._chunk = chunk
+        self._embedding = _half(sample.hidden.mean(dim=0))
+        self._visual, self._middle = _half(sample.visual), _half(sample.middle.mean(dim=0))
+        self._plans = plans
         self._planned_at = step
 
     def _answer(self, step: int, *, fresh: bool, inference_ms: float) -> PolicyStep:
         assert self._planned_at is not None
         return PolicyStep(
-            action=self._chunk[step - self._planned_at].copy(),
+            action=self._plans[0, step - self._planned_at].copy(),
             signals=self._signals.copy(),
             valid=np.isfinite(self._signals),
             fresh=fresh,
             embedding=self._embedding.copy(),
             chunk_statistics=self._statistics.copy(),
+            plans=self._plans.copy(),
+            plan_step=step - self._planned_at,
+            visual_embedding=self._visual.copy(),
+            expert_embedding=self._middle.copy(),
             inference_ms=inference_ms,
         )
 
@@ -299,7 +322,13 @@ def _replan(pairs: Sequence[tuple[SmolVLARunner, Observation]]) -> None:
     )
     noise = np.stack([runner._noise(given.step) for runner, given in pairs])
     samples = first._tap.sample(batch, torch.from_numpy(noise).to(first._device))
-    actions = loaded.postprocess(torch.stack([sample.chunks[0] for sample in samples]))
-    chunks = actions.float().cpu().numpy()  # (B, C, A)
-    for (runner, given), sample, chunk in zip(pairs, samples, chunks, strict=True):
-        runner._accept(sample, chunk, given.step)
+    actions = loaded.postprocess(torch.stack([sample.chunks for sample in samples]))
+    plans = actions.float().cpu().numpy()  # (B, K, T, A)
+    for (runner, given), sample, of_one in zip(pairs, samples, plans, strict=True):
+        runner._accept(sample, of_one, given.step)
+
+
+def _half(values: torch.Tensor) -> npt.NDArray[np.float16]:
+    """As stores keep it; what float16 cannot hold becomes infinite, which no store takes."""
+    with np.errstate(over="ignore"):
+        return values.float().cpu().numpy().astype(np.float16)

@@ -13,15 +13,14 @@ from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome
 from salus_ros.core.phases import Phase
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.messages.signals import PredictionRow, SignalsRow, check_form
-from salus_ros.recording.rows import ACTION, PREDICTION, SIGNALS, STATE, Row
+from salus_ros.recording.joint_columns import joint_columns, joint_sizes
+from salus_ros.recording.policy_columns import policy_columns, policy_sizes
+from salus_ros.recording.rows import ACTION, PREDICTION, SIGNALS, STATE, Refused, Row
 
 type ReadImage = Callable[[Any, str], NDArray[np.uint8]]
 """Reads what a row holds of a camera, by its name: uint8 (H, W, 3) RGB.
 
 Raises ObservationError where it cannot be read."""
-
-type Refused = Callable[[str, ObservationError], object]
-"""Told the stream and the reason of a sample that cannot be used."""
 
 
 def meta_of(status: Any, rate_hz: float = schema.RATE_HZ) -> EpisodeMeta:
@@ -60,6 +59,7 @@ def make_block(
     spec: StoreSpec,
     episode_id: str,
     refused: Refused,
+    joints: Sequence[str] = (),
 ) -> Episode:
     """Make arrays of the next rows of an episode; what is missing is NaN, and so is its age.
 
@@ -71,6 +71,7 @@ def make_block(
         spec: Sizes of the store.
         episode_id: Id of the episode.
         refused: Told what does not fit.
+        joints: Names of the joints of the rows' joint samples.
     """
     length = len(rows)
     action = np.full((length, spec.action_dim), np.nan, np.float32)
@@ -126,6 +127,8 @@ def make_block(
         probability=probability,
         risk=risk,
         alarm=alarm,
+        **policy_columns(rows, spec, refused),
+        **joint_columns(rows, joints, spec),
     )
 
 
@@ -179,6 +182,7 @@ def store_spec(
     image_codec: str = "lossless",
     state_names: Sequence[str] = (),
     action_names: Sequence[str] = (),
+    joints: Sequence[str] = (),
     chunk_statistics: tuple[str, ...] = (),
 ) -> StoreSpec:
     """Sizes of a store for episodes like the one that begins with these rows.
@@ -190,6 +194,7 @@ def store_spec(
         image_codec: How images are compressed.
         state_names: Names of the state's columns; empty where they are not known.
         action_names: The same of the action's.
+        joints: Names of the joints of the rows' joint samples.
         chunk_statistics: Names of the statistics of action chunks that are kept.
 
     Raises:
@@ -223,6 +228,8 @@ def store_spec(
         image_codec=image_codec,
         state_names=tuple(state_names),
         action_names=tuple(action_names),
+        **policy_sizes(rows, len(action)),
+        **joint_sizes(rows, joints, state_names),
     )
 
 

@@ -12,18 +12,20 @@ from salus_ros.episodes.columns import columns
 from salus_ros.episodes.spec import NAMED
 from salus_ros.recording.arrays import (
     ReadImage,
-    Refused,
     make_block,
     stack_images,
     store_spec,
 )
 from salus_ros.recording.rows import (
     ACTION,
+    JOINT,
     NUMBERS,
     PREDICTION,
+    SIGNALS,
     STATE,
     Dropped,
     Finished,
+    Refused,
     Result,
     Row,
     too_many_gaps,
@@ -139,6 +141,7 @@ class BlockMaker:
         streams: Sequence[str] = NUMBERS,
         refused: Refused = lambda *_: None,
         names: Callable[[str], Sequence[str]] = lambda _: (),
+        told: bool = False,
         **sizes: Any,
     ) -> None:
         """Make blocks of nothing yet.
@@ -151,7 +154,9 @@ class BlockMaker:
             max_missing_share: Share of the steps that may lack one of them, or an action.
             streams: Streams beside the cameras.
             refused: Told the stream and the reason of a sample that cannot be used.
-            names: Gives the names of the columns of "state" and "action", where they are known.
+            names: Gives the names of the columns of "state", "action" and "joint", where they are
+                known.
+            told: Whether the signals name their episode as the rows do.
             **sizes: What else a new store has, see `store_spec`.
         """
         self.spec = spec
@@ -162,6 +167,7 @@ class BlockMaker:
         self._streams = (*cameras, *streams)
         self._refused = refused
         self._names = names
+        self._told = told
         self._sizes = sizes
         self._image_sizes: dict[str, tuple[int, int]] = {}
         self._in_flight: _InFlight | None = None
@@ -204,6 +210,8 @@ class BlockMaker:
             episode.refusal = episode.refusal or f"{stream}: {error}"
             self._refused(stream, error)
 
+        if self._told:
+            _refuse_others(rows, episode.episode_id, refused)
         if self.spec is None:
             if not over and not self._is_known(rows, refused):
                 return None
@@ -213,7 +221,8 @@ class BlockMaker:
             camera: stack_images(rows, camera, self._read_image, size, refused)
             for camera in self._cameras
         }
-        block = make_block(rows, images, self.spec, episode.episode_id, refused)
+        joints = self._names(JOINT)
+        block = make_block(rows, images, self.spec, episode.episode_id, refused, joints)
         lacks = [row.lacks(self._required) for row in rows]
         episode.lacking += sum(a and b for a, b in zip(episode.whole, lacks, strict=True))
         assert block.age_ms is not None
@@ -268,6 +277,7 @@ class BlockMaker:
             streams=self._streams,
             state_names=self._names(STATE),
             action_names=self._names(ACTION),
+            joints=self._names(JOINT),
             **self._sizes,
         )
 
@@ -283,3 +293,16 @@ class BlockMaker:
             return Lost(episode.episode_id, reason + because, finished.messages)
         meta = replace(finished.meta, model_id=episode.model_id)
         return Kept(meta, finished.steps, episode.gaps, finished.messages, finished.note)
+
+
+def _refuse_others(rows: Sequence[Row], episode_id: str, refused: Refused) -> None:
+    """Make gaps of signals that say they are of another episode."""
+    for row in rows:
+        said = row.samples.get(SIGNALS)
+        if said is not None and said.episode_id not in ("", episode_id):
+            row.take_out(SIGNALS)
+            error = ObservationError(
+                f"it is of episode '{said.episode_id}' with a stamp of '{episode_id}'",
+                "signals of another episode",
+            )
+            refused(SIGNALS, error)

@@ -12,6 +12,7 @@ from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.recording.assembly import Assembler
 from salus_ros.recording.blocks import BlockMaker, Kept, Lost, Written
 from salus_ros.recording.flight import Rules
+from salus_ros.recording.rows import JOINT
 from salus_ros.recording.streams import Stream
 
 
@@ -29,7 +30,8 @@ class EpisodeRecording:
             spec: Sizes of the episodes.
             required: Streams that every step has.
         """
-        self._streams = tuple(name for name in spec.streams if name != "action")
+        joints = (JOINT,) if spec.joint_names else ()
+        self._streams = (*(name for name in spec.streams if name != "action"), *joints)
         rules = Rules(
             max_age_ms=dict.fromkeys(self._streams, 0.0),
             required=required,

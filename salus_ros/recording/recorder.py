@@ -5,8 +5,9 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.episodes import StoreSpec
+from salus_ros.messages.joints import joint_keys, joint_values, read_joints
 from salus_ros.recording.arrays import ReadImage
 from salus_ros.recording.assembly import Assembler
 from salus_ros.recording.blocks import BlockMaker
 from salus_ros.recording.flight import Rules
 from salus_ros.recording.health import StreamFigures, StreamHealth
-from salus_ros.recording.rows import STATE, Dropped, Label, Result
+from salus_ros.recording.rows import JOINT, STATE, Dropped, Label, Result
 from salus_ros.recording.status import Judgements, check_id, take_status
 from salus_ros.recording.streams import JointStream, Source, Stream
 from salus_ros.recording.writer import EpisodeWriter
@@ -50,6 +52,7 @@ class RecorderOptions:
         store: The store; made if it does not exist.
         cameras: Names of the cameras.
         joints: Names of the joints of the state.
+        extra_joints: Names of others that are recorded.
         rules: What makes an episode good.
         read_image: Reads what is taken in of a camera.
         buffer_bytes: Memory for images that are not written yet.
@@ -65,6 +68,12 @@ class RecorderOptions:
     buffer_bytes: int
     min_free_bytes: int
     image_codec: str = "lossless"
+    extra_joints: tuple[str, ...] = ()
+
+    @property
+    def all_joints(self) -> tuple[str, ...]:
+        """Names of the joints that are recorded, each once."""
+        return tuple(dict.fromkeys((*self.joints, *self.extra_joints)))
 
 
 class Recorder:
@@ -107,12 +116,13 @@ class Recorder:
         self._joints = JointStream(options.joints)
         streams: dict[str, Source] = {name: Stream() for name in rules.max_age_ms}
         streams[STATE] = self._joints
+        streams[JOINT] = JointStream(joint_keys(options.all_joints), partial=True)
         self._health = StreamHealth(
             rules.max_age_ms, rules.required, lambda name: streams[name].newest_ns
         )
         self._assembler = Assembler(
             streams,
-            rules,
+            replace(rules, max_age_ms={**rules.max_age_ms, JOINT: rules.max_age_ms[STATE]}),
             room=lambda: options.buffer_bytes - self.writer.held_bytes,
             on_row=self._health.add,
         )
@@ -127,6 +137,7 @@ class Recorder:
 
     def _blocks(self, spec: StoreSpec | None) -> BlockMaker:
         options = self._options
+        joints = {STATE: options.joints, JOINT: options.all_joints}
         return BlockMaker(
             options.cameras,
             options.read_image,
@@ -135,7 +146,8 @@ class Recorder:
             max_missing_share=options.rules.max_missing_share,
             refused=self.refuse,
             image_codec=options.image_codec,
-            names=lambda what: options.joints if what == STATE else (),
+            names=lambda what: joints.get(what, ()),
+            told=True,
         )
 
     # Input
@@ -152,22 +164,22 @@ class Recorder:
         """Take in a sample of a stream; `size` is what it costs in bytes."""
         self._assembler.sample(stream, stamp_ns, sample, size)
 
-    def joints(self, stamp_ns: int, positions: Mapping[str, float], said: Sequence[str]) -> None:
-        """Take in the positions of some joints.
-
-        Args:
-            stamp_ns: Their stamp.
-            positions: Those that the state has, by name.
-            said: Names of all joints of the message.
+    def joints(self, message: Any, stamp_ns: int) -> None:
+        """Take in a JointState, of whichever library, of some joints or all.
 
         Raises:
-            ObservationError: if a joint of the state has never come.
+            ObservationError: if it cannot be read, or a joint of the state has never come.
         """
-        self._assembler.sample(STATE, stamp_ns, positions)
+        names, positions = read_joints(message, self._options.joints)
+        by_name = dict(zip(names, positions.tolist(), strict=True))
+        self._assembler.sample(STATE, stamp_ns, by_name)
+        refuse = partial(self.refuse, "joint_states")
+        values = joint_values(message, self._options.all_joints, refuse)
+        self._assembler.sample(JOINT, stamp_ns, values)
         if missing := self._joints.missing:
             raise ObservationError(
-                f"it has no {', '.join(missing)}; it has {', '.join(said) or 'no joint'}; set the "
-                "parameter state_joints to the robot's names"
+                f"it has no {', '.join(missing)}; it has {', '.join(message.name) or 'no joint'}; "
+                "set the parameter state_joints to the robot's names"
             )
 
     def action(

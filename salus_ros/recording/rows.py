@@ -1,18 +1,25 @@
 """Rows of an episode, and what becomes of them: a block, a whole episode, or nothing."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeMeta
 
 STATE, ACTION, SIGNALS, PREDICTION = "state", "action", "signals", "prediction"
 """Names of the streams that are no cameras."""
+
+JOINT = "joint"
+"""Stream of all that joint states say; its messages are those of the state."""
+
+type Refused = Callable[[str, ObservationError], object]
+"""Told the stream, or the column, and the reason of what cannot be used."""
 
 NUMBERS = (STATE, ACTION, SIGNALS, PREDICTION)
 
@@ -66,7 +73,11 @@ def size_of(sample: Any) -> int:
 
 def count_messages(rows: Sequence[Row]) -> int:
     """Number of messages that the rows hold."""
-    used = sum(sample is not None for row in rows for sample in row.samples.values())
+    used = sum(
+        sample is not None and name != JOINT
+        for row in rows
+        for name, sample in row.samples.items()
+    )
     return used + sum(row.action is not None for row in rows)
 
 

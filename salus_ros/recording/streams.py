@@ -181,32 +181,39 @@ class JointStream:
     time is made of the newest value of each, and is as old as the oldest of them.
     """
 
-    def __init__(self, joints: Sequence[str]) -> None:
+    def __init__(self, joints: Sequence[str], *, partial: bool = False) -> None:
         """Without a sample yet.
 
         Args:
             joints: Names of the S joints of the state, in its order; empty for those of the
                 first sample.
+            partial: Whether there is a state, NaN elsewhere, where some of them are not known.
+                Its messages are another stream's too, which counts those with wrong stamps.
         """
-        self.joints = tuple(joints)
+        self._partial = partial
         self._parts: dict[frozenset[str], Stream] = {}
-        self._sources: list[list[Stream]] = [[] for _ in self.joints]
+        self._sources: list[list[Stream]]
+        self.settle(joints)
         self.others: set[str] = set()
         """Joints that came and that nobody asked for."""
 
     @property
     def missing(self) -> list[str]:
-        """Joints of the state that no message has had yet."""
+        """Joints that the state waits for: no message has had them yet."""
+        if self._partial:
+            return []
         return [
             joint for joint, parts in zip(self.joints, self._sources, strict=True) if not parts
         ]
 
     @property
     def newest_ns(self) -> int:
-        """Stamp up to which every joint is known in ns; -1 before."""
+        """Stamp up to which every joint is known in ns, or any if partial; -1 before."""
         if self.missing or not self._parts:
             return -1
-        return min(part.newest_ns for part in self._parts.values())
+        # Joints that have fallen silent hold up no row of others.
+        known = max if self._partial else min
+        return known(part.newest_ns for part in self._parts.values())
 
     @property
     def size(self) -> int:
@@ -216,7 +223,7 @@ class JointStream:
     @property
     def refused(self) -> int:
         """Samples whose stamps were wrong."""
-        return sum(part.refused for part in self._parts.values())
+        return 0 if self._partial else sum(part.refused for part in self._parts.values())
 
     @property
     def jump_ns(self) -> int:
@@ -232,8 +239,7 @@ class JointStream:
     def add(self, stamp_ns: int, sample: Mapping[str, float], size: int = 0) -> Order:
         """Take in the values of some joints; those that nobody asked for are left out."""
         if not self.joints:
-            self.joints = tuple(sample)
-            self._sources = [[] for _ in self.joints]
+            self.settle(tuple(sample))
         given = frozenset(sample)
         names = given.intersection(self.joints)
         if len(names) < len(given) and len(self.others) < OTHERS_KEPT:
@@ -246,7 +252,14 @@ class JointStream:
             for joint, parts in zip(self.joints, self._sources, strict=True):
                 if joint in names:
                     parts.append(part)
-        return part.add(stamp_ns, sample, size)
+        order = part.add(stamp_ns, sample, size)
+        # No episode ends for the clock of a gripper; that of the state is the other stream's.
+        return Order.NEXT if self._partial and order is Order.JUMP else order
+
+    def settle(self, joints: Sequence[str]) -> None:
+        """Say which joints the state has, before the first sample."""
+        self.joints = tuple(joints)
+        self._sources = [[] for _ in self.joints]
 
     def as_of(self, stamp_ns: int, after_ns: int) -> Found | None:
         """State float32 (S,) of the newest values with after_ns < stamp <= stamp_ns."""
@@ -259,6 +272,8 @@ class JointStream:
         for part in self._parts.values():
             of_part = (part.at((stamp_ns,)) for stamp_ns in sorted(stamps_ns, reverse=True))
             found[id(part)] = next((one for one in of_part if one is not None), None)
+        if self._partial and None in found.values():
+            return None  # that part may still come
         return self._merged(found)
 
     def nearest(self, stamp_ns: int, slop_ns: int) -> tuple[list[int], NDArray[np.float32]] | None:
@@ -298,7 +313,10 @@ class JointStream:
                 if one is not None and (newest is None or one[0] > newest[0]):
                     newest = one
             if newest is None:
-                return None
+                if not self._partial:
+                    return None
+                values[place] = np.nan
+                continue
             values[place] = newest[1][joint]
             oldest = newest[0] if oldest is None else min(oldest, newest[0])
         return None if oldest is None else (oldest, values)

@@ -43,6 +43,8 @@ class Observation:
         outcome: How it ended; `UNKNOWN` before.
         failure_type: Kind of failure, `NONE` without one.
         failure_step: Step of the failure, -1 without one.
+        joint_velocities: Float64 (J,) in rad/s (m/s); None where the world says none.
+        joint_efforts: Float64 (J,) in Nm (N); None where the world says none.
     """
 
     images: Mapping[str, NDArray[np.uint8]]
@@ -57,6 +59,8 @@ class Observation:
     outcome: Outcome = Outcome.UNKNOWN
     failure_type: FailureType = FailureType.NONE
     failure_step: int = -1
+    joint_velocities: NDArray[np.float64] | None = None
+    joint_efforts: NDArray[np.float64] | None = None
 
 
 class World:
@@ -220,18 +224,30 @@ class World:
         truncated: bool = False,
     ) -> Observation:
         names = tuple(info.get("joint_names", self._joint_names))
+        velocities, efforts = (
+            None if info.get(key) is None else np.asarray(info[key], np.float64)
+            for key in ("joint_velocities", "joint_efforts")
+        )
         positions = np.asarray(info.get("joint_positions", observation["agent_pos"]), np.float64)
         if len(names) != len(positions):
             raise ConfigError(
                 f"the world has {len(positions)} joint positions and {len(names)} joint names; "
                 "set the parameter joint_names to as many names as `agent_pos` has values"
             )
+        for values, what in ((velocities, "velocities"), (efforts, "efforts")):
+            if values is not None and values.shape != (len(names),):
+                raise ConfigError(
+                    f"the world has {len(names)} joint names and joint_{what} {values.shape}; its "
+                    "info gives one value for each of joint_names, or none"
+                )
         outcome, kind, failure_step = _outcome(info, self._steps, ended, truncated)
         self._task = str(info.get("task") or self._task)
         return Observation(
             images=self._by_camera(observation["pixels"]),
             joint_names=names,
             joint_positions=positions,
+            joint_velocities=velocities,
+            joint_efforts=efforts,
             task=self._task,
             fault=str(info.get("fault", "none")) or "none",
             fault_step=int(info.get("fault_step", -1)),

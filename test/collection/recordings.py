@@ -14,6 +14,7 @@ from salus_ros.policies.tiny import SHIPPED
 SEEDS = tuple(range(5))
 CONFIG = CollectionConfig(policy=SHIPPED, fault_rate=0.3, num_samples=2, envs=1)
 ARRAYS = ("action", "state", "signals", "signals_valid", "signals_fresh", "embedding", "age_ms")
+ARRAYS += ("plan", "plan_step", "visual_embedding", "expert_embedding", "joint_position")
 
 
 def run(config: CollectionConfig, seeds: Sequence[int | None]) -> dict[int, Episode]:

@@ -121,3 +121,16 @@ def test_a_policy_of_other_cameras_is_refused(policy_of, tmp_path):
 def test_more_steps_between_replans_than_the_policy_plans_are_refused():
     with pytest.raises(ConfigError, match="replan_every is 99"):
         Rollout(replace(CONFIG, replan_every=99))
+
+
+def test_all_sampled_plans_are_kept_where_they_are_asked_for():
+    episode = run(replace(CONFIG, plan_samples=True), (0,))[0]
+    steps = np.arange(len(episode))
+    assert episode.plan_samples.shape == (len(episode), CONFIG.num_samples, 16, 7)
+    np.testing.assert_array_equal(episode.plan_samples[:, 0], episode.plan)
+    np.testing.assert_array_equal(episode.plan_step == 0, episode.signals_fresh)
+    executed = episode.plan[steps, episode.plan_step.astype(int)]
+    np.testing.assert_allclose(executed, episode.action, rtol=2**-11, atol=2**-24)
+    assert np.isfinite(episode.visual_embedding).all()
+    assert episode.joint_position.shape == (len(episode), 9)  # the fingers too
+    np.testing.assert_array_equal(episode.joint_position[:, :7], episode.state)

@@ -305,3 +305,27 @@ def test_the_verb_packs_and_every_verb_reads_it(stores, tmp_path, salus):
     assert code == 0
     assert "repeated, left out" in out
     assert len(StoreReader(path)) == 5
+
+
+def test_columns_that_are_not_wanted_are_left_out(stores, tmp_path):
+    without = ("embedding", "chunk_statistics", "plan", "visual_embedding", "joints")
+    reader = StoreReader(
+        pack(select_episodes(stores[:1], without=without), tmp_path / "a.zarr.zip").path
+    )
+    episode, whole = reader.episode(0), StoreReader(stores[0]).episode(0)
+    left = {f.name for f in dataclasses.fields(episode) if getattr(episode, f.name) is None}
+    assert left == {"embedding", "chunk_statistics", "plan", "plan_step", "plan_samples"} | {
+        "visual_embedding", "joint_position", "joint_velocity", "joint_effort"
+    }  # fmt: skip
+    np.testing.assert_array_equal(episode.expert_embedding, whole.expert_embedding)
+    np.testing.assert_array_equal(episode.images["wrist"], whole.images["wrist"])
+    with pytest.raises(StoreError, match="signals cannot be left out; allowed are embedding"):
+        select_episodes(stores, without=("signals",))
+
+
+def test_stores_with_and_without_plans_are_packed_without(stores, tmp_path):
+    older = WITH_IMAGES.without(("plan", "joints"))
+    path = make_store(tmp_path / "older.zarr", KINDS[:1], older, seed=7)
+    with pytest.raises(StoreError, match=r"plan_length: 4, there 0.*leave out what differs"):
+        select_episodes([stores[0], path])
+    assert len(select_episodes([stores[0], path], without=("plan", "joints"))) == len(KINDS) + 1

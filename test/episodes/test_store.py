@@ -28,7 +28,7 @@ def assert_same(read, written):
             for camera in expected:
                 np.testing.assert_array_equal(got[camera], expected[camera])
         elif expected is None:
-            assert got.size == 0 or np.isnan(got).all()
+            assert got is None or np.isnan(got).all()
         else:
             np.testing.assert_array_equal(got, expected)
 

@@ -202,3 +202,31 @@ def test_the_command_exits_with_1_when_something_is_wrong(store, monkeypatch, ca
     code, out = salus("--json")
     values = json.loads(out)
     assert (code, values["sound"], values["problems"][0]["array"]) == (1, False, "data/state")
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "said"),
+    [
+        ("plan", (3, 1, 0), np.nan, "infinite or partly missing at 1 steps, the first is 3"),
+        ("plan_samples", (3, 1, 1, 0), np.inf, "infinite or partly missing"),
+        ("visual_embedding", (3, 0, 1), np.nan, "infinite or partly missing"),
+        ("expert_embedding", (slice(2, 4), slice(None)), -np.inf, "at 2 steps, the first is 2"),
+        ("plan_step", 3, 4, "is no action of a plan of 4"),
+        ("plan_step", 3, 0.5, "is no action of a plan of 4"),
+        ("joint_effort", (3, 1), np.inf, "is infinite at 1 steps"),
+    ],
+)
+def test_what_no_policy_plans_and_no_joint_has_is_found(store, name, place, value, said):
+    array = zarr.open_group(store, mode="r+")[f"data/{name}"]
+    array[place] = value
+    (problem,) = verify(store).problems
+    assert (problem.array, problem.episode) == (f"data/{name}", 0)
+    assert said in problem.what
+
+
+def test_steps_without_a_plan_or_a_joint_are_sound(store):
+    data = zarr.open_group(store, mode="r+")["data"]
+    for name in ("plan", "plan_step", "plan_samples", "visual_embedding", "expert_embedding"):
+        data[name][3] = np.nan
+    data["joint_position"][3, 0] = np.nan
+    assert verify(store).problems == ()

@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import zarr
 from synthetic_episodes import WITH_IMAGES, make_episode, make_store
@@ -41,6 +42,9 @@ def test_an_older_store_reads_and_its_sources_are_unknown(old, tmp_path):
 
 def test_the_stores_that_ship_are_such():
     assert version(zarr.storage.ZipStore(shipped("pictures"))) == 2
+    episode = StoreReader(shipped("pictures")).episode(0, images=False)
+    assert episode.plan is episode.visual_embedding is episode.joint_position is None
+    assert np.isfinite(episode.embedding).all()
 
 
 def test_it_is_appended_to_and_then_of_this_version(old):

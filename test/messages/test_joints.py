@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from salus_ros.core.errors import ObservationError
-from salus_ros.messages.joints import read_joints
+from salus_ros.messages.joints import joint_keys, joint_values, read_joints
 
 
 def state(names, positions, velocities=()):
@@ -60,3 +60,29 @@ def test_a_joint_that_is_not_asked_for_may_be_anything():
     names, values = read_joints(state(["a", "gripper"], [1, math.nan]), "a")
     assert names == ("a",)
     np.testing.assert_array_equal(values, [1])
+
+
+def never(error):
+    raise error
+
+
+def test_all_that_is_said_of_joints():
+    given = state("cab", [3, 1, 2], [30, 10, 20])
+    found = joint_values(given, "ab", never)
+    expected = {"position a": 1, "position b": 2, "velocity a": 10, "velocity b": 20}
+    assert found == expected  # no effort was sent: none is made up
+    assert set(found) < set(joint_keys("ab"))
+    assert joint_keys("ab")[:3] == ("position a", "position b", "velocity a")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e300])
+def test_a_joint_without_a_sensor_has_no_number(bad):
+    found = joint_values(state("ab", [1, 2], [10, bad]), "ab", never)
+    assert math.isnan(found["velocity b"])
+    assert found["velocity a"] == 10
+
+
+def test_a_quantity_of_another_length_is_refused_and_the_others_are_read():
+    refused = []
+    assert joint_values(state("ab", [1, 2], [10]), "b", refused.append) == {"position b": 2}
+    assert "2 names and 1 values of velocity" in str(refused[0])

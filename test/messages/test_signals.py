@@ -18,6 +18,7 @@ from salus_ros.messages.signals import (
 def signals(embedding=(), **change):
     values = {name: float(i) for i, name in enumerate(schema.SIGNAL_NAMES)}
     values |= {"valid": [True] * 12, "fresh": True, "embedding": np.float32(embedding)}
+    values |= {"num_samples": 2, "episode_id": "e"}  # as every version of the message has them
     return SimpleNamespace(**values | change)
 
 
@@ -70,6 +71,41 @@ def test_an_embedding_that_float16_cannot_hold_is_refused_not_made_infinite():
         read_signals(signals([0, -70000]))
     assert "70000" not in caught.value.cause
     np.testing.assert_array_equal(embedding_array(signals([70000])), [70000])
+
+
+def test_the_plan_and_what_the_policy_sees():
+    plan = np.arange(6, dtype=np.float32) / 10
+    row = read_signals(
+        signals(
+            plan=plan,
+            plan_length=3,
+            plan_step=2,
+            plan_samples=np.concatenate([plan, plan + 1]),
+            visual_cameras=["front", "wrist"],
+            visual_embedding=np.arange(8, dtype=np.float32),
+            expert_embedding=np.float32([1, 2]),
+        )
+    )
+    assert row.plan.shape == (3, 2)
+    assert row.plan.dtype == np.float16
+    np.testing.assert_allclose(row.plan, plan.reshape(3, 2), rtol=2**-11)
+    assert (row.plan_samples.shape, row.plan_step) == ((2, 3, 2), 2)
+    np.testing.assert_array_equal(row.plan_samples[0], row.plan)
+    np.testing.assert_array_equal(row.visual_embedding, np.arange(8).reshape(2, 4))
+    np.testing.assert_array_equal(row.expert_embedding, [1, 2])
+    assert (row.visual_cameras, row.episode_id) == (("front", "wrist"), "e")
+
+
+def test_a_message_of_an_older_version_has_none_of_it():
+    row = read_signals(signals())
+    assert row.plan is row.plan_samples is row.visual_embedding is row.expert_embedding is None
+    assert (row.plan_step, row.visual_cameras) == (-1, ())
+
+
+@pytest.mark.parametrize("length", [0, 4, 2**32 - 1])
+def test_a_plan_of_another_length_than_it_says_is_of_no_shape(length):
+    given = signals(plan=np.zeros(6), plan_length=length, plan_step=0)
+    assert read_signals(given).plan.shape == (6,)
 
 
 def test_the_message_is_not_written_to():

@@ -50,7 +50,9 @@ class Robot:
     def header(self):
         return convert.header(int(self.tick * PERIOD_NS))
 
-    def observe(self, episode, step, *, skip=(), size=SIZE, encoding="rgb8", joint=None):
+    def observe(
+        self, episode, step, *, skip=(), size=SIZE, encoding="rgb8", joint=None, sent=None
+    ):
         """Publish what the world shows; pixels are 10 * camera + step."""
         status = EpisodeStatus(
             header=self.header,
@@ -70,7 +72,10 @@ class Robot:
             if joint is not None:
                 positions[3] = joint
             names = (*PANDA_JOINTS, "finger1", "finger2")
-            self.joints.publish(convert.joint_state(names, positions, self.header))
+            message = convert.joint_state(names, positions, self.header)
+            for quantity, values in (sent or {}).items():
+                setattr(message, quantity, values.tolist())
+            self.joints.publish(message)
 
     def image(self, pixels, encoding):
         if self.compression:
@@ -87,7 +92,7 @@ class Robot:
             message.data = convert.byte_array(depth_mm.view(np.uint8))
         return message
 
-    def answer(self, episode, step, *, skip=()):
+    def answer(self, episode, step, *, skip=(), said=None):
         """Publish what the policy and the predictor make of it."""
         common = {"header": self.header, "episode_id": episode, "step": step}
         if "action" not in skip:
@@ -100,6 +105,8 @@ class Robot:
             valid[11] = False
             convert.fill_signals(signals, values, valid)
             signals.embedding = np.full(5, step, np.float32)
+            for name, value in (said or {}).items():
+                setattr(signals, name, value)
             self.signals.publish(signals)
         if "prediction" not in skip:
             self.horizons.publish(
@@ -114,10 +121,10 @@ class Robot:
                 )
             )
 
-    def step(self, episode, step, *, skip=(), **observed):
+    def step(self, episode, step, *, skip=(), said=None, **observed):
         self.tick += 1
         self.observe(episode, step, skip=skip, **observed)
-        self.answer(episode, step, skip=skip)
+        self.answer(episode, step, skip=skip, said=said)
 
     def end(self, episode, steps, outcome=1, failure_type=0, failure_step=-1, **fields):
         fault = {"fault": "slip", "fault_step": 9, "fault_strength": 0.1}

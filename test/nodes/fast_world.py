@@ -90,6 +90,7 @@ class FastWorld(BareWorld):
             "task": self.task,
             "joint_names": (*PANDA_JOINTS, *FINGERS),
             "joint_positions": np.concatenate([self.position, [0.02, 0.02]]).astype(np.float64),
+            "joint_velocities": np.arange(9) / 10 + self.count,
             "outcome": outcome,
             "failure_type": FailureType.DROP if failed else FailureType.NONE,
             "failure_step": self.length - 1 if failed else -1,

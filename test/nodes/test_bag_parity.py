@@ -40,7 +40,8 @@ TOPICS = {
 }
 EPISODES = 2
 ARRAYS = ("action", "state", "stamp_ns", "signals", "signals_valid", "signals_fresh", "embedding")
-ARRAYS += ("age_ms", "probability", "risk", "alarm")
+ARRAYS += ("age_ms", "probability", "risk", "alarm", "plan", "plan_step", "visual_embedding")
+ARRAYS += ("expert_embedding", "joint_position", "joint_velocity", "joint_effort")
 
 
 def type_name(kind):
@@ -148,6 +149,15 @@ def test_a_converted_bag_is_the_live_recording(recorded, tmp_path, storage):
     first, second = (reader.episode(index) for index in range(EPISODES))
     assert np.isfinite(first.risk).all()
     assert np.isfinite(first.embedding).all()
+    assert first.plan.shape[:1] == first.visual_embedding.shape[:1] == (LENGTH,)
+    for name in ("plan", "visual_embedding", "expert_embedding", "joint_position"):
+        assert np.isfinite(getattr(first, name)).all(), name
+    steps = np.arange(LENGTH)[:, None]
+    np.testing.assert_allclose(first.joint_velocity, np.arange(9) / 10 + steps, rtol=1e-6)
+    assert first.joint_effort is None  # this world says none
+    assert first.plan_step.tolist() == [step % 3 for step in range(LENGTH)]
+    executed = first.plan[np.arange(LENGTH), first.plan_step.astype(int)]
+    np.testing.assert_allclose(executed, first.action, rtol=2**-11, atol=2**-24)
     assert first.signals_fresh.tolist() == [step % 3 == 0 for step in range(LENGTH)]
     assert (first.meta.outcome, first.meta.fault) == (Outcome.SUCCESS, "force")
     assert (second.meta.failure_type, second.meta.failure_step) == (FailureType.DROP, LENGTH - 1)
@@ -166,6 +176,10 @@ def test_a_policy_run_over_a_bag_gives_the_signals_it_gave_live(recorded, tmp_pa
         for name in ("signals", "embedding"):
             given, wanted = getattr(offline, name), getattr(online, name)
             np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5, err_msg=name)
+        for name in ("plan", "visual_embedding", "expert_embedding"):
+            given, wanted = getattr(offline, name), getattr(online, name)
+            np.testing.assert_allclose(given, wanted, rtol=2**-10, atol=1e-4, err_msg=name)
+        np.testing.assert_array_equal(offline.plan_step, online.plan_step)
         assert np.isfinite(offline.signals).any(axis=0).sum() >= 11  # all but latent_ood
         assert offline.meta.policy_id == online.meta.policy_id != ""
         assert (offline.age_ms[:, reader.spec.streams.index("signals")] == 0).all()

@@ -15,7 +15,9 @@ from salus_ros.worlds.panda import CAMERAS
 
 SEED = 3
 COUNT = 1
-ARRAYS = ("action", "state", "signals", "signals_valid", "signals_fresh", "embedding")
+ARRAYS = ("action", "state", "signals", "signals_valid", "signals_fresh", "embedding", "plan")
+ARRAYS += ("plan_step", "visual_embedding", "expert_embedding")
+ARRAYS += ("joint_position", "joint_velocity", "joint_effort")
 
 
 def test_an_episode_over_ros_is_the_one_of_the_collection(tmp_path):
@@ -66,6 +68,9 @@ def test_an_episode_over_ros_is_the_one_of_the_collection(tmp_path):
     rollout.close()
     for i in range(COUNT):
         a, b = graph.episode(i), collected[SEED + i]
+        assert np.isfinite(a.plan).all()
+        assert np.isfinite(a.joint_position).all()
+        assert graph.spec.joint_names == rollout.spec.joint_names
         same = {"id": "", "wall_time_s": 0.0}
         assert repr(replace(a.meta, **same)) == repr(replace(b.meta, **same))
         for name in ARRAYS:

@@ -11,6 +11,7 @@ from salus_msgs.msg import RecorderStatus
 from salus_msgs.srv import StartEpisode
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader, StoreSpec
+from salus_ros.nodes.parameters import PANDA_JOINTS
 
 
 @pytest.fixture
@@ -263,3 +264,113 @@ def test_a_full_disk_is_an_error_until_there_is_room(graph, tmp_path, monkeypatc
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 10**9))
     robot.run("b")
     assert robot.committed(1).state != RecorderStatus.STATE_ERROR
+
+
+def plans(step, length=4, width=7, samples=2):
+    """Fields of VlaSignals that the robot of these tests has beside its signals."""
+    every = np.full((samples, length, width), step / 10, np.float32)
+    return {
+        "plan": every[0].ravel(), "plan_samples": every.ravel(), "plan_length": length,
+        "plan_step": step % 3, "num_samples": samples,
+        "visual_cameras": ["a", "b"], "visual_embedding": np.full(6, step, np.float32),
+        "expert_embedding": np.full(5, step, np.float32),
+    }  # fmt: skip
+
+
+def test_plans_and_what_the_policy_sees_are_recorded(robot):
+    for step in range(4):
+        robot.step("a", step, said=plans(step))
+    robot.end("a", 4)
+    robot.committed(1)
+    reader = StoreReader(robot.path)
+    episode = reader.episode(0)
+    assert episode.plan.shape == (4, 4, 7)
+    assert episode.plan_samples.shape == (4, 2, 4, 7)
+    np.testing.assert_allclose(episode.plan[:, 0], episode.action, rtol=2**-11)
+    np.testing.assert_array_equal(episode.plan_step, [0, 1, 2, 0])
+    np.testing.assert_array_equal(episode.visual_embedding[:, 1, 2], np.arange(4))
+    np.testing.assert_array_equal(episode.expert_embedding[:, 4], np.arange(4))
+    assert reader.spec.visual_cameras == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        (plans(1, width=6), "plan"),
+        (plans(1, length=3), "plan"),
+        (plans(1, samples=3), "plan"),
+        ({"plan": np.full(28, np.nan, np.float32)}, "plan"),
+        ({"plan": np.full(28, 1e6, np.float32)}, "plan"),
+        ({"plan": np.zeros(27, np.float32)}, "plan"),
+        ({"plan_length": 0}, "plan"),
+        ({"plan_step": 4}, "plan"),
+        ({"visual_cameras": ["a"]}, "visual_embedding"),
+        ({"visual_embedding": np.zeros(7, np.float32)}, "visual_embedding"),
+        ({"expert_embedding": np.full(5, np.inf, np.float32)}, "expert_embedding"),
+        ({"episode_id": "another"}, "signals"),
+    ],
+)
+def test_a_wrong_plan_is_refused_counted_and_a_gap(robot, change, lost):
+    for step in range(4):
+        robot.step("a", step, said=plans(step) | (change if step == 1 else {}))
+    robot.end("a", 4)
+    robot.committed(1)
+    assert [name.split(": ")[0] for name in robot.node._recorder.refused] == [lost]
+    assert sum(robot.node._recorder.refused.values()) == 1
+    episode = StoreReader(robot.path).episode(0)
+    columns = ("plan", "visual_embedding", "expert_embedding")
+    there = {
+        name: np.isfinite(getattr(episode, name)).reshape(4, -1).all(axis=1) for name in columns
+    }
+    for name, steps in there.items():
+        assert steps.tolist() == [True, lost not in (name, "signals"), True, True], name
+    assert episode.signals_valid[:, 0].tolist() == [True, lost != "signals", True, True]
+
+
+def test_an_older_store_takes_signals_without_their_plan(graph, robot):
+    robot.run("a", 3)
+    robot.committed(1)
+    robot.close()
+    again = Robot(graph, robot.path)
+    for step in range(3):
+        again.step("b", step, said=plans(step))
+    again.end("b", 3)
+    status = again.committed(1)
+    assert (status.messages_dropped, status.last_error) == (0, "")
+    episode = StoreReader(robot.path).episode(1)
+    assert episode.plan is None
+    assert episode.signals_valid[:, 0].all()
+
+
+def test_fingers_velocities_and_efforts_are_recorded_beside_the_state(graph, tmp_path):
+    robot = Robot(graph, tmp_path / "a.zarr", extra_joints=("finger2", "finger1", "nowhere"))
+    velocity = np.arange(9) / 100
+    effort = np.where(np.arange(9) < 7, np.arange(9.0), np.nan)  # no sensor in the fingers
+    for step in range(3):
+        sent = {"velocity": velocity + step} | ({"effort": effort} if step != 1 else {})
+        robot.step("a", step, sent=sent)
+    robot.end("a", 3)
+    status = robot.committed(1)
+    assert (status.messages_dropped, status.steps_with_gaps) == (0, 0)
+    reader = StoreReader(robot.path)
+    episode = reader.episode(0)
+    assert reader.spec.joint_names == (*PANDA_JOINTS, "finger2", "finger1")
+    order = [*range(7), 8, 7]
+    np.testing.assert_array_equal(episode.joint_position[:, :7], episode.state)
+    np.testing.assert_allclose(
+        episode.joint_position[1], (np.arange(9) / 10 + 1)[order], rtol=1e-6
+    )
+    np.testing.assert_allclose(episode.joint_velocity[2], (velocity + 2)[order], rtol=1e-6)
+    np.testing.assert_array_equal(episode.joint_effort[0], effort[order].astype(np.float32))
+    np.testing.assert_array_equal(episode.joint_effort[1], episode.joint_effort[0])  # the newest
+
+
+def test_an_effort_of_another_length_is_refused_and_the_state_is_taken(robot):
+    for step in range(3):
+        robot.step("a", step, sent={"effort": np.zeros(2)} if step == 1 else {})
+    robot.end("a", 3)
+    status = robot.committed(1)
+    assert status.messages_dropped == 1
+    episode = StoreReader(robot.path).episode(0)
+    np.testing.assert_allclose(episode.state[1], np.arange(7) / 10 + 1, rtol=1e-6)
+    assert episode.joint_effort is None

@@ -101,6 +101,8 @@ def test_images_and_joints_are_those_of_the_world(graph):
     assert player.joints[0].name[:2] == ["panda_joint1", "panda_joint2"]
     assert player.joints[0].name[-1] == "panda_finger_joint2"
     assert len(player.joints[0].position) == 9
+    np.testing.assert_allclose(player.joints[0].velocity, np.arange(9) / 10)
+    assert len(player.joints[0].effort) == 0  # the world says none
 
 
 def test_the_end_says_how_it_was(graph):

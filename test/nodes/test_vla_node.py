@@ -10,7 +10,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from salus_msgs.msg import EpisodeStatus, PolicyAction, VlaSignals
 from salus_ros.core.errors import ConfigError, PolicyError
-from salus_ros.messages.signals import signals_array
+from salus_ros.messages.signals import read_signals, signals_array
 from salus_ros.messages.stamps import to_ns
 from salus_ros.nodes import convert
 from salus_ros.nodes.parameters import PANDA_JOINTS
@@ -116,6 +116,12 @@ def test_every_observation_is_answered_as_without_ros(graph, tiny_policy):
         np.testing.assert_array_equal(valid, expected.valid)
         np.testing.assert_array_equal(values[valid], expected.signals[expected.valid])
         np.testing.assert_array_equal(signals.embedding, np.float32(expected.embedding))
+        row = read_signals(signals)
+        np.testing.assert_array_equal(row.plan, expected.plans[0].astype(np.float16))
+        np.testing.assert_array_equal(row.visual_embedding, expected.visual_embedding)
+        np.testing.assert_array_equal(row.expert_embedding, expected.expert_embedding)
+        assert (row.plan_step, row.visual_cameras) == (step % 3, CAMERAS)
+        assert row.plan_samples is None
         assert signals.fresh == expected.fresh == (step % 3 == 0)
         for answer in (action, signals):
             assert (answer.episode_id, answer.step) == ("a", step)
@@ -182,6 +188,23 @@ def test_the_task_may_be_given_to_the_node(graph, tiny_policy):
     action, _ = robot.answered(1)
     expected = offline(tiny_policy, [0], task="stack the blue cube")[0].action
     np.testing.assert_array_equal(action.action, expected)
+
+
+def test_plan_and_embeddings_may_stay_at_home(graph, tiny_policy):
+    names = ("plan", "visual_embedding", "expert_embedding")
+    robot = Robot(graph, tiny_policy, **{f"publish_{name}": False for name in names})
+    robot.observe(0)
+    row = read_signals(robot.answered(1)[1])
+    assert row.plan is row.visual_embedding is row.expert_embedding is None
+    assert np.isfinite(row.embedding).all()
+
+
+def test_all_sampled_plans_are_published_where_they_are_asked_for(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy, publish_plan_samples=True)
+    robot.observe(0)
+    row = read_signals(robot.answered(1)[1])
+    expected = offline(tiny_policy, range(1))[0].plans
+    np.testing.assert_array_equal(row.plan_samples, expected.astype(np.float16))
 
 
 def test_the_embedding_may_stay_at_home(graph, tiny_policy):

@@ -54,6 +54,25 @@ def test_between_replans_signals_are_held_and_not_fresh(runner, observations):
     assert steps[3].inference_ms > 0
 
 
+def test_the_plan_in_force_is_whole_and_holds_what_is_executed(runner, observations):
+    steps = play(runner, observations)
+    assert [s.plan_step for s in steps] == [0, 1, 2, 0, 1, 2, 0]
+    for step, replan in zip(steps, np.repeat([0, 3, 6], 3), strict=False):
+        assert step.plans.shape == (2, 16, 7)
+        assert step.plans.dtype == np.float32
+        np.testing.assert_array_equal(step.plans, steps[replan].plans)
+        np.testing.assert_array_equal(step.plans[0, step.plan_step], step.action)
+        np.testing.assert_array_equal(step.visual_embedding, steps[replan].visual_embedding)
+        np.testing.assert_array_equal(step.expert_embedding, steps[replan].expert_embedding)
+    assert steps[0].visual_embedding.shape == (len(runner.cameras), runner.visual_dim)
+    assert steps[0].expert_embedding.shape == (runner.embedding_dim,)
+    assert steps[0].visual_embedding.dtype == steps[0].expert_embedding.dtype == np.float16
+    assert np.isfinite(steps[0].visual_embedding).all()
+    assert np.isfinite(steps[0].expert_embedding).all()
+    assert not np.array_equal(steps[0].visual_embedding, steps[3].visual_embedding)
+    assert not np.array_equal(steps[0].expert_embedding, steps[0].embedding)
+
+
 def test_changing_the_future_does_not_change_the_past(runner, observations):
     changed = observations[:4] + [(i, s - 5) for i, s in observations[4:]]
     for a, b in zip(play(runner, observations)[:4], play(runner, changed)[:4], strict=True):

@@ -59,6 +59,9 @@ def assert_same(a, b):
     np.testing.assert_array_equal(a.signals, b.signals)
     np.testing.assert_array_equal(a.valid, b.valid)
     np.testing.assert_array_equal(a.embedding, b.embedding)
+    np.testing.assert_array_equal(a.plans, b.plans)
+    np.testing.assert_array_equal(a.visual_embedding, b.visual_embedding)
+    np.testing.assert_array_equal(a.expert_embedding, b.expert_embedding)
     assert a.fresh == b.fresh
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.console import Console
-from synthetic_episodes import LOW_DIM, make_episode
+from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
 
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore
@@ -70,6 +70,20 @@ def test_a_store_without_any_predictor_says_so_and_no_gap(write):
     said = text(store_tables(store_summary(StoreReader(path))))
     assert row(said, "prediction")[-2:] == ["no predictor ran", "-"]
     assert row(said, "predicted live")[-1] == "no predictor ran"
+
+
+def test_the_columns_of_the_policy_and_of_the_joints_are_named_with_their_sizes(tmp_path):
+    path = make_store(tmp_path / "a.zarr", [FailureType.NONE], WITH_IMAGES)
+    said = " ".join(text(store_tables(store_summary(StoreReader(path)))).split())
+    assert "4 actions of 7 values, 2 samples of it" in said
+    assert "3 values for each of front, wrist" in said
+    assert "expert embedding │ 6 values" in said
+    assert "position, effort of arm, finger" in said
+    bare = make_store(tmp_path / "b.zarr", [FailureType.NONE])
+    said = text(store_tables(store_summary(StoreReader(bare))))
+    titles = {line.strip("│ ").split("  ")[0] for line in said.splitlines()}
+    assert "embedding" in titles
+    assert not {"plan", "visual embedding", "expert embedding", "joints"} & titles
 
 
 def results(**test):

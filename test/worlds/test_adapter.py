@@ -71,6 +71,18 @@ class Naming(Plain):
         return observation, {"task": "its own words"}
 
 
+class Measuring(Plain):
+    """Says how fast its joints are; of two joints by default."""
+
+    def __init__(self, count=2):
+        super().__init__()
+        self.count = count
+
+    def reset(self, *, seed=None, options=None):
+        observation, _ = super().reset(seed=seed, options=options)
+        return observation, {"joint_velocities": np.arange(self.count) / 10}
+
+
 class Needy(Plain):
     def __init__(self, env_name):
         super().__init__()
@@ -103,7 +115,18 @@ class AssertingAtReset(Plain):
         raise AssertionError("object fell off the table")
 
 
-KINDS = (Plain, OneCamera, Described, Naming, Needy, Asserting, Unrenderable, Grey, NoImage)
+KINDS = (
+    Plain,
+    OneCamera,
+    Described,
+    Naming,
+    Measuring,
+    Needy,
+    Asserting,
+    Unrenderable,
+    Grey,
+    NoImage,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -229,3 +252,11 @@ def test_an_end_without_an_outcome_is_read_from_gymnasium():
         assert ended.ended
         assert ended.outcome is (Outcome.SUCCESS if success else Outcome.FAILURE)
         assert ended.failure_type is FailureType[kind]
+
+
+def test_how_joints_move_is_what_the_world_says_or_nothing():
+    np.testing.assert_array_equal(world(Measuring).reset(seed=0).joint_velocities, [0, 0.1])
+    assert world(Measuring).reset(seed=0).joint_efforts is None
+    assert world(Plain).reset(seed=0).joint_velocities is None
+    with pytest.raises(ConfigError, match=r"2 joint names and joint_velocities \(3,\)"):
+        world(Measuring, count=3).reset(seed=0)

@@ -51,12 +51,14 @@ class Exported:
         steps: Number of steps in all.
         marked: How many of them are marked as lacking something (`missing`).
         gaps: What was left out of the episodes, or cut in two, and why.
+        left_out: Arrays of the store that the layout has no place for.
     """
 
     episodes: int
     steps: int
     marked: int = 0
     gaps: tuple[Gap, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def missing(reader: StoreReader, index: int) -> dict[str, NDArray[np.bool_]]:

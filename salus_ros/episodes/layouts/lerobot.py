@@ -13,8 +13,8 @@ episode with gaps becomes as many episodes as it has whole stretches (see `gaps`
 NaN, which would make LeRobot's statistics NaN. `next.done` is where a recorded episode ends,
 `next.truncated` where one was cut; `next.success` is there if every outcome is known.
 
-Policies take no feature whose name begins with `salus.` or `next.` as an input. Embeddings,
-statistics of action chunks and live predictions stay in the store.
+Policies take no feature whose name begins with `salus.` or `next.` as an input. Plans, embeddings,
+statistics of action chunks, joints beside the state and live predictions stay in the store.
 """
 
 import json
@@ -31,6 +31,7 @@ from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import store_errors
+from salus_ros.episodes.layout import data_arrays, image_array
 from salus_ros.episodes.layouts.gaps import Exported, Gap, stretches
 from salus_ros.episodes.layouts.padded import OnEpisode, check_new
 from salus_ros.episodes.reader import StoreReader
@@ -40,6 +41,9 @@ DONE, TRUNCATED, SUCCESS = "next.done", "next.truncated", "next.success"
 SIGNALS, VALID, FRESH = "salus.signals", "salus.signals_valid", "salus.signals_fresh"
 STAMP, AGE = "salus.stamp_ns", "salus.age_ms"
 SIDECAR = Path("meta") / "salus.json"
+KEPT = ("state", "action", "signals", "signals_valid", "signals_fresh", "stamp_ns", "age_ms")
+"""Arrays of a store that a dataset has, beside the images."""
+
 DECODER = "pyav"
 """It comes with lerobot; its default, torchcodec, needs an FFmpeg of the system beside it."""
 
@@ -148,7 +152,9 @@ def export_lerobot(
             part.replace(out)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    return Exported(len(lengths), sum(lengths), gaps=tuple(gaps))
+    kept = {*KEPT, *(image_array(camera) for camera in reader.spec.cameras)}
+    left_out = tuple(name for name in data_arrays(reader.spec) if name not in kept)
+    return Exported(len(lengths), sum(lengths), gaps=tuple(gaps), left_out=left_out)
 
 
 def _check_names(reader: StoreReader, task: str) -> None:

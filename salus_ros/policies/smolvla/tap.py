@@ -38,6 +38,10 @@ class TappedSample:
             last denoising step, mean over heads, cross-attention layers, tokens and samples;
             sums to 1. None where the expert has no cross-attention.
         image_tokens: For each camera given, the slice of the prefix with its image tokens.
+        visual: (cameras given, D) image tokens as they enter the prefix, after the connector, mean
+            over the tokens of each camera.
+        middle: (K, H) state of the expert behind the first half of its layers at the last
+            denoising step, mean over the executed tokens.
     """
 
     chunks: Tensor
@@ -45,6 +49,8 @@ class TappedSample:
     curvature: Tensor
     attention: Tensor | None
     image_tokens: tuple[slice, ...]
+    visual: Tensor
+    middle: Tensor
 
 
 class _Memo:
@@ -82,20 +88,25 @@ class SmolVLATap:
         self._executed = executed
         self._vlm: Any = policy.model.vlm_with_expert
         every = self._vlm.self_attn_every_n_layers
-        layers = range(self._vlm.num_vlm_layers)
+        numbers = range(self._vlm.num_vlm_layers)
         cross = "cross" in self._vlm.attention_mode
-        self._cross = [i for i in layers if cross and not (every > 0 and i % every == 0)]
+        self._cross = [i for i in numbers if cross and not (every > 0 and i % every == 0)]
         _, expert = self._vlm.get_model_layers(
             [self._vlm.get_vlm_model().text_model, self._vlm.lm_expert]
         )
         attention = [expert[i].self_attn for i in self._cross if expert[i] is not None]
+        layers = self._vlm.lm_expert.layers
+        behind = [*(layer.input_layernorm for layer in layers[1:]), self._vlm.lm_expert.norm]
+        self._middle_norm: nn.Module = behind[(len(layers) - 1) // 2]  # it is given their state
         self._memos = [_Memo(p) for a in attention for p in (a.k_proj, a.v_proj)]
         self._prefix_length = 0
         self._recording = False
         self._attention: list[Tensor] = []
         self._bias: dict[int, Tensor] = {}  # of the mask, by the number of keys
         self._hidden = torch.empty(0)
+        self._middle = torch.empty(0)
         self._image_length = 0
+        self._pooled: list[Tensor] = []  # image tokens, camera by camera
 
     @property
     def has_attention(self) -> bool:
@@ -160,9 +171,11 @@ class SmolVLATap:
         none = torch.full((b * k,), torch.nan, device=x.device)
         chunks = x[..., :dims].unflatten(0, (b, k))
         hidden = self._hidden[:, : self._executed].mean(dim=1).unflatten(0, (b, k))
+        middle = self._middle[:, : self._executed].float().mean(dim=1).unflatten(0, (b, k))
         curvature = torch.stack(curvatures or [none], dim=1).unflatten(0, (b, k))
         attention = torch.stack(self._attention).mean(dim=0) if self._attention else None
         image_tokens = self._image_slices(len(images))
+        visual = torch.cat(self._pooled).unflatten(0, (len(images), b))[: len(image_tokens)]
         return [
             TappedSample(
                 chunks=chunks[i],
@@ -170,16 +183,19 @@ class SmolVLATap:
                 curvature=curvature[i].mean(),
                 attention=attention[i] if attention is not None else None,
                 image_tokens=image_tokens,
+                visual=visual[:, i],
+                middle=middle[i],
             )
             for i in range(b)
         ]
 
     @contextmanager
     def _hooks(self) -> Iterator[None]:
-        self._attention, self._bias = [], {}
+        self._attention, self._bias, self._pooled = [], {}, []
         connector = self._vlm.get_vlm_model().connector
         handles = [
             self._model.action_out_proj.register_forward_pre_hook(self._see_hidden),
+            self._middle_norm.register_forward_pre_hook(self._see_middle),
             connector.register_forward_hook(self._see_image),
             self._model.state_proj.register_forward_hook(self._project_alone),
         ]
@@ -204,8 +220,13 @@ class SmolVLATap:
         if self._recording:
             self._hidden = inputs[0]  # (B K, C, H)
 
+    def _see_middle(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if self._recording:
+            self._middle = inputs[0]  # (B K, C, H)
+
     def _see_image(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
         self._image_length = output.shape[1]
+        self._pooled.append(output.float().mean(dim=1))  # (images, D)
 
     @staticmethod
     def _project_alone(module: nn.Linear, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     overview.add_row(
         "embedding", f"{spec['embedding_dim']} values" if spec["embedding_dim"] else "none"
     )
+    for title, size in _columns(spec):
+        overview.add_row(title, size)
     rows = {"task": "tasks", "fault": "faults", "condition": "conditions", "policy": "policies"}
     for title, key in rows.items():
         overview.add_row(title, listed(summary[key]))
@@ -71,6 +73,22 @@ def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
                 f"no predictor ran in {without} of {summary['episodes']} episodes; the row "
                 f"'{PREDICTION}' is about the others"
             )
+
+
+def _columns(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a store has of the policy's plans and sight, and of joints: name and size."""
+    if spec["plan_length"]:
+        size = f"{spec['plan_length']} actions of {spec['action_dim']} values"
+        samples = spec["plan_samples"]
+        yield "plan", size + (f", {samples} samples of it" if samples else "")
+    if spec["visual_dim"]:
+        cameras = ", ".join(spec["visual_cameras"])
+        yield "visual embedding", f"{spec['visual_dim']} values for each of {cameras}"
+    if spec["expert_dim"]:
+        yield "expert embedding", f"{spec['expert_dim']} values"
+    if spec["joint_names"]:
+        quantities = ", ".join(spec["joint_quantities"])
+        yield "joints", f"{quantities} of {', '.join(spec['joint_names'])}"
 
 
 def _count(stream: str, gaps: int | None) -> str:

@@ -24,7 +24,9 @@ SPEC = dataclasses.replace(
     state_names=JOINTS,
     action_names=tuple("xyzrpg_"),
 )
-LEFT_OUT = ("embedding", "chunk_statistics", "probability", "risk", "alarm")
+LEFT_OUT = ("embedding", "chunk_statistics", "probability", "risk", "alarm", "plan", "plan_step")
+LEFT_OUT += ("plan_samples", "visual_embedding", "expert_embedding")
+LEFT_OUT += ("joint_position", "joint_effort")
 AGES = np.array([4.0, np.nan], np.float32)
 
 
@@ -51,6 +53,7 @@ def exported(store, tmp_path_factory):
     done, path = [], tmp_path_factory.mktemp("exported") / "a"
     result = export_lerobot(StoreReader(store), path, done.append)
     assert (result.episodes, result.steps, result.gaps) == (2, 14, ())
+    assert sorted(result.left_out) == sorted(LEFT_OUT)
     assert done == [1, 2]
     return path
 

@@ -1,9 +1,13 @@
 """The tap samples what LeRobot's own sampler would, and sees what is there."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
+from salus_ros.policies.runner import SmolVLARunner
 from salus_ros.policies.smolvla.loading import load_policy
 from salus_ros.policies.smolvla.tap import SmolVLATap
 
@@ -137,3 +141,46 @@ def test_curvature_is_not_negative_and_finite(loaded, batch, noise):
     curvature = float(SmolVLATap(loaded.policy, 6).sample(batch, noise[None])[0].curvature)
     assert np.isfinite(curvature)
     assert curvature > 0
+
+
+def test_visual_is_the_mean_of_lerobots_image_tokens(loaded, batch, noise):
+    sample = SmolVLATap(loaded.policy, 6).sample(batch, noise[None])[0]
+    images, _ = loaded.policy.prepare_images(batch)
+    embed = loaded.policy.model.vlm_with_expert.embed_image
+    with torch.no_grad():
+        expected = torch.cat([embed(image).mean(dim=1) for image in images])
+    assert sample.visual.shape == (3, 128)
+    torch.testing.assert_close(sample.visual, expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(sample.visual[0], sample.visual[1])
+
+
+def test_middle_is_what_the_first_half_of_lerobots_expert_layers_gives(loaded, batch, noise):
+    """The output of a layer is its second residual plus what its network adds."""
+    second = loaded.policy.model.vlm_with_expert.lm_expert.layers[1]  # of four
+    residual, added = [], []
+    handles = [
+        second.post_attention_layernorm.register_forward_pre_hook(
+            lambda _m, inputs: residual.append(inputs[0].clone())
+        ),
+        second.mlp.register_forward_hook(lambda _m, _i, output: added.append(output.clone())),
+    ]
+    loaded.policy.predict_action_chunk(dict(batch), noise=noise[:1])
+    for handle in handles:
+        handle.remove()
+    expected = (residual[-1] + added[-1])[:, :6].mean(dim=1)  # last denoising step
+    sample = SmolVLATap(loaded.policy, 6).sample(batch, noise[None, :1])[0]
+    torch.testing.assert_close(sample.middle, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_an_empty_camera_is_not_seen(policy_folder, tmp_path, observation):
+    """Of LeRobot's own configuration: a third camera that this robot lacks."""
+    folder = tmp_path / "empty"
+    shutil.copytree(policy_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["input_features"]["observation.images.wrist"]
+    (folder / "config.json").write_text(json.dumps(config | {"empty_cameras": 1}))
+    images, state = observation
+    answer = SmolVLARunner(folder, num_samples=2).step(images, state, "lift", 0)
+    whole = SmolVLARunner(policy_folder, num_samples=2).step(images, state, "lift", 0)
+    assert answer.visual_embedding.shape == (2, 128)
+    np.testing.assert_array_equal(answer.visual_embedding, whole.visual_embedding[:2])
