@@ -327,7 +327,9 @@ def run(make: Callable[[], SalusNode[Any]], args: list[str] | None = None) -> in
 
     def stop(*_: object) -> None:
         nonlocal stopped
-        stopped = True
+        again, stopped = stopped, True
+        if again:
+            return  # it may be at its end already, where a node must not be asked
         if node is None or node.loading:
             raise KeyboardInterrupt  # nothing to finish yet
 
@@ -365,4 +367,8 @@ def run(make: Callable[[], SalusNode[Any]], args: list[str] | None = None) -> in
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+        # All is done. One signal more, as from a terminal and a launch, would find Python half
+        # taken down: the process would die of it, or crash.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     return code

@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import entry_points
 from pathlib import Path
 from xml.etree import ElementTree
@@ -129,6 +130,15 @@ def test_a_second_signal_does_not_interrupt_the_end():
         node.process.send_signal(signal.SIGINT)
         assert node.stop(signal.SIGTERM) == 0
         assert "Traceback" not in node.said
+
+
+def test_signals_without_end_do_not_change_how_a_node_ends():
+    with NodeProcess("episode", "/t") as node:
+        node.until_said("~/start begins an episode")
+        while node.process.poll() is None:
+            node.process.send_signal(signal.SIGINT)
+            time.sleep(0.001)
+        assert node.wait() == 0
 
 
 def test_the_transport_of_the_simulator_holds_several_observations():
