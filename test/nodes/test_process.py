@@ -133,8 +133,8 @@ def test_a_second_signal_does_not_interrupt_the_end():
 
 
 def test_signals_without_end_do_not_change_how_a_node_ends():
-    with NodeProcess("episode", "/t") as node:
-        node.until_said("~/start begins an episode")
+    with NodeProcess("episode", "/t", wait_for="vla") as node:
+        node.until_said("waiting for 'vla' to listen to /t/episode")
         while node.process.poll() is None:
             node.process.send_signal(signal.SIGINT)
             time.sleep(0.001)
