@@ -73,9 +73,7 @@ def joint_values(
         if values.shape != (len(names),):
             refused(_not_one_each(names, values, quantity))
             continue
-        with np.errstate(over="ignore"):
-            lost = ~np.isfinite(values.astype(np.float32))
-        values = np.where(lost, np.nan, values)
+        values = np.where(_is_finite(values), values, np.nan)
         pairs = zip(names, values.tolist(), strict=True)
         found |= {f"{quantity} {name}": value for name, value in pairs if name in joints}
     return found
@@ -92,14 +90,19 @@ def check_finite(names: Sequence[str], values: NDArray[np.float64], quantity: st
     Raises:
         ObservationError: naming those that are not.
     """
-    with np.errstate(over="ignore"):
-        bad = np.flatnonzero(~np.isfinite(values.astype(np.float32)))
+    bad = np.flatnonzero(~_is_finite(values))
     if bad.size:
         given = ", ".join(f"{names[place]} = {values[place]}" for place in bad)
         raise ObservationError(
             f"it has {given}; every {quantity} must be finite; check the driver",
             f"a {quantity} of {', '.join(names[place] for place in bad)} is not finite",
         )
+
+
+def _is_finite(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which values are finite as the store holds them, as float32."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(values.astype(np.float32))
 
 
 def _not_one_each(

@@ -34,14 +34,12 @@ class _Clock:
     """The rule for the stamps of one topic, and what is held back for a suspect one."""
 
     rule: TimeRule = field(default_factory=TimeRule)
-    held: Callable[[], None] | None = None
+    held: tuple[int, Callable[[], None]] | None = None  # its stamp, and what takes it in
 
-    def restart(self, stamp_ns: int) -> Callable[[], None] | None:
-        """A stream of this clock has jumped to a stamp; gives what was held back and is right."""
-        suspect_ns, held = self.rule.suspect_ns, self.held
-        self.rule.forget()
-        self.held = None
-        return None if suspect_ns is None or is_far(stamp_ns, suspect_ns) else held
+    def release(self, stamp_ns: int) -> list[Callable[[], None]]:
+        """Hold nothing back any longer; gives what a stamp goes on from."""
+        held, self.held = self.held, None
+        return [] if held is None or is_far(stamp_ns, held[0]) else [held[1]]
 
 
 class Assembler:
@@ -123,9 +121,11 @@ class Assembler:
         order = source.add(stamp_ns, sample, size)
         if order is Order.JUMP and source.jump_ns < 0:
             self._jump(f"{jump_words(source.jump_ns)} on '{stream}'", stamp_ns, but=stream)
-            for again in [self._told.restart(stamp_ns), self._acted.restart(stamp_ns)]:
-                if again is not None:
-                    again()
+            held = [*self._told.release(stamp_ns), *self._acted.release(stamp_ns)]
+            self._told.rule.forget()
+            self._acted.rule.forget()
+            for again in held:
+                again()
         if size and self.held_bytes > self._room():
             self._make_room()
         return order
@@ -308,7 +308,7 @@ class Assembler:
     def _is_older(self, episode_id: str, stamp_ns: int) -> bool:
         return self._last_ns.get(episode_id, -1) < stamp_ns
 
-    def _goes_on(self, clock: "_Clock", stamp_ns: int, again: Callable[[], None]) -> bool:
+    def _goes_on(self, clock: _Clock, stamp_ns: int, again: Callable[[], None]) -> bool:
         """Whether a stamp can be right; a jump of the clock ends what is in flight.
 
         Args:
@@ -317,20 +317,19 @@ class Assembler:
             again: Takes in what has this stamp, should it turn out to be right.
         """
         rule, other = clock.rule, self._acted if clock is self._told else self._told
-        suspect_ns = rule.suspect_ns
         order = rule.judge(stamp_ns, other.rule)
         if order is Order.SUSPECT:
-            clock.held = again
+            clock.held = (stamp_ns, again)
             return False
-        held, clock.held = clock.held, None
+        held = clock.release(stamp_ns)
         if order is Order.JUMP:
             jump_ns = rule.jump_ns
             # A pause before the first action, or between episodes, is no jump of the clock.
             if jump_ns < 0 or any(one.newest_step >= 0 for one in self._episodes.values()):
                 self._jump(jump_words(jump_ns), stamp_ns)
-        goes_on = suspect_ns is not None and not is_far(stamp_ns, suspect_ns)
-        if held is not None and goes_on and order in (Order.JUMP, Order.FOLLOWS):
-            held()
+        if order in (Order.JUMP, Order.FOLLOWS):
+            for taken in held:
+                taken()
         return True
 
     def _jump(self, reason: str, stamp_ns: int, but: str = "") -> None:
