@@ -2,6 +2,8 @@
 # ROS 2 comes from PyPI into .venv, unless a ROS 2 Jazzy is sourced.
 
 ENV := . scripts/env.sh &&
+# A graph is five processes, a test run hundreds: none should have to compile torch anew.
+export PYTHONDONTWRITEBYTECODE :=
 SOURCES := salus_ros test benchmark examples launch scripts setup.py
 
 .DEFAULT_GOAL := help

@@ -49,6 +49,7 @@ FRAMES = 150
 SHORT_S = 15.0
 LAG_S = 0.5
 START_TIMEOUT_S = 60.0
+END_TIMEOUT_S = 30.0
 READ_EVERY_S = 0.5
 TOPICS: dict[str, type] = {
     **{f"camera/{camera}/image_raw": Image for camera in CAMERAS},
@@ -155,6 +156,12 @@ class Source(Node):
         self.out["failure_horizons"].publish(horizons)
 
 
+def choose_transport(profile: Path) -> None:
+    """Set the DDS profile of this process and its children, unless the user has set one."""
+    if not any(name in os.environ for name in DDS_SETTINGS):
+        os.environ[DDS_SETTINGS[0]] = str(profile)
+
+
 def listen(namespace: str) -> None:
     """Subscribe as the recorder does and do nothing, until killed."""
     rclpy.init()
@@ -167,13 +174,16 @@ def listen(namespace: str) -> None:
 
 @contextmanager
 def started(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is ended with Ctrl-C's signal."""
+    """A process that is told to end, and killed where it does not."""
     with subprocess.Popen([sys.executable, *command]) as process:
         try:
             yield process
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def cpu_s(pid: int) -> float:
@@ -373,8 +383,7 @@ def main() -> None:
     if given.listen:
         listen(given.listen)
         return
-    if not any(name in os.environ for name in DDS_SETTINGS):
-        os.environ[DDS_SETTINGS[0]] = str(DDS_PROFILE)
+    choose_transport(DDS_PROFILE)
     result = run(given.minutes, given.rates)
     if given.json:
         print(json.dumps(result, indent=2))

@@ -2,7 +2,8 @@
 
 As `bench_recording.py`, with images of other sizes: shipped frames, enlarged, with the noise of a
 camera (standard deviation 2). The reference of the CPU is a node with the same subscriptions that
-does nothing. The source, the recorder and the listener share the machine's cores.
+does nothing. The source, the recorder and the listener share the machine's cores; the source
+publishes with `salus_ros/assets/fastdds_cameras.xml`, as a camera's driver should.
 
     python benchmark/bench_recording_sizes.py [--minutes 5 1] [--codec jpeg] [--json]
 """
@@ -22,6 +23,7 @@ from PIL import Image as Pillow
 from salus_ros.episodes import Episode
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.spec import IMAGE_CODECS
+from salus_ros.nodes.simulator import DDS_PROFILE
 
 RATE_HZ = 30.0
 NOISE = 2.0
@@ -82,6 +84,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     given = parser.parse_args()
+    bench_recording.choose_transport(DDS_PROFILE.with_name("fastdds_cameras.xml"))
     sizes = zip(SIZES, given.minutes, strict=True)
     done = [measure(size, minutes, given.codec) for size, minutes in sizes]
     result = {

@@ -44,6 +44,10 @@ def demo(
     in one more episode, with a fault. It needs ROS 2: salus doctor says whether it is there.
     """
     folder = out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
+    if policy is not None:  # before anything is started
+        from salus_ros.policies.smolvla.folder import check_files
+
+        check_files(policy)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _run(folder, episodes, policy)

@@ -2,20 +2,17 @@
 
 import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 
 from salus_msgs.msg import VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
-from salus_ros.messages.depth import is_depth
-from salus_ros.messages.images import read_image
 from salus_ros.messages.stamps import NANO
 from salus_ros.nodes.parameters import VlaParameters
 
@@ -31,53 +28,6 @@ def to_stamp(stamp_ns: int) -> Time:
 def header(stamp_ns: int, frame_id: str = "") -> Header:
     """Header of a time in ns."""
     return Header(stamp=to_stamp(stamp_ns), frame_id=frame_id)
-
-
-def read_raw_image(
-    serialised: bytes,
-    camera: str,
-    depth_mm: tuple[float, float] | None = None,
-    encoding: str = "",
-) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/Image, as `read_image` does; depth if its range is given.
-
-    Raises:
-        ObservationError: if it cannot be read.
-    """
-    return _read(serialised, Image, camera, depth_mm, encoding)
-
-
-def read_compressed_image(
-    serialised: bytes,
-    camera: str,
-    depth_mm: tuple[float, float] | None = None,
-    encoding: str = "",
-) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/CompressedImage, as `read_raw_image` does.
-
-    Raises:
-        ObservationError: if it cannot be read.
-    """
-    return _read(serialised, CompressedImage, camera, depth_mm, encoding)
-
-
-def _read(
-    serialised: bytes,
-    kind: Any,
-    camera: str,
-    depth_mm: tuple[float, float] | None,
-    encoding: str,
-) -> NDArray[np.uint8]:
-    try:
-        message = deserialize_message(serialised, kind)
-    except Exception as error:
-        raise ObservationError(
-            f"camera '{camera}' sends {len(serialised)} bytes that are no {kind.__name__}",
-            f"camera '{camera}' sends what is no {kind.__name__}",
-        ) from error
-    # The range is that of all cameras, of which some give depth.
-    range_mm = depth_mm if is_depth(message, encoding) else None
-    return read_image(message, camera, encoding=encoding, depth_range_mm=range_mm)
 
 
 def array_to_image(pixels: NDArray[np.uint8], head: Header) -> Image:

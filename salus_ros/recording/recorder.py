@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.episodes import StoreSpec
+from salus_ros.episodes.layout import register_image_codec
 from salus_ros.messages.joints import joint_keys, joint_values, read_joints
 from salus_ros.recording.arrays import ReadImage
 from salus_ros.recording.assembly import Assembler
@@ -105,6 +106,7 @@ class Recorder:
         """
         self._options = options
         self._warn = warn
+        register_image_codec(options.image_codec)  # imported now, not while images queue up
         self.writer = EpisodeWriter(
             options.store,
             options.cameras,

@@ -49,10 +49,15 @@ class Graph:
         node.destroy_node()
 
     def listen(self, kind: type, topic: str, *, status: bool = False) -> list[Any]:
-        """Messages of a topic, as they arrive."""
+        """Messages of a topic, as they arrive, from every publisher that there is now."""
         heard: list[Any] = []
         qos = status_qos() if status else stream_qos()
-        self.probe.create_subscription(kind, topic, heard.append, qos)
+        subscription = self.probe.create_subscription(kind, topic, heard.append, qos)
+        name = subscription.topic_name
+        self.until(
+            lambda: subscription.get_publisher_count() >= self.probe.count_publishers(name),
+            f"to hear every publisher of {name}",
+        )
         return heard
 
     def talk(self, kind: type, topic: str, *, status: bool = False, wait: bool = True) -> Any:

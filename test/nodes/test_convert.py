@@ -16,28 +16,6 @@ RGB = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]], [[13, 14, 15]
 RGB = RGB.astype(np.uint8)  # (3, 2, 3)
 
 
-@pytest.mark.parametrize("read", [convert.read_raw_image, convert.read_compressed_image])
-@pytest.mark.parametrize("raw", [b"", b"\0\1\0\0", b"\0\1\0\0" + bytes(8), b"\xff" * 100])
-def test_bytes_that_are_no_image_are_refused(read, raw):
-    with pytest.raises(ObservationError, match=r"camera .front. sends"):
-        read(raw, "front")
-
-
-def test_one_range_serves_the_cameras_that_give_depth_and_no_others():
-    sent = convert.array_to_image(RGB, convert.header(0))
-    given = convert.read_raw_image(serialize_message(sent), "front", depth_mm=(0, 1000))
-    np.testing.assert_array_equal(given, RGB)
-    depth = Image(height=1, width=2, encoding="16UC1", step=4, data=b"\0\0\xe8\3")
-    given = convert.read_raw_image(serialize_message(depth), "front", depth_mm=(0, 1000))
-    np.testing.assert_array_equal(given[..., 0], [[0, 255]])
-
-
-def test_an_encoding_that_the_message_says_wrongly_can_be_given():
-    sent = serialize_message(convert.array_to_image(RGB, convert.header(0)))
-    given = convert.read_raw_image(sent, "front", encoding="bgr8")
-    np.testing.assert_array_equal(given, RGB[..., ::-1])
-
-
 def test_an_image_goes_there_and_back():
     sent = convert.array_to_image(RGB, convert.header(1_500_000_000, "front"))
     got = deserialize_message(serialize_message(sent), Image)

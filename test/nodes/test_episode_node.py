@@ -12,8 +12,11 @@ from salus_ros.nodes.episode import EpisodeNode
 
 @pytest.fixture
 def heard(graph):
+    """What it says, from its first word on."""
     graph.add(EpisodeNode, task="lift", rate_hz=20.0)
-    return graph.listen(EpisodeStatus, "episode", status=True)
+    said = graph.listen(EpisodeStatus, "episode", status=True)
+    graph.until(lambda: said)
+    return said
 
 
 def start(graph, **request):
@@ -25,7 +28,6 @@ def call(graph, name):
 
 
 def test_a_person_begins_ends_and_labels(graph, heard):
-    graph.until(lambda: heard)
     assert heard[-1].phase == EpisodeStatus.PHASE_IDLE
     answer = start(graph, episode_id="a")
     assert (answer.success, answer.episode_id) == (True, "a")
@@ -45,7 +47,6 @@ def test_a_person_begins_ends_and_labels(graph, heard):
 
 
 def test_a_refusal_is_an_answer_and_publishes_nothing(graph, heard):
-    graph.until(lambda: heard)
     assert not call(graph, "stop").success
     refused = graph.call(LabelEpisode, "episode/label", LabelEpisode.Request(outcome=9))
     assert "no episode has been begun yet" in refused.message
@@ -58,7 +59,7 @@ def test_a_refusal_is_an_answer_and_publishes_nothing(graph, heard):
 def test_a_discarded_episode_is_announced_as_one(graph, heard):
     start(graph, episode_id="a", task="push")
     assert call(graph, "discard").message == "'a' is over and not to be kept"
-    graph.until(lambda: heard and heard[-1].phase == EpisodeStatus.PHASE_DISCARDED)
+    graph.until(lambda: heard[-1].phase == EpisodeStatus.PHASE_DISCARDED)
     assert (heard[-1].episode_id, heard[-1].task) == ("a", "push")
 
 

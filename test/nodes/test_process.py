@@ -141,15 +141,25 @@ def test_signals_without_end_do_not_change_how_a_node_ends():
         assert node.wait() == 0
 
 
-def test_the_transport_of_the_simulator_holds_several_observations():
-    profiles = ElementTree.parse(PACKAGE / "assets" / "fastdds.xml")
-    (size,) = [item for item in profiles.iter() if item.tag.endswith("segment_size")]
-    observation = len(panda.CAMERAS) * panda.IMAGE_SIZE**2 * 3
-    assert int(size.text) >= 10 * observation
+@pytest.mark.parametrize(
+    ("profile", "size", "chosen"),
+    [
+        ("fastdds.xml", (panda.IMAGE_SIZE, panda.IMAGE_SIZE), False),
+        ("fastdds_cameras.xml", (720, 1280), True),
+    ],
+)
+def test_the_transport_of_what_publishes_images_holds_several_observations(
+    profile, size, chosen, monkeypatch
+):
+    path = PACKAGE / "assets" / profile
+    (said,) = [e.text for e in ElementTree.parse(path).iter() if e.tag.endswith("segment_size")]
+    assert int(said) >= 10 * len(panda.CAMERAS) * 3 * size[0] * size[1]
+    if chosen:  # by the user; the other one is the simulator's own choice
+        monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(path))
     with NodeProcess("simulator", "/t", env_id=FAST, republish_s=0.1) as node:
         node.until_said("waiting for the action")
         maps = Path(f"/proc/{node.process.pid}/maps").read_text().splitlines()
         mapped = [line.split() for line in maps if "/dev/shm/fastrtps_" in line]
         sizes = [int(a[0].split("-")[1], 16) - int(a[0].split("-")[0], 16) for a in mapped]
-        assert max(sizes) >= int(size.text)
+        assert max(sizes) >= int(said)
         assert node.stop() == 0
