@@ -23,13 +23,20 @@ def collect(
     policy: Annotated[
         Path | None, typer.Option(help="Policy folder; the shipped tiny SmolVLA by default.")
     ] = None,
+    env_id: Annotated[
+        str, typer.Option(help="World: salus/PickPlace-v0, or -v1 whose failures build up.")
+    ] = "salus/PickPlace-v0",
     task: Annotated[str, typer.Option(help="One instruction; drawn for each by default.")] = "",
     fault: Annotated[
         str, typer.Option(help="none, force, noise or slip for all; random: drawn for each.")
     ] = "random",
     fault_rate: Annotated[
-        float, typer.Option(help="Share of the episodes that get each fault, where it is drawn.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            help="Share of the episodes that get each fault, where it is drawn; the world's own "
+            "by default (v0: 0.1, v1: 0.03)."
+        ),
+    ] = None,
     condition: Annotated[
         str, typer.Option(help="standard, or shifted: poses, light and faults not trained on.")
     ] = "standard",
@@ -65,6 +72,7 @@ def collect(
 
     config = CollectionConfig(
         policy=policy or SHIPPED,
+        env_id=env_id,
         task=task,
         fault=fault,
         fault_rate=fault_rate,

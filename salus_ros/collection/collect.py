@@ -17,6 +17,7 @@ from salus_ros.episodes import EpisodeMeta, EpisodeStore
 from salus_ros.episodes.reader import StoreReader, existing
 from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.smolvla.folder import policy_cameras, policy_id
+from salus_ros.worlds.mujoco import ENV_ID
 from salus_ros.worlds.panda import CAMERAS
 
 
@@ -130,6 +131,7 @@ def collect(
 
 def _check_same(config: CollectionConfig, meta: EpisodeMeta, out: Path) -> None:
     pairs = {
+        "env_id": (meta.world or ENV_ID, config.env_id),  # before it was kept there was one
         "condition": (meta.condition, config.condition),
         "fault": (meta.fault, config.fault_of(meta.seed)),
         "task": (meta.task, config.task or meta.task),

@@ -9,7 +9,8 @@ from salus_ros.episodes import StoreSpec
 from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
 from salus_ros.worlds.conditions import CONDITIONS
-from salus_ros.worlds.faults import FAULT_RATE, FAULTS, RANDOM_FAULT, draw_fault, fault_of
+from salus_ros.worlds.faults import FAULTS, RANDOM_FAULT, fault_of
+from salus_ros.worlds.mujoco import ENV_ID, PHYSICS
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, JOINTS, STATE_DIM
 from salus_ros.worlds.tasks import TASKS
 
@@ -20,9 +21,11 @@ class CollectionConfig:
 
     Attributes:
         policy: Policy folder.
+        env_id: World, one of `PHYSICS`.
         task: One of `TASKS`; empty: drawn by each seed.
         fault: One of `FAULTS`, or "random": drawn by each seed.
-        fault_rate: Share of the episodes that get each fault, where it is drawn.
+        fault_rate: Share of the episodes that get each fault, where it is drawn; None for the
+            world's own.
         condition: One of `CONDITIONS`.
         num_samples: Chunks per replan, for the signals.
         replan_every: Steps between runs of the policy.
@@ -34,9 +37,10 @@ class CollectionConfig:
     """
 
     policy: Path
+    env_id: str = ENV_ID
     task: str = ""
     fault: str = RANDOM_FAULT
-    fault_rate: float = FAULT_RATE
+    fault_rate: float | None = None
     condition: str = "standard"
     num_samples: int = 4
     replan_every: int = 3
@@ -47,6 +51,7 @@ class CollectionConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        _check("env_id", self.env_id, tuple(PHYSICS))
         _check("task", self.task, ("", *TASKS))
         _check("fault", self.fault, (RANDOM_FAULT, *FAULTS))
         _check("image codec", self.image_codec, IMAGE_CODECS)
@@ -54,7 +59,7 @@ class CollectionConfig:
         if self.envs < 1:
             raise ConfigError(f"envs is {self.envs}; at least 1 episode must run")
         try:
-            draw_fault(0, self.fault_rate)
+            self.fault_of(0)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -79,7 +84,8 @@ class CollectionConfig:
 
     def fault_of(self, seed: int) -> str:
         """The fault of the episode with this seed."""
-        return fault_of(self.fault, seed, self.fault_rate)
+        own = PHYSICS[self.env_id].fault_rate
+        return fault_of(self.fault, seed, own if self.fault_rate is None else self.fault_rate)
 
 
 def _check(name: str, given: str, known: tuple[str, ...]) -> None:

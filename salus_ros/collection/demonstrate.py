@@ -12,6 +12,7 @@ from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import Outcome
 from salus_ros.core.pool import Desk, Lost, Pool
 from salus_ros.policies.tiny.demonstrations import Demonstrations, shrink
+from salus_ros.worlds.mujoco import ENV_ID, PHYSICS
 from salus_ros.worlds.panda import CAMERAS
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def record(
     episodes: int,
     seed: int,
     size_px: int,
+    env_id: str = ENV_ID,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Demonstrations:
@@ -54,12 +56,13 @@ def record(
         episodes: How many successful episodes to keep.
         seed: Attempt i starts the world with seed + i.
         size_px: Side of the images that are kept.
+        env_id: World, one of `PHYSICS`.
         workers: Parallel processes.
         progress: Called with the number of episodes kept so far.
     """
     kept: list[Attempt] = []
     attempts = range(seed, seed + 20 * episodes)
-    work = partial(_work, size_px)
+    work = partial(_work, size_px, env_id)
     with Pool(work, attempts, workers, restart=True, ahead=8 * workers) as pool:
         for _, attempt in pool.results():
             assert not isinstance(attempt, Lost)  # what a worker lost is run again
@@ -79,11 +82,11 @@ def record(
     )
 
 
-def _work(size_px: int, desk: Desk[int, Attempt]) -> None:
+def _work(size_px: int, env_id: str, desk: Desk[int, Attempt]) -> None:
     """Body of a worker: attempt the episodes of the seeds it is given."""
     from salus_ros.worlds.mujoco.world import PickPlaceEnv
 
-    env = PickPlaceEnv()  # one for all: making an OpenGL context is slow
+    env = PickPlaceEnv(physics=PHYSICS[env_id])  # one for all: making an OpenGL context is slow
     for seed in desk:
         assert seed is not None  # one at a time
         attempt = _attempt(env, seed, size_px)

@@ -20,6 +20,7 @@ from salus_ros.recording.joint_columns import joint_sample
 from salus_ros.recording.memory import EpisodeRecording
 from salus_ros.recording.policy_columns import signals_row
 from salus_ros.recording.rows import JOINT, SIGNALS, STATE
+from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, STATE_DIM
 
@@ -50,7 +51,8 @@ class Rollout:
         runners = [runner, *(runner.sibling() for _ in range(config.envs - 1))]
         # Images that are not kept are needed only where the policy looks at them.
         every = 1 if config.images else config.replan_every
-        envs = [PickPlaceEnv(render_every=every) for _ in runners]
+        physics = PHYSICS[config.env_id]
+        envs = [PickPlaceEnv(physics=physics, render_every=every) for _ in runners]
         self.spec = config.store_spec(
             embedding_dim=runner.embedding_dim,
             plan_length=runner.plan_length,
@@ -196,6 +198,7 @@ class _Slot:
             # Float32, as messages and stores have it.
             fault_strength=float(np.float32(info.get("fault_strength", np.nan))),
             condition=info["condition"],
+            world=self._config.env_id,
             rate_hz=RATE_HZ,
         )
 

@@ -53,6 +53,7 @@ def evaluate_policy(
     return {
         "policy": policy_id(config.policy),
         "first_seed": seed,
+        "world": config.env_id,
         "condition": config.condition,
         "fault": config.fault,
         "num_samples": config.num_samples,

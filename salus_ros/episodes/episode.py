@@ -29,6 +29,7 @@ class EpisodeMeta:
         fault_step: Control step at which the fault starts, which an episode may not live to see;
             -1 without a fault, or where its moment is unknown.
         fault_strength: Strength of the fault in its own unit; NaN without one, or unknown.
+        world: Gymnasium id of the world that it ran in; empty on a real robot, or unknown.
         source: What the episode was made from, known by its content and not by its name: a
             conversion finds there what it has converted already. Empty where there is none.
         policy_id: Which policy acted and gave the signals; after `salus convert --policy` the one
@@ -52,6 +53,7 @@ class EpisodeMeta:
     condition: str = ""
     fault_step: int = -1
     fault_strength: float = math.nan
+    world: str = ""
     source: str = ""
 
     def __post_init__(self) -> None:

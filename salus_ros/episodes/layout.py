@@ -154,11 +154,12 @@ META_ARRAYS: dict[str, ArrayLayout] = {
     "condition": _column(_TEXT, ""),
     "fault_step": _column(np.int32, -1),
     "fault_strength": _column(np.float32, np.nan),
+    "world": _column(_TEXT, ""),
     "source": _column(_TEXT, ""),
 }
 """Arrays under `meta/` beside `episode_ends`: one per field of `EpisodeMeta`, by its name."""
 
-SINCE: dict[str, int] = {"source": 3}
+SINCE: dict[str, int] = {"source": 3, "world": 3}
 """First schema version of the arrays under `meta/` that stores did not have from the start."""
 
 

@@ -238,7 +238,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         if seen is not None:
             message.task, message.fault = seen.task or self._task, seen.fault
             message.fault_step, message.fault_strength = seen.fault_step, seen.fault_strength
-            message.condition = seen.condition
+            message.condition, message.world = seen.condition, seen.world
             if self._phase in (EpisodeStatus.PHASE_ENDED, EpisodeStatus.PHASE_FINISHED):
                 message.outcome = int(seen.outcome)
                 message.failure_type = int(seen.failure_type)

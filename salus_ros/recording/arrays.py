@@ -49,6 +49,7 @@ def meta_of(status: Any, rate_hz: float = schema.RATE_HZ) -> EpisodeMeta:
         fault_step=status.fault_step if faulty else -1,
         fault_strength=status.fault_strength if faulty else math.nan,
         condition=status.condition,
+        world=getattr(status, "world", ""),  # which bags of before do not say
         rate_hz=float(status.rate_hz) or rate_hz,
     )
 

@@ -39,6 +39,7 @@ class Observation:
         fault_step: Step at which it starts; -1 without one, or if the world does not say.
         fault_strength: Its strength in its own unit; NaN likewise.
         condition: Condition the episode was drawn under; empty if the world does not say.
+        world: Gymnasium id of the world.
         ended: Whether the episode is over.
         outcome: How it ended; `UNKNOWN` before.
         failure_type: Kind of failure, `NONE` without one.
@@ -55,6 +56,7 @@ class Observation:
     fault_step: int = -1
     fault_strength: float = math.nan
     condition: str = ""
+    world: str = ""
     ended: bool = False
     outcome: Outcome = Outcome.UNKNOWN
     failure_type: FailureType = FailureType.NONE
@@ -131,6 +133,8 @@ class World:
         own = getattr(self._env.unwrapped, "max_episode_steps", None)
         self.max_steps = int((spec.max_episode_steps if spec else None) or own or 0)
         """Time limit in steps; 0 for none."""
+        self.env_id = spec.id if spec else env_id
+        """Gymnasium id, without the module that registers it."""
         self.native_rate_hz = float(self._env.metadata.get("render_fps", math.nan))
         """Steps per second the environment was made for; NaN when it does not say."""
         self.fault_rate = float(getattr(self._env.unwrapped, "fault_rate", FAULT_RATE))
@@ -253,6 +257,7 @@ class World:
             fault_step=int(info.get("fault_step", -1)),
             fault_strength=float(info.get("fault_strength", math.nan)),
             condition=str(info.get("condition", "")),
+            world=self.env_id,
             ended=ended,
             outcome=outcome,
             failure_type=kind,

@@ -87,6 +87,7 @@ def status(stamp_ns, episode_id, step, phase, **fields):
         "fault_step": -1,
         "fault_strength": np.nan,
         "condition": "",
+        "world": "",
         "task": "lift",
         "rate_hz": 10.0,
         "max_steps": 0,

@@ -127,6 +127,8 @@ def test_a_killed_worker_is_replaced_and_a_full_disk_ends_it_with_all_that_was_w
     check(store, reference)
     with pytest.raises(ConfigError, match="seed 0 with condition 'standard', asked is 'shifted'"):
         collect(replace(CONFIG, condition="shifted"), store, len(SEEDS) + 1)
+    with pytest.raises(ConfigError, match="env_id 'salus/PickPlace-v0', asked is 'salus/PickP"):
+        collect(replace(CONFIG, env_id="salus/PickPlace-v1"), store, len(SEEDS) + 1)
     with pytest.raises(ConfigError, match="seed 0 with replan_every 3, asked is 2"):
         collect(replace(CONFIG, replan_every=2), store, len(SEEDS) + 1)
     with pytest.raises(StoreError, match="cameras"):

@@ -17,6 +17,7 @@ from salus_ros.policies.tiny import SHIPPED
 from salus_ros.worlds.mujoco.truth import Truth
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import CAMERAS
+from salus_ros.worlds.physics import COMPLIANT
 from salus_ros.worlds.tasks import TASKS
 
 
@@ -56,7 +57,7 @@ def test_episodes_say_what_they_are(reference):
         meta = episode.meta
         assert meta.seed == seed
         assert meta.task in TASKS
-        assert meta.condition == "standard"
+        assert (meta.world, meta.condition) == ("salus/PickPlace-v0", "standard")
         assert meta.fault == CONFIG.fault_of(seed)
         assert (meta.fault_step >= 0) == (meta.fault != "none") == np.isfinite(meta.fault_strength)
         assert meta.outcome is not Outcome.UNKNOWN
@@ -68,9 +69,29 @@ def test_episodes_say_what_they_are(reference):
     assert len({meta.fault for meta in (e.meta for e in reference.values())}) > 1
 
 
-@pytest.mark.parametrize("option", ["task", "fault", "condition", "image_codec"])
+def test_another_world_is_run_with_its_own_faults_and_limit():
+    config = replace(CONFIG, env_id="salus/PickPlace-v1", fault_rate=None)
+    drawn = [config.fault_of(seed) != "none" for seed in range(2000)]
+    assert 0.07 < np.mean(drawn) < 0.11  # three faults of 3 % each
+    assert config.fault_of(0) == "none"
+    episode = run(config, (0,))[0]
+    assert episode.meta.world == config.env_id
+    env = PickPlaceEnv(physics=COMPLIANT, render_images=False)
+    _, info = env.reset(seed=0)
+    for action in episode.action:
+        _, _, terminated, truncated, info = env.step(action)
+    env.close()
+    assert terminated or truncated
+    assert (info["outcome"], info["failure_type"], info["failure_step"]) == (
+        episode.meta.outcome,
+        episode.meta.failure_type,
+        episode.meta.failure_step,
+    )
+
+
+@pytest.mark.parametrize("option", ["env_id", "task", "fault", "condition", "image_codec"])
 def test_an_unknown_option_is_refused_with_what_is_known(option):
-    name = option.replace("_", " ")
+    name = option if option == "env_id" else option.replace("_", " ")
     with pytest.raises(ConfigError, match=rf"unknown {name} 'juggle'; known: '"):
         CollectionConfig(policy=SHIPPED, **{option: "juggle"})
 

@@ -1,4 +1,4 @@
-"""Stores of schema version 2, as those that ship are: without `meta/source`."""
+"""Stores of schema version 2, as those that ship are: without what `SINCE` names."""
 
 import shutil
 
@@ -12,6 +12,7 @@ from zarr.core.attributes import Attributes
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
+from salus_ros.episodes.layout import SINCE
 from salus_ros.episodes.pack import pack, select_episodes
 from salus_ros.episodes.shipped import shipped
 from salus_ros.episodes.verify import verify
@@ -21,7 +22,8 @@ from salus_ros.episodes.verify import verify
 def old(tmp_path):
     """A store as version 2 wrote it."""
     path = make_store(tmp_path / "a.zarr", KINDS, WITH_IMAGES)
-    shutil.rmtree(path / "meta" / "source")
+    for name in SINCE:
+        shutil.rmtree(path / "meta" / name)
     zarr.open_group(path, mode="r+").attrs["schema_version"] = 2
     return path
 
@@ -30,9 +32,9 @@ def version(path):
     return zarr.open_group(path, mode="r").attrs["schema_version"]
 
 
-def test_an_older_store_reads_and_its_sources_are_unknown(old, tmp_path):
+def test_an_older_store_reads_and_its_sources_and_worlds_are_unknown(old, tmp_path):
     reader = StoreReader(old)
-    assert [meta.source for meta in reader.episodes()] == [""] * len(KINDS)
+    assert {(meta.source, meta.world) for meta in reader.episodes()} == {("", "")}
     assert verify(old).problems == ()
     assert version(old) == 2
     packed = pack(select_episodes([old]), tmp_path / "a.zarr.zip").path
@@ -50,7 +52,7 @@ def test_the_stores_that_ship_are_such():
 def test_it_is_appended_to_and_then_of_this_version(old):
     reader = StoreReader(old)
     before = reader.episode(1)
-    new = make_episode("new", 9, spec=WITH_IMAGES, source="sha256:12/0")
+    new = make_episode("new", 9, spec=WITH_IMAGES, source="sha256:12/0", world="a/B-v1")
     with EpisodeStore.open(old) as store:
         store.append(new)
         store.relabel(0, Outcome.FAILURE, FailureType.DROP, 1)

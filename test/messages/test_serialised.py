@@ -36,9 +36,7 @@ def test_an_image_of_the_other_order_of_bytes_is_read():
     header = b"\0\0\0\0" + bytes(8) + b"\0\0\0\1\0" + bytes(3)  # big-endian, frame_id ""
     sizes = (1).to_bytes(4, "big") + (2).to_bytes(4, "big")
     text = (5).to_bytes(4, "big") + b"rgb8\0" + b"\0" + bytes(2)
-    pixels = (
-        (6).to_bytes(4, "big") + (6).to_bytes(4, "big") + bytes(range(6))
-    )  # step, size
+    pixels = (6).to_bytes(4, "big") + (6).to_bytes(4, "big") + bytes(range(6))  # step, size
     data = header + sizes + text + pixels
     np.testing.assert_array_equal(read_raw_image(data, "front"), [[[0, 1, 2], [3, 4, 5]]])
 

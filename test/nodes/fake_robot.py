@@ -129,6 +129,7 @@ class Robot:
     def end(self, episode, steps, outcome=1, failure_type=0, failure_step=-1, **fields):
         fault = {"fault": "slip", "fault_step": 9, "fault_strength": 0.1}
         world = {"seed": 3, "task": "lift", "condition": "shifted", "rate_hz": 30.0}
+        world |= {"world": "a/B-v1"}
         known = world if "fault" in fields else world | fault
         self.tick += 1
         self.episode.publish(

@@ -40,7 +40,7 @@ def test_an_episode_is_recorded_as_it_was(robot):
     meta = episode.meta
     assert (meta.id, meta.task, meta.outcome) == ("ep", "lift", Outcome.SUCCESS)
     assert (meta.seed, meta.fault, meta.rate_hz) == (3, "slip", 30.0)
-    assert (meta.condition, meta.fault_step) == ("shifted", 9)
+    assert (meta.condition, meta.world, meta.fault_step) == ("shifted", "a/B-v1", 9)
     assert meta.fault_strength == np.float32(0.1)
     assert (meta.policy_id, meta.model_id) == ("tiny", "m1")
     assert 0 < meta.wall_time_s < 60

@@ -122,6 +122,7 @@ def test_the_end_says_how_it_was(graph):
     running = player.running()[-1]
     for status in (running, failure, player.statuses[-1]):
         assert (status.condition, status.fault_step) == ("shifted", FAULT_STEP)
+        assert status.world == "salus_test/Fast-v0"
         assert status.fault_strength == np.float32(FAULT_STRENGTH)
     assert (running.outcome, running.failure_type) == (Outcome.UNKNOWN, FailureType.NONE)
 

@@ -16,6 +16,9 @@ def demonstrate(
     out: Annotated[Path, typer.Option(help="File to write (.npz).")],
     episodes: Annotated[int, typer.Option(min=1, help="Successful episodes to keep.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first attempt.")] = DEFAULT_SEED,
+    env_id: Annotated[
+        str, typer.Option(help="World: salus/PickPlace-v0, or -v1 whose failures build up.")
+    ] = "salus/PickPlace-v0",
     workers: Annotated[int, typer.Option(min=1, help="Parallel processes.")] = 2,
 ) -> None:
     """Record the scripted expert in the built-in world, with noise on its motion."""
@@ -25,6 +28,6 @@ def demonstrate(
     if out.suffix != ".npz":
         raise ConfigError(f"--out is '{out}'; give a file name that ends in .npz")
     with bar("demonstrations", episodes) as advance:
-        demos = record(episodes, seed, TINY.image_px, workers, lambda n: advance(n))
+        demos = record(episodes, seed, TINY.image_px, env_id, workers, lambda n: advance(n))
     demos.save(out)
     print_line(f"{len(demos.ends)} episodes, {len(demos.state)} steps in {out}")

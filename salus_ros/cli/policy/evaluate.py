@@ -15,6 +15,9 @@ def evaluate(
     episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode.")] = 1_000_000,
     workers: Annotated[int, typer.Option(min=1, help="Parallel processes.")] = 2,
+    env_id: Annotated[
+        str, typer.Option(help="World: salus/PickPlace-v0, or -v1 whose failures build up.")
+    ] = "salus/PickPlace-v0",
     task: Annotated[str, typer.Option(help="One instruction; drawn for each by default.")] = "",
     fault: Annotated[
         str, typer.Option(help="none, force, noise or slip for all; random: drawn for each.")
@@ -33,6 +36,7 @@ def evaluate(
 
     config = CollectionConfig(
         policy=policy,
+        env_id=env_id,
         task=task,
         fault=fault,
         condition=condition,
@@ -51,6 +55,6 @@ def evaluate(
     print_result(result, as_json, success_tables)
     if not as_json:
         print_line(
-            f"seeds {seed} and on, condition {condition}, fault {fault}, "
+            f"{env_id}, seeds {seed} and on, condition {condition}, fault {fault}, "
             f"{result['mean_steps']:.0f} steps on average"
         )

@@ -67,6 +67,7 @@ def overview(recordings: Recordings) -> dict[str, Any]:
         "success": share(int(np.sum(recordings.ending == SUCCESS)), int(labelled.sum())),
         "policies": counted(columns["policy_id"]),
         "conditions": counted(columns["condition"]),
+        "worlds": counted(columns["world"]),
         "tasks": counted(columns["task"]),
         "faults": counted(columns["fault"]),
         "stores": [_store(recordings, place) for place in range(len(recordings.readers))],

@@ -18,7 +18,7 @@ FAILED = tuple(kind.label for kind in FAILURE_TYPES)
 ENDINGS = (SUCCESS, *FAILED)
 """How a labelled episode can end, in the order of every table and figure."""
 
-TEXTS = ("task", "fault", "condition", "policy_id")
+TEXTS = ("task", "fault", "condition", "world", "policy_id")
 NUMBERS = ("failure_step", "fault_step", "fault_strength", "seed", "rate_hz", "wall_time_s")
 
 

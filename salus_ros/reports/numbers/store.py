@@ -40,6 +40,7 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
         "tasks": counted(table["task"]),
         "faults": counted(table["fault"]),
         "conditions": counted(table["condition"]),
+        "worlds": counted(table["world"]),
         "policies": counted(table["policy_id"]),
         "models": counted(name for name in table["model_id"] if name),
         "signals_valid": {

@@ -26,7 +26,13 @@ def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     )
     for title, size in _columns(spec):
         overview.add_row(title, size)
-    rows = {"task": "tasks", "fault": "faults", "condition": "conditions", "policy": "policies"}
+    rows = {
+        "task": "tasks",
+        "fault": "faults",
+        "condition": "conditions",
+        "world": "worlds",
+        "policy": "policies",
+    }
     for title, key in rows.items():
         overview.add_row(title, listed(summary[key]))
     overview.add_row(
