@@ -8,6 +8,7 @@ import typer
 
 from salus_ros.cli.output import EXIT_INTERRUPTED, AsJson, err_console, print_result
 from salus_ros.cli.progress import bar
+from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, Task, Workers
 
 if TYPE_CHECKING:
     from salus_ros.collection.collect import CollectionResult
@@ -19,17 +20,13 @@ def collect(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the first; the next has one more.")
     ] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Parallel processes, one core each.")] = 2,
+    workers: Workers = 2,
     policy: Annotated[
         Path | None, typer.Option(help="Policy folder; the shipped tiny SmolVLA by default.")
     ] = None,
-    env_id: Annotated[
-        str, typer.Option(help="World: salus/PickPlace-v0, or -v1 whose failures build up.")
-    ] = "salus/PickPlace-v0",
-    task: Annotated[str, typer.Option(help="One instruction; drawn for each by default.")] = "",
-    fault: Annotated[
-        str, typer.Option(help="none, force, noise or slip for all; random: drawn for each.")
-    ] = "random",
+    env_id: EnvId = "salus/PickPlace-v0",
+    task: Task = "",
+    fault: Fault = "random",
     fault_rate: Annotated[
         float | None,
         typer.Option(
@@ -37,9 +34,7 @@ def collect(
             "by default (v0: 0.1, v1: 0.03)."
         ),
     ] = None,
-    condition: Annotated[
-        str, typer.Option(help="standard, or shifted: poses, light and faults not trained on.")
-    ] = "standard",
+    condition: Condition = "standard",
     num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 4,
     replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
     plan_samples: Annotated[
@@ -57,7 +52,7 @@ def collect(
             min=1, help="Episodes side by side in a process; 8 by default, 2 with images."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")] = "cpu",
+    device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Run the policy in the built-in world and record episodes with signals, without ROS.

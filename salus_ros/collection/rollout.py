@@ -20,6 +20,7 @@ from salus_ros.recording.joint_columns import joint_sample
 from salus_ros.recording.memory import EpisodeRecording
 from salus_ros.recording.policy_columns import signals_row
 from salus_ros.recording.rows import JOINT, SIGNALS, STATE
+from salus_ros.worlds.adapter import JOINT_INFO
 from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, STATE_DIM
@@ -216,14 +217,6 @@ def check_fit(runner: SmolVLARunner) -> dict[str, str]:
             f"{ACTION_DIM}"
         )
     return match_cameras(runner.cameras, CAMERAS)
-
-
-JOINT_INFO = {
-    "position": "joint_positions",
-    "velocity": "joint_velocities",
-    "effort": "joint_efforts",
-}
-"""What the world's info calls the quantities of its `joint_names`."""
 
 
 def _joints_of(info: Mapping[str, Any]) -> dict[str, tuple[Sequence[str], Any]]:

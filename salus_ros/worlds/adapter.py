@@ -22,6 +22,13 @@ from salus_ros.worlds.faults import FAULT_RATE
 STANDARD = "standard"
 """The condition of a world that is asked for none."""
 
+JOINT_INFO = {
+    "position": "joint_positions",
+    "velocity": "joint_velocities",
+    "effort": "joint_efforts",
+}
+"""What a world's info calls the quantities of its `joint_names`."""
+
 ONLY_CAMERA = "front"
 """Name of the camera whose image alone is `pixels`, where the environment has no `camera_name`."""
 
@@ -230,18 +237,19 @@ class World:
         names = tuple(info.get("joint_names", self._joint_names))
         velocities, efforts = (
             None if info.get(key) is None else np.asarray(info[key], np.float64)
-            for key in ("joint_velocities", "joint_efforts")
+            for key in (JOINT_INFO["velocity"], JOINT_INFO["effort"])
         )
-        positions = np.asarray(info.get("joint_positions", observation["agent_pos"]), np.float64)
+        positions = np.asarray(info.get(JOINT_INFO["position"], observation["agent_pos"]), float)
         if len(names) != len(positions):
             raise ConfigError(
                 f"the world has {len(positions)} joint positions and {len(names)} joint names; "
                 "set the parameter joint_names to as many names as `agent_pos` has values"
             )
-        for values, what in ((velocities, "velocities"), (efforts, "efforts")):
+        for values, what in ((velocities, "velocity"), (efforts, "effort")):
             if values is not None and values.shape != (len(names),):
                 raise ConfigError(
-                    f"the world has {len(names)} joint names and joint_{what} {values.shape}; its "
+                    f"the world has {len(names)} joint names and {JOINT_INFO[what]} "
+                    f"{values.shape}; its "
                     "info gives one value for each of joint_names, or none"
                 )
         outcome, kind, failure_step = _outcome(info, self._steps, ended, truncated)

@@ -7,6 +7,7 @@ import typer
 
 from salus_ros.cli.output import print_line
 from salus_ros.cli.progress import bar
+from salus_ros.cli.world_options import EnvId, Workers
 from salus_ros.core.errors import ConfigError
 
 DEFAULT_SEED = 100_000
@@ -16,10 +17,8 @@ def demonstrate(
     out: Annotated[Path, typer.Option(help="File to write (.npz).")],
     episodes: Annotated[int, typer.Option(min=1, help="Successful episodes to keep.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first attempt.")] = DEFAULT_SEED,
-    env_id: Annotated[
-        str, typer.Option(help="World: salus/PickPlace-v0, or -v1 whose failures build up.")
-    ] = "salus/PickPlace-v0",
-    workers: Annotated[int, typer.Option(min=1, help="Parallel processes.")] = 2,
+    env_id: EnvId = "salus/PickPlace-v0",
+    workers: Workers = 2,
 ) -> None:
     """Record the scripted expert in the built-in world, with noise on its motion."""
     from salus_ros.collection.demonstrate import record

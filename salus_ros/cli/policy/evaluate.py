@@ -8,24 +8,21 @@ import typer
 
 from salus_ros.cli.output import AsJson, print_line, print_result
 from salus_ros.cli.progress import bar
+from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, Task, Workers
 
 
 def evaluate(
     policy: Annotated[Path, typer.Argument(help="Policy folder.", show_default=False)],
     episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode.")] = 1_000_000,
-    workers: Annotated[int, typer.Option(min=1, help="Parallel processes.")] = 2,
-    env_id: Annotated[
-        str, typer.Option(help="World: salus/PickPlace-v0, or -v1 whose failures build up.")
-    ] = "salus/PickPlace-v0",
-    task: Annotated[str, typer.Option(help="One instruction; drawn for each by default.")] = "",
-    fault: Annotated[
-        str, typer.Option(help="none, force, noise or slip for all; random: drawn for each.")
-    ] = "none",
-    condition: Annotated[str, typer.Option(help="standard or shifted.")] = "standard",
+    workers: Workers = 2,
+    env_id: EnvId = "salus/PickPlace-v0",
+    task: Task = "",
+    fault: Fault = "none",
+    condition: Condition = "standard",
     num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 1,
     replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Measure the success rate of a policy in the built-in world, by task."""

@@ -1,0 +1,19 @@
+"""Options of the verbs that run the built-in world."""
+
+from typing import Annotated
+
+import typer
+
+EnvId = Annotated[
+    str,
+    typer.Option(help="World: salus/PickPlace-v0, or salus/PickPlace-v1 whose failures build up."),
+]
+Task = Annotated[str, typer.Option(help="One instruction; drawn for each by default.")]
+Fault = Annotated[
+    str, typer.Option(help="none, force, noise or slip for all; random: drawn for each.")
+]
+Condition = Annotated[
+    str, typer.Option(help="standard, or shifted: poses, light and faults not trained on.")
+]
+Workers = Annotated[int, typer.Option(min=1, help="Parallel processes, one core each.")]
+Device = Annotated[str, typer.Option(help="Where to run the policy: cpu, cuda or cuda:N.")]
