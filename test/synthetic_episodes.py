@@ -25,6 +25,7 @@ WITH_IMAGES = StoreSpec(
     expert_dim=6,
     joint_names=("arm", "finger"),
     joint_quantities=("position", "effort"),
+    truth_names=("object.x", "force_n"),
     streams=("front",),
     shard_steps=7,
 )
@@ -55,6 +56,7 @@ def make_episode(
         "outcome": Outcome.FAILURE if failed else Outcome.SUCCESS,
         "failure_type": kind,
         "failure_step": length if failed else -1,
+        "failure_cause": f"made-up {kind.label}" if failed else "",
         "task": "put the cube on the plate",
         "condition": "standard",
     }
@@ -75,12 +77,12 @@ def make_episode(
         chunk_statistics=rng.normal(size=(length, len(spec.chunk_statistics)))
         if spec.chunk_statistics
         else None,
-        **_policy_and_joints(rng, length, spec),
+        **_optional(rng, length, spec),
     )
 
 
-def _policy_and_joints(rng, length, spec: StoreSpec):
-    """The plan in force since the last third step, what the policy sees, and the joints."""
+def _optional(rng, length, spec: StoreSpec):
+    """The plan in force since the last third step, what the policy sees, joints and truth."""
     since = np.arange(length) - np.arange(length) % 3
     names = ("plan_samples", "visual_embedding", "expert_embedding")
     layouts = data_arrays(spec)
@@ -94,6 +96,8 @@ def _policy_and_joints(rng, length, spec: StoreSpec):
         made["plan_step"] = np.float32(np.arange(length) % 3)
     for name in (f"joint_{quantity}" for quantity in spec.joint_quantities):
         made[name] = rng.normal(size=(length, len(spec.joint_names)))
+    if spec.truth_names:
+        made["truth"] = rng.normal(size=(length, len(spec.truth_names)))
     return made
 
 

@@ -78,10 +78,12 @@ def test_info_as_json_and_as_tables(salus, store):
     assert summary["signals_valid"]["latent_ood"] == 0.0
     assert summary["age_ms"]["state"]["p50"] is None  # nothing was measured
     assert summary["conditions"] == {"standard": 16}
+    assert summary["failure_causes"]["made-up drop"] == 4
     code, out, _ = salus("info", store)
     assert code == 0
     assert "latent_ood" in out
     assert "failure: timeout" in out
+    assert "cause: made-up timeout" in out
 
 
 def test_info_of_an_empty_store(salus, tmp_path):

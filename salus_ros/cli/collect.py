@@ -40,6 +40,12 @@ def collect(
     plan_samples: Annotated[
         bool, typer.Option(help="Keep all planned chunks, not only the one that is executed.")
     ] = False,
+    truth: Annotated[
+        bool,
+        typer.Option(
+            help="Keep poses and contact forces, which only the world knows, to measure."
+        ),
+    ] = True,
     images: Annotated[
         bool, typer.Option(help="Keep the images (some 10 MB an episode on disk).")
     ] = False,
@@ -75,6 +81,7 @@ def collect(
         num_samples=num_samples,
         replan_every=replan_every,
         plan_samples=plan_samples,
+        truth=truth,
         images=images,
         image_codec=image_codec,
         envs=envs or (2 if images else 8),

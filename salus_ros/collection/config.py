@@ -11,6 +11,7 @@ from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
 from salus_ros.worlds.conditions import CONDITIONS
 from salus_ros.worlds.faults import FAULTS, RANDOM_FAULT, fault_of
 from salus_ros.worlds.mujoco import ENV_ID, PHYSICS
+from salus_ros.worlds.mujoco.truth import COLUMNS
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, JOINTS, STATE_DIM
 from salus_ros.worlds.tasks import TASKS
 
@@ -30,6 +31,7 @@ class CollectionConfig:
         num_samples: Chunks per replan, for the signals.
         replan_every: Steps between runs of the policy.
         plan_samples: Whether to keep all sampled plans, not only the one that is executed.
+        truth: Whether to keep what only the world can know, see `Episode.truth`.
         images: Whether to keep the images.
         image_codec: How a new store compresses them, one of `IMAGE_CODECS`.
         envs: Episodes that one process runs side by side.
@@ -45,6 +47,7 @@ class CollectionConfig:
     num_samples: int = 4
     replan_every: int = 3
     plan_samples: bool = False
+    truth: bool = True
     images: bool = False
     image_codec: str = "lossless"
     envs: int = 8
@@ -79,6 +82,7 @@ class CollectionConfig:
             chunk_statistics=CHUNK_STATISTICS,
             streams=(*cameras, "state", "action", "signals", "prediction"),
             image_codec=self.image_codec,
+            truth_names=COLUMNS if self.truth else (),
             **sizes,
         )
 

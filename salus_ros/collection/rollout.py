@@ -19,9 +19,10 @@ from salus_ros.policies.runner import Observation, PolicyStep, SmolVLARunner, st
 from salus_ros.recording.joint_columns import joint_sample
 from salus_ros.recording.memory import EpisodeRecording
 from salus_ros.recording.policy_columns import signals_row
-from salus_ros.recording.rows import JOINT, SIGNALS, STATE
-from salus_ros.worlds.adapter import JOINT_INFO
+from salus_ros.recording.rows import JOINT, SIGNALS, STATE, TRUTH
+from salus_ros.worlds.adapter import JOINT_INFO, cause_of
 from salus_ros.worlds.mujoco import PHYSICS
+from salus_ros.worlds.mujoco.truth import truth_row
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, STATE_DIM
 
@@ -155,6 +156,8 @@ class _Slot:
             answer, self.runner.cameras, samples=self._config.plan_samples
         )
         samples[JOINT] = joint_sample(self._spec.joint_names, _joints_of(self._info))
+        if self._config.truth:
+            samples[TRUTH] = truth_row(self._info["truth"])
         given = (samples, answer.action, self.runner.policy_id, now_s)
         self._recording.step(self._id, self._step, stamp_ns, *given)
         self._step += 1
@@ -193,6 +196,7 @@ class _Slot:
             outcome=info["outcome"],
             failure_type=info["failure_type"],
             failure_step=info["failure_step"],
+            failure_cause=cause_of(info),
             seed=self._seed,
             fault=info["fault"],
             fault_step=info["fault_step"],

@@ -23,6 +23,8 @@ class EpisodeMeta:
         failure_type: Kind of the failure; `NONE` unless the outcome is `FAILURE`.
         failure_step: Step of the failure, 0 to the number of steps (which means: seen only
             after the last recorded step); -1 when there was none or its moment is unknown.
+        failure_cause: Why it failed in the world's own words, finer than the type; empty without
+            a failure, or where nobody says.
         seed: Seed of the world; -1 when it had none, as on a real robot.
         fault: Fault that was injected, "none" without one.
         condition: Condition that the world was drawn under; empty where there are none to name.
@@ -54,6 +56,7 @@ class EpisodeMeta:
     fault_step: int = -1
     fault_strength: float = math.nan
     world: str = ""
+    failure_cause: str = ""
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -70,6 +73,11 @@ class EpisodeMeta:
                 f"episode '{self.id}': failure step {self.failure_step} is not allowed with "
                 f"outcome '{self.outcome.name.lower()}'; use -1 where nothing failed"
             )
+        if self.failure_cause and not failed:
+            raise StoreError(
+                f"episode '{self.id}': failure cause '{self.failure_cause}' is not allowed with "
+                f"outcome '{self.outcome.name.lower()}'; leave it empty where nothing failed"
+            )
         if self.fault_step < -1 or (self.fault_step >= 0 and self.fault == "none"):
             raise StoreError(
                 f"episode '{self.id}': fault step {self.fault_step} is not allowed with fault "
@@ -82,6 +90,23 @@ class EpisodeMeta:
             )
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise StoreError(f"episode '{self.id}': rate_hz {self.rate_hz} must be above 0")
+
+    def judged(
+        self, outcome: Outcome, failure_type: FailureType, failure_step: int
+    ) -> "EpisodeMeta":
+        """The same, judged so; the world's own cause stays where the type is the same.
+
+        Raises:
+            StoreError: if the judgement contradicts itself.
+        """
+        same = failure_type == self.failure_type
+        return replace(
+            self,
+            outcome=outcome,
+            failure_type=failure_type,
+            failure_step=failure_step,
+            failure_cause=self.failure_cause if same else "",
+        )
 
     def check_length(self, steps: int) -> None:
         """Refuse a failure that lies after the end of an episode of this many steps."""
@@ -136,6 +161,9 @@ class Episode:
             message says it; or None.
         joint_velocity: Float32 (T, J) in rad/s or m/s, likewise.
         joint_effort: Float32 (T, J) in Nm or N, likewise.
+        truth: Float32 (T, N), what only the world can know of the step, of the store's
+            `truth_names`: poses of things and contact forces. To measure with and to teach with,
+            never an input of what predicts; or None.
         age_ms: Float32 (T, M): age of the sample that was used of each stream of the store, NaN
             for no sample; or None.
         probability: Float32 (T, H, K) as predicted live, NaN for none; or None.
@@ -161,6 +189,7 @@ class Episode:
     joint_position: NDArray[np.float32] | None = None
     joint_velocity: NDArray[np.float32] | None = None
     joint_effort: NDArray[np.float32] | None = None
+    truth: NDArray[np.float32] | None = None
     age_ms: NDArray[np.float32] | None = None
     probability: NDArray[np.float32] | None = None
     risk: NDArray[np.float32] | None = None
@@ -241,6 +270,7 @@ _FORMS: dict[str, tuple[int, DTypeLike]] = {
     "joint_position": (2, np.float32),
     "joint_velocity": (2, np.float32),
     "joint_effort": (2, np.float32),
+    "truth": (2, np.float32),
     "age_ms": (2, np.float32),
     "probability": (3, np.float32),
     "risk": (1, np.float32),

@@ -2,8 +2,8 @@
 
     data/   action, state, stamp_ns, signals, signals_valid, signals_fresh, embedding,
             chunk_statistics, plan, plan_step, plan_samples, visual_embedding, expert_embedding,
-            joint_position, joint_velocity, joint_effort, age_ms, probability, risk, alarm,
-            images_<camera>
+            joint_position, joint_velocity, joint_effort, truth, age_ms, probability, risk,
+            alarm, images_<camera>
                                                                   every one (N, ...), time first
     meta/   episode_ends and one array per field of `EpisodeMeta`     every one (E,)
 
@@ -97,6 +97,7 @@ def data_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
         "probability": outputs,
         "risk": (),
         "alarm": (),
+        "truth": (len(spec.truth_names),),
     }
     if spec.plan_length:
         float_rows["plan_step"] = ()
@@ -155,11 +156,12 @@ META_ARRAYS: dict[str, ArrayLayout] = {
     "fault_step": _column(np.int32, -1),
     "fault_strength": _column(np.float32, np.nan),
     "world": _column(_TEXT, ""),
+    "failure_cause": _column(_TEXT, ""),
     "source": _column(_TEXT, ""),
 }
 """Arrays under `meta/` beside `episode_ends`: one per field of `EpisodeMeta`, by its name."""
 
-SINCE: dict[str, int] = {"source": 3, "world": 3}
+SINCE: dict[str, int] = {"source": 3, "world": 3, "failure_cause": 3}
 """First schema version of the arrays under `meta/` that stores did not have from the start."""
 
 

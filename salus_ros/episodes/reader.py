@@ -62,6 +62,7 @@ class StoreReader:
             failed = self._table["outcome"] == Outcome.FAILURE
             self._table["failure_type"][~failed] = FailureType.NONE
             self._table["failure_step"][~failed] = -1
+            self._table["failure_cause"][~failed] = ""
         return len(self)
 
     def __len__(self) -> int:

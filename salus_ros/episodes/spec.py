@@ -30,11 +30,12 @@ OPTIONAL_COLUMNS: dict[str, tuple[str, ...]] = {
     "visual_embedding": ("visual_cameras", "visual_dim"),
     "expert_embedding": ("expert_dim",),
     "joints": ("joint_names", "joint_quantities"),
+    "truth": ("truth_names",),
 }
 """Columns that a store may be without, and the sizes that then have their defaults."""
 
 _COUNTS = ("plan_length", "plan_samples", "visual_dim", "expert_dim")
-_LISTS = ("visual_cameras", "joint_names", "joint_quantities")
+_LISTS = ("visual_cameras", "joint_names", "joint_quantities", "truth_names")
 
 _OWN = ("shard_steps", "image_codec", "state_names", "action_names")
 
@@ -58,6 +59,8 @@ class StoreSpec:
         expert_dim: E, values of the expert embedding; 0 for a store without.
         joint_names: Names of the J joints of `joint_position` and its like; empty without them.
         joint_quantities: Which of `schema.JOINT_QUANTITIES` are kept of them.
+        truth_names: Names of the values that only a world can know, see `Episode.truth`; empty
+            for a store without.
         signals: Names of the signals, in column order.
         chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
         streams: Names of the M columns of `age_ms`; empty for none.
@@ -81,6 +84,7 @@ class StoreSpec:
     expert_dim: int = 0
     joint_names: tuple[str, ...] = ()
     joint_quantities: tuple[str, ...] = ()
+    truth_names: tuple[str, ...] = ()
     signals: tuple[str, ...] = schema.SIGNAL_NAMES
     chunk_statistics: tuple[str, ...] = ()
     streams: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -270,17 +269,13 @@ class EpisodeStore:
         """
         reader = StoreReader(self.path)
         rows = reader.rows(index)
-        meta = replace(
-            reader.meta(index),
-            outcome=outcome,
-            failure_type=failure_type,
-            failure_step=failure_step,
-        )
+        meta = reader.meta(index).judged(outcome, failure_type, failure_step)
         meta.check_length(rows.stop - rows.start)
         with store_errors(self.path, f"label episode {index} of"):
             self._write_row("meta/outcome", index, Outcome.UNKNOWN)
             self._write_row("meta/failure_type", index, meta.failure_type)
             self._write_row("meta/failure_step", index, meta.failure_step)
+            self._write_row("meta/failure_cause", index, meta.failure_cause)
             self._write_row("meta/outcome", index, meta.outcome)
         return meta
 

@@ -27,7 +27,7 @@ from salus_ros.episodes.reader import StoreReader
 from salus_ros.episodes.spec import StoreSpec
 
 STAMP, SIGNALS, VALID = "data/stamp_ns", "data/signals", "data/signals_valid"
-WHOLE = ("plan", "plan_samples", "visual_embedding", "expert_embedding")
+WHOLE = ("plan", "plan_samples", "visual_embedding", "expert_embedding", "truth")
 """Arrays under `data/` whose row is finite, or NaN throughout."""
 
 
@@ -82,8 +82,8 @@ def verify(path: str | Path, on_progress: Callable[[float], None] | None = None)
 
     Found are chunks and files that are gone, cut short or changed; arrays that are of another
     form or shorter than `episode_ends` says; signals that are marked valid but not finite; plans,
-    embeddings and joints that are infinite, or partly there where they are there as a whole or not
-    at all; stamps that do not increase; and metadata that contradicts itself.
+    embeddings, joints and truth that are infinite, or partly there where they are there as a whole
+    or not at all; stamps that do not increase; and metadata that contradicts itself.
 
     Args:
         path: Folder, packed file, or `shipped:NAME`.

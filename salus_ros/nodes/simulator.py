@@ -243,6 +243,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
                 message.outcome = int(seen.outcome)
                 message.failure_type = int(seen.failure_type)
                 message.failure_step = seen.failure_step
+                message.failure_cause = seen.failure_cause
                 if seen.failure_step >= 0:
                     message.failure_time = seen.failure_step / given.rate_hz
         if self._lockstep:

@@ -15,7 +15,7 @@ from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.messages.signals import PredictionRow, SignalsRow, check_form
 from salus_ros.recording.joint_columns import joint_columns, joint_sizes
 from salus_ros.recording.policy_columns import policy_columns, policy_sizes
-from salus_ros.recording.rows import ACTION, PREDICTION, SIGNALS, STATE, Refused, Row
+from salus_ros.recording.rows import ACTION, PREDICTION, SIGNALS, STATE, TRUTH, Refused, Row
 
 type ReadImage = Callable[[Any, str], NDArray[np.uint8]]
 """Reads what a row holds of a camera, by its name: uint8 (H, W, 3) RGB.
@@ -44,12 +44,14 @@ def meta_of(status: Any, rate_hz: float = schema.RATE_HZ) -> EpisodeMeta:
         outcome=Outcome(status.outcome) if ended else Outcome.UNKNOWN,
         failure_type=FailureType(status.failure_type) if ended else FailureType.NONE,
         failure_step=status.failure_step if ended else -1,
+        # Which bags of before do not say, as the world.
+        failure_cause=getattr(status, "failure_cause", "") if ended else "",
         seed=status.seed,
         fault=status.fault if faulty else "none",
         fault_step=status.fault_step if faulty else -1,
         fault_strength=status.fault_strength if faulty else math.nan,
         condition=status.condition,
-        world=getattr(status, "world", ""),  # which bags of before do not say
+        world=getattr(status, "world", ""),
         rate_hz=float(status.rate_hz) or rate_hz,
     )
 
@@ -130,6 +132,7 @@ def make_block(
         alarm=alarm,
         **policy_columns(rows, spec, refused),
         **joint_columns(rows, joints, spec),
+        truth=_truth(rows, spec),
     )
 
 
@@ -232,6 +235,14 @@ def store_spec(
         **policy_sizes(rows, len(action)),
         **joint_sizes(rows, joints, state_names),
     )
+
+
+def _truth(rows: Sequence[Row], spec: StoreSpec) -> NDArray[np.float32] | None:
+    if not spec.truth_names:
+        return None
+    unknown = np.full(len(spec.truth_names), np.nan, np.float32)
+    known = (row.samples.get(TRUTH) for row in rows)
+    return np.stack([unknown if one is None else one for one in known])
 
 
 def _ages(row: Row, streams: Sequence[str]) -> list[float]:

@@ -12,7 +12,7 @@ from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.recording.assembly import Assembler
 from salus_ros.recording.blocks import BlockMaker, Kept, Lost, Written
 from salus_ros.recording.flight import Rules
-from salus_ros.recording.rows import JOINT
+from salus_ros.recording.rows import ACTION, JOINT, TRUTH
 from salus_ros.recording.streams import Stream
 
 
@@ -30,8 +30,9 @@ class EpisodeRecording:
             spec: Sizes of the episodes.
             required: Streams that every step has.
         """
-        joints = (JOINT,) if spec.joint_names else ()
-        self._streams = (*(name for name in spec.streams if name != "action"), *joints)
+        streamless = {JOINT: spec.joint_names, TRUTH: spec.truth_names}
+        own = (name for name in spec.streams if name != ACTION)
+        self._streams = (*own, *(name for name, columns in streamless.items() if columns))
         rules = Rules(
             max_age_ms=dict.fromkeys(self._streams, 0.0),
             required=required,

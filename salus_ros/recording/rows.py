@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,9 @@ STATE, ACTION, SIGNALS, PREDICTION = "state", "action", "signals", "prediction"
 
 JOINT = "joint"
 """Stream of all that joint states say; its messages are those of the state."""
+
+TRUTH = "truth"
+"""Stream of what only a world can know; no message carries it."""
 
 type Refused = Callable[[str, ObservationError], object]
 """Told the stream, or the column, and the reason of what cannot be used."""
@@ -74,7 +77,7 @@ def size_of(sample: Any) -> int:
 def count_messages(rows: Sequence[Row]) -> int:
     """Number of messages that the rows hold."""
     used = sum(
-        sample is not None and name != JOINT
+        sample is not None and name not in (JOINT, TRUTH)
         for row in rows
         for name, sample in row.samples.items()
     )
@@ -95,7 +98,7 @@ def too_many_gaps(
 
 def unjudged(meta: EpisodeMeta) -> EpisodeMeta:
     """The same of an episode of which nobody has said how it ended."""
-    return replace(meta, outcome=Outcome.UNKNOWN, failure_type=FailureType.NONE, failure_step=-1)
+    return meta.judged(Outcome.UNKNOWN, FailureType.NONE, -1)
 
 
 class Label(NamedTuple):
@@ -118,12 +121,7 @@ class Label(NamedTuple):
         Raises:
             StoreError: if the label contradicts itself.
         """
-        return replace(
-            meta,
-            outcome=self.outcome,
-            failure_type=self.failure_type,
-            failure_step=self.step(meta.rate_hz),
-        )
+        return meta.judged(self.outcome, self.failure_type, self.step(meta.rate_hz))
 
     def words(self, rate_hz: float = 0.0) -> str:
         """Say it."""

@@ -51,6 +51,7 @@ class Observation:
         outcome: How it ended; `UNKNOWN` before.
         failure_type: Kind of failure, `NONE` without one.
         failure_step: Step of the failure, -1 without one.
+        failure_cause: Why it failed in the world's own words; empty where it has none.
         joint_velocities: Float64 (J,) in rad/s (m/s); None where the world says none.
         joint_efforts: Float64 (J,) in Nm (N); None where the world says none.
     """
@@ -68,6 +69,7 @@ class Observation:
     outcome: Outcome = Outcome.UNKNOWN
     failure_type: FailureType = FailureType.NONE
     failure_step: int = -1
+    failure_cause: str = ""
     joint_velocities: NDArray[np.float64] | None = None
     joint_efforts: NDArray[np.float64] | None = None
 
@@ -270,7 +272,14 @@ class World:
             outcome=outcome,
             failure_type=kind,
             failure_step=failure_step,
+            failure_cause=cause_of(info),
         )
+
+
+def cause_of(info: Mapping[str, Any]) -> str:
+    """Why an episode failed, as the info of its world says it; empty where it does not."""
+    cause = str(info.get("failure_cause", ""))
+    return "" if cause == "none" else cause
 
 
 def _is_of_form(parts: Mapping[str, Any], actions: spaces.Space[Any]) -> bool:

@@ -80,6 +80,7 @@ def status(stamp_ns, episode_id, step, phase, **fields):
     given = {
         "outcome": 0,
         "failure_type": 0,
+        "failure_cause": "",
         "failure_step": -1,
         "failure_time": np.nan,
         "seed": 7,

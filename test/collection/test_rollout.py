@@ -14,7 +14,8 @@ from salus_ros.collection.rollout import Rollout
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.failures import Outcome
 from salus_ros.policies.tiny import SHIPPED
-from salus_ros.worlds.mujoco.truth import Truth
+from salus_ros.prediction.config import PRESETS
+from salus_ros.worlds.mujoco.truth import COLUMNS, Truth
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import CAMERAS
 from salus_ros.worlds.physics import COMPLIANT
@@ -46,10 +47,33 @@ def test_images_change_nothing_but_themselves(reference):
     assert info["outcome"] is episode.meta.outcome
 
 
-def test_the_worlds_truth_reaches_neither_the_policy_nor_the_recording(reference, monkeypatch):
+def test_the_worlds_truth_changes_nothing_but_its_own_column(reference, monkeypatch):
     seed = min(SEEDS, key=lambda s: len(reference[s]))
     monkeypatch.setattr(Truth, "now", lambda _: pytest.fail)  # nothing of it can be read
-    assert_same(run(CONFIG, [seed])[seed], reference[seed])
+    blind = run(replace(CONFIG, truth=False), [seed])[seed]
+    assert blind.truth is None
+    assert_same(blind, reference[seed])
+
+
+def test_the_truth_of_each_step_is_kept_and_is_no_input_of_a_predictor(reference):
+    seed = min(SEEDS, key=lambda s: len(reference[s]))
+    episode = reference[seed]
+    env = PickPlaceEnv(render_images=False)
+    _, info = env.reset(seed=seed, options={"fault": CONFIG.fault_of(seed)})
+    for step, row in enumerate(episode.truth):
+        known = dict(zip(COLUMNS, row, strict=True))
+        truth = info["truth"]
+        assert known["object_pose.x"] == np.float32(truth["object_pose"][0])
+        assert known["obstacle_pose.qz"] == np.float32(truth["obstacle_pose"][6])
+        assert known["pad_forces_n.right"] == np.float32(truth["pad_forces_n"][1])
+        assert known["surface_force_n"] == np.float32(truth["surface_force_n"])
+        _, _, _, _, info = env.step(episode.action[step])
+    env.close()
+    assert np.isfinite(episode.truth).all()
+    failed = episode.meta.outcome is Outcome.FAILURE
+    assert episode.meta.failure_cause == (info["failure_cause"] if failed else "")
+    with pytest.raises(ConfigError, match="inputs"):
+        PRESETS["tcn"].override(inputs=("signals", "truth"))
 
 
 def test_episodes_say_what_they_are(reference):

@@ -280,12 +280,16 @@ def test_a_person_can_correct_the_outcome(tmp_path):
     assert metas[1].failure_step == 4
     assert (metas[0].outcome, metas[0].failure_step) == (Outcome.SUCCESS, -1)
     assert metas[2].failure_type == FailureType.TIMEOUT
+    # The world's own words stay only with the type they belong to.
+    assert [meta.failure_cause for meta in metas[:3]] == ["", "", "made-up timeout"]
+    with EpisodeStore.open(path) as store:
+        assert store.relabel(2, Outcome.FAILURE, FailureType.TIMEOUT, 3).failure_cause
 
 
 def test_half_a_label_reads_as_unknown(tmp_path):
     path = make_store(tmp_path / "a.zarr", KINDS)
     zarr.open_group(path, mode="r+")["meta/outcome"].with_config(STRICT)[0] = Outcome.UNKNOWN
     reader = StoreReader(path)
-    assert reader.meta(0).failure_type == FailureType.NONE
+    assert (reader.meta(0).failure_type, reader.meta(0).failure_cause) == (FailureType.NONE, "")
     assert not reader.meta(0).labelled
     assert reader.table()["failure_step"][0] == -1

@@ -16,13 +16,13 @@ KINDS = (FailureType.NONE, FailureType.DROP, FailureType.TIMEOUT)
 def labelled(index: int) -> Episode:
     """Episode number `index` of the store, as it is once a person has labelled it."""
     kind = KINDS[index % len(KINDS)]
-    return make_episode(str(index), 3 + 5 * (index % 7), kind, WITH_IMAGES, seed=index)
+    length = 3 + 5 * (index % 7)
+    return make_episode(str(index), length, kind, WITH_IMAGES, seed=index, failure_cause="")
 
 
 def unlabelled(episode: Episode) -> Episode:
     """The same before."""
-    unknown = {"outcome": Outcome.UNKNOWN, "failure_type": FailureType.NONE, "failure_step": -1}
-    return replace(episode, meta=replace(episode.meta, **unknown))
+    return episode.named(episode.meta.judged(Outcome.UNKNOWN, FailureType.NONE, -1))
 
 
 def steps(episode: Episode, start: int, stop: int) -> Episode:

@@ -94,6 +94,7 @@ class FastWorld(BareWorld):
             "outcome": outcome,
             "failure_type": FailureType.DROP if failed else FailureType.NONE,
             "failure_step": self.length - 1 if failed else -1,
+            "failure_cause": "made up" if failed else "none",
             "fault": self.fault,
             "fault_step": -1 if self.fault == "none" else FAULT_STEP,
             "fault_strength": np.nan if self.fault == "none" else FAULT_STRENGTH,

@@ -115,6 +115,7 @@ def test_the_end_says_how_it_was(graph):
     assert failure.outcome == Outcome.FAILURE
     assert failure.failure_type == FailureType.DROP
     assert failure.failure_step == LENGTH - 1
+    assert (failure.failure_cause, success.failure_cause) == ("made up", "")
     assert failure.failure_time == pytest.approx((LENGTH - 1) / 30)
     assert [s.seed for s in (success, failure)] == [4, 5]
     assert [s.step for s in (success, failure)] == [LENGTH, LENGTH]
@@ -125,6 +126,7 @@ def test_the_end_says_how_it_was(graph):
         assert status.world == "salus_test/Fast-v0"
         assert status.fault_strength == np.float32(FAULT_STRENGTH)
     assert (running.outcome, running.failure_type) == (Outcome.UNKNOWN, FailureType.NONE)
+    assert running.failure_cause == ""
 
 
 def test_a_random_fault_is_drawn_by_the_seed_alone(graph):

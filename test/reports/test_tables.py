@@ -152,7 +152,7 @@ def test_the_live_episode_is_judged_as_it_went(episode, said):
 
 def test_an_episode_of_unknown_outcome_is_not_judged():
     meta = make_episode("u", 60).meta
-    unknown = replace(meta, outcome=Outcome.UNKNOWN, failure_type=FailureType.NONE)
+    unknown = meta.judged(Outcome.UNKNOWN, FailureType.NONE, -1)
     said = live_result(replace(live(FailureType.NONE), meta=unknown))
     assert "right" not in said
     assert "unknown" in said

@@ -14,7 +14,8 @@ NaN, which would make LeRobot's statistics NaN. `next.done` is where a recorded 
 `next.truncated` where one was cut; `next.success` is there if every outcome is known.
 
 Policies take no feature whose name begins with `salus.` or `next.` as an input. Plans, embeddings,
-statistics of action chunks, joints beside the state and live predictions stay in the store.
+statistics of action chunks, joints beside the state, the world's truth and live predictions stay
+in the store.
 """
 
 import json
@@ -194,12 +195,10 @@ def _part(episode: Episode, steps: slice, task: str) -> EpisodeMeta:
     # A failure seen after the last step has that step's number: it is the part's, if it ends so.
     failed = first <= meta.failure_step < stop or (stop == length <= meta.failure_step)
     outcome = meta.outcome if stop == length or failed else Outcome.UNKNOWN
+    kind = meta.failure_type if outcome == Outcome.FAILURE else FailureType.NONE
     return replace(
-        meta,
+        meta.judged(outcome, kind, meta.failure_step - first if failed else -1),
         id=f"{meta.id}_steps_{first}_to_{stop - 1}",
-        outcome=outcome,
-        failure_type=meta.failure_type if outcome == Outcome.FAILURE else FailureType.NONE,
-        failure_step=meta.failure_step - first if failed else -1,
         fault_step=meta.fault_step - first if meta.fault_step >= first else -1,
         wall_time_s=np.nan,
     )

@@ -36,6 +36,7 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
             for kind in FailureType
             if kind != FailureType.NONE
         },
+        "failure_causes": counted(cause for cause in table["failure_cause"] if cause),
         "length": quantiles(table["length"], (50, 95)),
         "tasks": counted(table["task"]),
         "faults": counted(table["fault"]),

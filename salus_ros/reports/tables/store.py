@@ -47,6 +47,8 @@ def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     outcomes.add_row("success", str(summary["outcomes"]["success"]))
     for kind, count in summary["failure_types"].items():
         outcomes.add_row(f"failure: {kind}", str(count))
+    for cause, count in summary["failure_causes"].items():
+        outcomes.add_row(f"  cause: {cause}", str(count))
     outcomes.add_row("unknown", str(summary["outcomes"]["unknown"]))
     yield outcomes
     if summary["unlabelled"]:
@@ -82,7 +84,7 @@ def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def _columns(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What a store has of the policy's plans and sight, and of joints: name and size."""
+    """What a store has of plans, of what the policy sees, of joints and truth: name and size."""
     if spec["plan_length"]:
         size = f"{spec['plan_length']} actions of {spec['action_dim']} values"
         samples = spec["plan_samples"]
@@ -95,6 +97,9 @@ def _columns(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if spec["joint_names"]:
         quantities = ", ".join(spec["joint_quantities"])
         yield "joints", f"{quantities} of {', '.join(spec['joint_names'])}"
+    if spec["truth_names"]:
+        names = dict.fromkeys(name.partition(".")[0] for name in spec["truth_names"])
+        yield "the world's truth", ", ".join(names)
 
 
 def _count(stream: str, gaps: int | None) -> str:

@@ -1,5 +1,6 @@
 """What only the world can know of a step: where things are and how hard they touch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import mujoco
@@ -8,7 +9,29 @@ import numpy.typing as npt
 
 from salus_ros.worlds.mujoco.referee import Referee
 
+QUANTITIES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("object_pose", "goal_pose", "obstacle_pose"), ("x", "y", "z", "qw", "qx", "qy", "qz")
+    ),
+    "pad_forces_n": ("left", "right"),
+    "surface_force_n": (),
+    "obstacle_force_n": (),
+}
+"""What the truth is made of, and what the values of each are called where there are several."""
+
+COLUMNS: tuple[str, ...] = tuple(
+    f"{name}.{part}" if part else name
+    for name, parts in QUANTITIES.items()
+    for part in parts or ("",)
+)
+"""Names of its values in one row."""
+
 PADS: tuple[str, ...] = ("left_pad", "right_pad")
+
+
+def truth_row(truth: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+    """What `Truth.now` gives as one row: float32, by `COLUMNS`."""
+    return np.concatenate([np.atleast_1d(truth[name]) for name in QUANTITIES]).astype(np.float32)
 
 
 class Truth:

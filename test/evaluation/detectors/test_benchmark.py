@@ -87,11 +87,10 @@ def test_shuffled_outcomes_are_not_told(planted, folds):
         records=tuple(
             replace(
                 record,
-                meta=replace(
-                    record.meta,
-                    outcome=other.meta.outcome,
-                    failure_type=other.meta.failure_type,
-                    failure_step=record.length if other.meta.failure_step >= 0 else -1,
+                meta=record.meta.judged(
+                    other.meta.outcome,
+                    other.meta.failure_type,
+                    record.length if other.meta.failure_step >= 0 else -1,
                 ),
             )
             for record, other in zip(records, swapped, strict=True)
