@@ -73,7 +73,7 @@ def test_the_truth_of_each_step_is_kept_and_is_no_input_of_a_predictor(reference
     failed = episode.meta.outcome is Outcome.FAILURE
     assert episode.meta.failure_cause == (info["failure_cause"] if failed else "")
     with pytest.raises(ConfigError, match="inputs"):
-        PRESETS["tcn"].override(inputs=("signals", "truth"))
+        replace(PRESETS["tcn"], inputs=("signals", "truth"))
 
 
 def test_episodes_say_what_they_are(reference):
