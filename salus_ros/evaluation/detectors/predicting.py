@@ -115,12 +115,8 @@ def _shuffled(samples: Samples, places: Sequence[int], seed: int) -> Samples:
     for place, source in zip(places, order.tolist(), strict=True):
         record, other = samples.records[place], samples.records[source].meta
         failed = other.outcome == Outcome.FAILURE
-        meta = replace(
-            record.meta,
-            outcome=other.outcome,
-            failure_type=other.failure_type,
-            failure_step=record.length if failed else -1,
-        )
+        step = record.length if failed else -1
+        meta = record.meta.judged(other.outcome, other.failure_type, step)
         records[place] = replace(record, meta=meta)
         steps = horizon_steps(samples.horizons_s, meta.rate_hz)
         how = (record.length, meta.failure_step, meta.failure_type, steps, samples.failure_types)
