@@ -42,7 +42,7 @@ from salus_ros.episodes import Episode, EpisodeStore, StoreReader
 from salus_ros.nodes import convert
 from salus_ros.nodes.parameters import PANDA_JOINTS
 from salus_ros.nodes.qos import status_qos, stream_qos
-from salus_ros.nodes.simulator import DDS_PROFILE, DDS_SETTINGS
+from salus_ros.nodes.simulator import DDS_PROFILE, choose_transport
 from salus_ros.worlds.panda import CAMERAS
 
 FRAMES = 150
@@ -154,12 +154,6 @@ class Source(Node):
             model_id="benchmark",
         )
         self.out["failure_horizons"].publish(horizons)
-
-
-def choose_transport(profile: Path) -> None:
-    """Set the DDS profile of this process and its children, unless the user has set one."""
-    if not any(name in os.environ for name in DDS_SETTINGS):
-        os.environ[DDS_SETTINGS[0]] = str(profile)
 
 
 def listen(namespace: str) -> None:

@@ -23,7 +23,7 @@ from PIL import Image as Pillow
 from salus_ros.episodes import Episode
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.spec import IMAGE_CODECS
-from salus_ros.nodes.simulator import DDS_PROFILE
+from salus_ros.nodes.simulator import DDS_PROFILE, choose_transport
 
 RATE_HZ = 30.0
 NOISE = 2.0
@@ -84,7 +84,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     given = parser.parse_args()
-    bench_recording.choose_transport(DDS_PROFILE.with_name("fastdds_cameras.xml"))
+    choose_transport(DDS_PROFILE.with_name("fastdds_cameras.xml"))
     sizes = zip(SIZES, given.minutes, strict=True)
     done = [measure(size, minutes, given.codec) for size, minutes in sizes]
     result = {

@@ -14,43 +14,30 @@ _TYPES = get_typestore(Stores.ROS2_JAZZY)
 """Made when this is imported: that takes a third of a second."""
 
 
-def read_raw_image(
+def read_serialised_image(
     serialised: bytes,
     camera: str,
+    *,
+    compressed: bool = False,
     depth_mm: tuple[float, float] | None = None,
     encoding: str = "",
 ) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/Image, as `read_image` does; depth if its range is given.
+    """Read a serialised image, as `read_image` does.
 
-    An rgb8 image is a view of the bytes that cannot be written to.
+    Args:
+        serialised: Its bytes (CDR).
+        camera: Its camera, for the error text.
+        compressed: Whether they are of a sensor_msgs/CompressedImage, else of an Image.
+        depth_mm: Near and far of all cameras, of which some give depth; None where none does.
+        encoding: What it is taken for, whatever it says.
+
+    Returns:
+        RGB uint8 (H, W, 3); of an rgb8 image a view of the bytes, which cannot be written to.
 
     Raises:
         ObservationError: if it cannot be read.
     """
-    return _read(serialised, "Image", camera, depth_mm, encoding)
-
-
-def read_compressed_image(
-    serialised: bytes,
-    camera: str,
-    depth_mm: tuple[float, float] | None = None,
-    encoding: str = "",
-) -> NDArray[np.uint8]:
-    """Read a serialised sensor_msgs/CompressedImage, as `read_raw_image` does.
-
-    Raises:
-        ObservationError: if it cannot be read.
-    """
-    return _read(serialised, "CompressedImage", camera, depth_mm, encoding)
-
-
-def _read(
-    serialised: bytes,
-    kind: str,
-    camera: str,
-    depth_mm: tuple[float, float] | None,
-    encoding: str,
-) -> NDArray[np.uint8]:
+    kind = "CompressedImage" if compressed else "Image"
     try:
         message: Any = _TYPES.deserialize_cdr(serialised, f"sensor_msgs/msg/{kind}")
     except Exception as error:
@@ -58,6 +45,5 @@ def _read(
             f"camera '{camera}' sends {len(serialised)} bytes that are no {kind}",
             f"camera '{camera}' sends what is no {kind}",
         ) from error
-    # The range is that of all cameras, of which some give depth.
     range_mm = depth_mm if is_depth(message, encoding) else None
     return read_image(message, camera, encoding=encoding, depth_range_mm=range_mm)

@@ -21,7 +21,7 @@ from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.errors import ObservationError, SalusError, StoreError
 from salus_ros.episodes.location import resolve
 from salus_ros.messages.labels import read_label
-from salus_ros.messages.serialised import read_compressed_image, read_raw_image
+from salus_ros.messages.serialised import read_serialised_image
 from salus_ros.messages.signals import read_prediction, read_signals
 from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.nodes.base import SalusNode, run
@@ -72,7 +72,8 @@ class RecorderNode(SalusNode[RecorderParameters]):
                 max_missing_share=given.max_missing_share,
             ),
             read_image=partial(
-                read_compressed_image if compressed else read_raw_image,
+                read_serialised_image,
+                compressed=compressed,
                 depth_mm=given.depth_range_mm,
             ),
             buffer_bytes=given.buffer_mb * 1_000_000,

@@ -353,11 +353,16 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         return Report(OK, "running", values)
 
 
+def choose_transport(profile: Path) -> None:
+    """Set the DDS profile of this process and its children, unless the user has set one."""
+    if not any(name in os.environ for name in DDS_SETTINGS):
+        os.environ[DDS_SETTINGS[0]] = str(profile)
+
+
 def main() -> int:
     """Run the node."""
     os.environ.setdefault("MUJOCO_GL", "egl")  # cameras need no screen; read at mujoco's import
-    if not any(name in os.environ for name in DDS_SETTINGS):
-        os.environ[DDS_SETTINGS[0]] = str(DDS_PROFILE)
+    choose_transport(DDS_PROFILE)
     return run(SimulatorNode)
 
 

@@ -251,8 +251,7 @@ class World:
             if values is not None and values.shape != (len(names),):
                 raise ConfigError(
                     f"the world has {len(names)} joint names and {JOINT_INFO[what]} "
-                    f"{values.shape}; its "
-                    "info gives one value for each of joint_names, or none"
+                    f"{values.shape}; its info gives one value for each of joint_names, or none"
                 )
         outcome, kind, failure_step = _outcome(info, self._steps, ended, truncated)
         self._task = str(info.get("task") or self._task)
