@@ -8,7 +8,7 @@ import typer
 
 from salus_ros.cli.output import EXIT_INTERRUPTED, AsJson, err_console, print_result
 from salus_ros.cli.progress import bar
-from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, Task, Workers
+from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, NoisePer, Task, Workers
 
 if TYPE_CHECKING:
     from salus_ros.collection.collect import CollectionResult
@@ -37,6 +37,7 @@ def collect(
     condition: Condition = "standard",
     num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 4,
     replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
+    noise_per: NoisePer = "replan",
     plan_samples: Annotated[
         bool, typer.Option(help="Keep all planned chunks, not only the one that is executed.")
     ] = False,
@@ -80,6 +81,7 @@ def collect(
         condition=condition,
         num_samples=num_samples,
         replan_every=replan_every,
+        noise_per=noise_per,
         plan_samples=plan_samples,
         truth=truth,
         images=images,

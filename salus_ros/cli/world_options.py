@@ -15,5 +15,12 @@ Fault = Annotated[
 Condition = Annotated[
     str, typer.Option(help="standard, or shifted: poses, light and faults not trained on.")
 ]
+NoisePer = Annotated[
+    str,
+    typer.Option(
+        help="How often the noise of the sampled chunks is drawn: replan, or episode, so that "
+        "plans change with what is seen alone."
+    ),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Parallel processes, one core each.")]
 Device = Annotated[str, typer.Option(help="Where to run the policy: cpu, cuda or cuda:N.")]

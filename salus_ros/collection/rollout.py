@@ -46,7 +46,11 @@ class Rollout:
     def __init__(self, config: CollectionConfig) -> None:
         self._config = config
         runner = SmolVLARunner(
-            config.policy, config.device, config.num_samples, config.replan_every
+            config.policy,
+            config.device,
+            config.num_samples,
+            config.replan_every,
+            config.noise_per,
         )
         camera_of = check_fit(runner)
         self.unavailable = runner.unavailable

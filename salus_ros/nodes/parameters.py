@@ -104,6 +104,12 @@ class VlaParameters(WaitingParameters):
     replan_every: int = parameter(
         3, "Steps from one run of the network to the next", unit="steps", minimum=1, maximum=1000
     )
+    noise_per: str = parameter(
+        "replan",
+        "How often the noise of the sampled chunks is drawn; once an episode, plans change with "
+        "what is seen alone",
+        choices=("replan", "episode"),
+    )
     cameras: tuple[str, ...] = parameter(
         CAMERAS,
         "Cameras of the robot, named as the policy names its own",

@@ -23,6 +23,9 @@ from salus_ros.policies.smolvla.folder import IMAGE_PREFIX
 from salus_ros.policies.smolvla.loading import load_policy
 from salus_ros.policies.smolvla.tap import SmolVLATap, TappedSample
 
+NOISE_PER = ("replan", "episode")
+"""How often the noise of the sampled chunks may be drawn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -80,8 +83,9 @@ class PolicyStep:
 class SmolVLARunner:
     """Runs a SmolVLA checkpoint: replans every `replan_every` steps, acts at each.
 
-    The executed chunk is the first of the K samples. Noise is seeded from (seed, step), so an
-    episode repeats exactly and a runner restarted in its middle goes on alike.
+    The executed chunk is the first of the K samples. Noise is seeded from (seed, step), or from
+    the seed alone where one draw serves the whole episode, so an episode repeats exactly and a
+    runner restarted in its middle goes on alike.
 
     Attributes:
         cameras: Names of the cameras that the policy takes.
@@ -99,10 +103,12 @@ class SmolVLARunner:
         device: Torch device.
         num_samples: K, at least 1; signals over samples need 2.
         replan_every: Steps between runs of the network, 1 to the policy's `n_action_steps`.
+        noise_per: One of `NOISE_PER`. With a new draw at each replan one plan may contradict the
+            next by chance; with one for the episode a plan changes with what is seen alone.
 
     Raises:
         PolicyError: if the folder is not a SmolVLA checkpoint.
-        ConfigError: if `num_samples` or `replan_every` is not allowed.
+        ConfigError: if `num_samples`, `replan_every` or `noise_per` is not allowed.
     """
 
     def __init__(
@@ -111,6 +117,7 @@ class SmolVLARunner:
         device: str = "cpu",
         num_samples: int = 4,
         replan_every: int = 3,
+        noise_per: str = "replan",
     ) -> None:
         loaded = load_policy(policy_path, device)
         config = loaded.config
@@ -121,7 +128,11 @@ class SmolVLARunner:
             )
         if num_samples < 1:
             raise ConfigError(f"num_samples is {num_samples}; at least 1 chunk is needed")
-        self._loaded = loaded
+        if noise_per not in NOISE_PER:
+            raise ConfigError(
+                f"noise_per is {noise_per!r}; allowed are {' and '.join(map(repr, NOISE_PER))}"
+            )
+        self._loaded, self._noise_per = loaded, noise_per
         self._device, self._replan_every = device, replan_every
         self.num_samples, self.plan_length = num_samples, int(config.chunk_size)
         self._tap = SmolVLATap(loaded.policy, config.n_action_steps)
@@ -190,7 +201,7 @@ class SmolVLARunner:
         return step_together([self], [Observation(images, state, task, step)])[0]
 
     def _noise(self, step: int) -> npt.NDArray[np.float32]:
-        rng = np.random.default_rng([self._seed, step])
+        rng = np.random.default_rng([self._seed, 0 if self._noise_per == "episode" else step])
         return rng.standard_normal(self._noise_shape, dtype=np.float32)
 
     def _accept(self, sample: TappedSample, plans: npt.NDArray[np.float32], step: int) -> None:

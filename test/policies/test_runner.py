@@ -106,6 +106,27 @@ def test_a_runner_started_in_the_middle_acts_alike(policy_folder, runner, observ
     assert not late.valid[SIGNAL_NAMES.index("latent_drift")]
 
 
+def test_one_noise_for_the_episode_makes_the_plan_a_function_of_what_is_seen(
+    policy_folder, observations
+):
+    images, state = observations[0]
+    plans = {}
+    for noise_per in ("replan", "episode"):
+        runner = SmolVLARunner(policy_folder, num_samples=2, replan_every=3, noise_per=noise_per)
+        runner.reset(4)
+        plans[noise_per] = [runner.step(images, state, TASK, step).plans for step in (0, 3)]
+        assert not np.array_equal(*plans[noise_per][0])  # the samples still differ
+        runner.reset(5)
+        assert not np.array_equal(runner.step(images, state, TASK, 0).plans, plans[noise_per][0])
+    np.testing.assert_array_equal(*plans["episode"])
+    assert not np.array_equal(*plans["replan"])
+
+
+def test_an_unknown_noise_is_refused(policy_folder):
+    with pytest.raises(ConfigError, match="noise_per is 'never'; allowed are 'replan' and"):
+        SmolVLARunner(policy_folder, noise_per="never")
+
+
 def test_a_single_sample_has_no_spread(policy_folder, observation):
     images, state = observation
     alone = SmolVLARunner(policy_folder, num_samples=1).step(images, state, TASK, 0)

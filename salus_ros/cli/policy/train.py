@@ -14,6 +14,10 @@ def train(
         Path, typer.Argument(help="File made by `salus policy demonstrate`.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Policy folder to write.")],
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Policy folder whose weights to begin with; random ones by default."),
+    ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="Gradient steps in all.")] = 12_000,
     batch_size: Annotated[int, typer.Option(min=1, help="Steps per gradient step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Peak rate of AdamW.")] = 6e-4,
@@ -35,5 +39,7 @@ def train(
     )
     demos = Demonstrations.load(demonstrations)
     with bar("training", iterations) as advance:
-        summary = run(demos, out, config, device, lambda i, loss: advance(i, f"loss {loss:.3f}"))
+        summary = run(
+            demos, out, config, device, lambda i, loss: advance(i, f"loss {loss:.3f}"), init
+        )
     print_line(f"loss {summary['loss']:.4f} after {summary['iterations']} iterations: {out}")

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
 from lerobot.policies.smolvla.processor_smolvla import make_smolvla_pre_post_processors
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from salus_ros.core.errors import CheckpointError
+from salus_ros.policies.smolvla.loading import load_policy
 from salus_ros.policies.tiny.build import TINY, build_policy, save_policy
 from salus_ros.policies.tiny.demonstrations import Demonstrations
 
@@ -107,6 +109,7 @@ def train(
     config: PolicyTrainingConfig,
     device: str = "cpu",
     progress: Callable[[int, float], None] | None = None,
+    init: Path | None = None,
 ) -> dict[str, Any]:
     """Train a tiny SmolVLA and write it to `out` every `save_every` iterations.
 
@@ -119,15 +122,20 @@ def train(
         config: Options.
         device: Torch device.
         progress: Called with the iteration and the running loss.
+        init: Policy folder whose weights are begun with; random ones by default.
 
     Returns:
         Summary: iterations done, running loss, options.
 
     Raises:
-        CheckpointError: if `out` holds a training state that is not readable.
+        CheckpointError: if `out` holds a training state that is not readable, or the weights of
+            `init` are not those of a tiny SmolVLA.
+        PolicyError: if `init` is not a policy folder.
     """
     torch.manual_seed(config.seed)
     policy = build_policy(out, TINY, device)
+    if init is not None:
+        _begin_with(policy, init, device)
     stats = normalisation(demos)
     prepare, _ = make_smolvla_pre_post_processors(policy.config, dataset_stats=stats)
     batches = Batches(demos, config, policy.config.chunk_size)
@@ -158,6 +166,16 @@ def train(
         if (i + 1) % config.save_every == 0 or i + 1 == config.iterations:
             _save(out, policy, average, optimiser, schedule, i + 1, running, stats)
     return {"iterations": config.iterations, "loss": running, **asdict(config)}
+
+
+def _begin_with(policy: SmolVLAPolicy, init: Path, device: str) -> None:
+    try:
+        policy.load_state_dict(load_policy(init, device).policy.state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{init} is not a tiny SmolVLA ({str(error).splitlines()[1].strip()}); give a folder "
+            "made by `salus policy train`, or begin with random weights"
+        ) from error
 
 
 def _rate(i: int, config: PolicyTrainingConfig) -> float:

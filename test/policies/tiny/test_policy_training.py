@@ -10,7 +10,13 @@ from safetensors.torch import load_file
 from salus_ros.collection.demonstrate import record
 from salus_ros.core.errors import CheckpointError, StoreError
 from salus_ros.policies.runner import SmolVLARunner
-from salus_ros.policies.tiny.build import TINY, Architecture, build_policy, count_parameters
+from salus_ros.policies.tiny.build import (
+    TINY,
+    Architecture,
+    build_policy,
+    count_parameters,
+    save_policy,
+)
 from salus_ros.policies.tiny.demonstrations import Demonstrations
 from salus_ros.policies.tiny.training import (
     CHECKPOINT,
@@ -96,6 +102,24 @@ def test_training_stopped_and_resumed_ends_where_a_whole_one_does(demos, tmp_pat
     assert action.shape == (7,)
     # The untrained policy's actions are near the demonstrations' mean, in their units.
     assert abs(float(action.mean()) - float(demos.action.mean())) < 3 * float(demos.action.std())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_training_may_begin_with_the_weights_of_another_policy(demos, tmp_path):
+    train(demos, tmp_path / "first", CONFIG)
+    still = replace(CONFIG, learning_rate=0.0, weight_decay=0.0)
+    train(demos, tmp_path / "second", still, init=tmp_path / "first")
+    first = load_file(tmp_path / "first" / "model.safetensors")
+    second = load_file(tmp_path / "second" / "model.safetensors")
+    for name, tensor in first.items():
+        torch.testing.assert_close(tensor, second[name])
+
+
+def test_weights_of_another_architecture_are_refused(demos, tmp_path):
+    arch = replace(TINY, text_layers=2, vlm_layers_used=2)
+    save_policy(build_policy(tmp_path / "other", arch), tmp_path / "other", None)
+    with pytest.raises(CheckpointError, match="not a tiny SmolVLA .*layers"):
+        train(demos, tmp_path / "out", CONFIG, init=tmp_path / "other")
 
 
 def test_a_damaged_training_state_is_refused(demos, tmp_path):
