@@ -118,7 +118,7 @@ def test_training_may_begin_with_the_weights_of_another_policy(demos, tmp_path):
 def test_weights_of_another_architecture_are_refused(demos, tmp_path):
     arch = replace(TINY, text_layers=2, vlm_layers_used=2)
     save_policy(build_policy(tmp_path / "other", arch), tmp_path / "other", None)
-    with pytest.raises(CheckpointError, match="not a tiny SmolVLA .*layers"):
+    with pytest.raises(CheckpointError, match=r"not a tiny SmolVLA .*layers"):
         train(demos, tmp_path / "out", CONFIG, init=tmp_path / "other")
 
 
