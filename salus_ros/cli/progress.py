@@ -1,5 +1,7 @@
 """Progress bars of the verbs, on stderr so that stdout stays for results."""
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +19,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from salus_ros.training.fitting import EpochRecord
+
+
+LINE_EVERY_S = 30.0
 
 
 class Advance(Protocol):
@@ -40,8 +45,13 @@ class _WithStatus(Progress):
 def bar(description: str, total: int, console: Console | None = None) -> Iterator[Advance]:
     """Show a progress bar with elapsed and remaining time; yields the function that moves it.
 
-    The bar appears with the first call, so that an error before it stands alone.
+    The bar appears with the first call, so that an error before it stands alone. Where no terminal
+    shows it, as in a log, a plain line is written instead, twice a minute at most.
     """
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain(description, total, console)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -50,7 +60,7 @@ def bar(description: str, total: int, console: Console | None = None) -> Iterato
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    progress = _WithStatus(*columns, console=console or Console(stderr=True))
+    progress = _WithStatus(*columns, console=console)
     task = progress.add_task(description, total=total, status="")
 
     def advance(done: int, status: str = "") -> None:
@@ -62,6 +72,19 @@ def bar(description: str, total: int, console: Console | None = None) -> Iterato
     finally:
         if progress.live.is_started:
             progress.stop()
+
+
+def _plain(description: str, total: int, console: Console) -> Advance:
+    told = -math.inf
+
+    def advance(done: int, status: str = "") -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= LINE_EVERY_S or done >= total:
+            told = now
+            console.print(f"{description} {done}/{total} {status}".rstrip(), highlight=False)
+
+    return advance
 
 
 @contextmanager

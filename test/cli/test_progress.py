@@ -51,3 +51,11 @@ def test_an_epoch_shows_the_losses_by_name(terminal, measured, said):
     drawn = terminal.file.getvalue()
     assert "training loss 0.0800" in drawn
     assert said in drawn
+
+
+def test_a_log_gets_plain_lines_that_begin_at_once_and_end_with_the_last():
+    log = Console(file=io.StringIO(), width=80)
+    with bar("training", 1000, log) as advance:
+        for i in range(1000):
+            advance(i + 1, f"loss {i}")
+    assert log.file.getvalue() == "training 1/1000 loss 0\ntraining 1000/1000 loss 999\n"
