@@ -323,10 +323,7 @@ def _replan(pairs: Sequence[tuple[SmolVLARunner, Observation]]) -> None:
             ),
             "task": [given.task for _, given in pairs],
             **{
-                key: torch.from_numpy(np.stack([given.images[name] for _, given in pairs]))
-                .permute(0, 3, 1, 2)
-                .float()
-                .div_(255.0)
+                key: _unit_range(np.stack([given.images[name] for _, given in pairs]))
                 for key, name in zip(loaded.image_keys, first.cameras, strict=True)
             },
         }
@@ -337,6 +334,12 @@ def _replan(pairs: Sequence[tuple[SmolVLARunner, Observation]]) -> None:
     plans = actions.float().cpu().numpy()  # (B, K, T, A)
     for (runner, given), sample, of_one in zip(pairs, samples, plans, strict=True):
         runner._accept(sample, of_one, given.step)
+
+
+def _unit_range(images: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Images (B, H, W, 3) as float32 (B, 3, H, W) in [0, 1]."""
+    # numpy turns bytes into floats ten times as fast as torch does on a CPU.
+    return torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2).div_(255.0)
 
 
 def _half(values: torch.Tensor) -> npt.NDArray[np.float16]:
