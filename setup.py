@@ -37,7 +37,10 @@ setup(
         shipped("config", "*.*"),
     ],
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith("#")],
-    extras_require={"test": ["pytest"]},  # by this, colcon test runs pytest
+    extras_require={
+        "test": ["pytest"],  # by this, colcon test runs pytest
+        "ray": ["ray"],
+    },
     zip_safe=False,
     entry_points={
         "console_scripts": [

@@ -8,7 +8,7 @@ import typer
 
 from salus_ros.cli.output import EXIT_INTERRUPTED, AsJson, err_console, print_result
 from salus_ros.cli.progress import bar
-from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, NoisePer, Task, Workers
+from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, NoisePer, Task
 
 if TYPE_CHECKING:
     from salus_ros.collection.collect import CollectionResult
@@ -20,7 +20,22 @@ def collect(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the first; the next has one more.")
     ] = 0,
-    workers: Workers = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Parallel processes, one core each; 2 by default, with --ray all CPUs of the "
+            "cluster.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Spread the workers over a Ray cluster (host:port, or auto); its machines need "
+            "SALUS, and the policy at the same path. Needs the extra: salus_ros[ray].",
+        ),
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option(help="Policy folder; the shipped tiny SmolVLA by default.")
     ] = None,
@@ -66,6 +81,7 @@ def collect(
 
     An episode depends on its seed and the options alone, not on --workers or --envs.
     """
+    from salus_ros.collection.cluster import RayCluster
     from salus_ros.collection.collect import collect as run
     from salus_ros.collection.config import CollectionConfig
     from salus_ros.policies.cameras import in_words
@@ -73,7 +89,7 @@ def collect(
     from salus_ros.reports.tables.collected import collected_tables
 
     config = CollectionConfig(
-        policy=policy or SHIPPED,
+        policy=(policy or SHIPPED).absolute(),
         env_id=env_id,
         task=task,
         fault=fault,
@@ -90,13 +106,17 @@ def collect(
         device=device,
     )
     try:
-        with nullcontext() if as_json else bar("episodes", episodes, err_console) as advance:
+        with (
+            nullcontext() if ray is None else RayCluster(ray) as cluster,
+            nullcontext() if as_json else bar("episodes", episodes, err_console) as advance,
+        ):
 
             def progress(result: "CollectionResult") -> None:
                 if advance is not None:
                     advance(result.episodes, _status(result))
 
-            result = run(config, out, episodes, seed, workers, progress)
+            count = workers or (2 if cluster is None else max(1, cluster.cpus))
+            result = run(config, out, episodes, seed, count, progress, cluster)
     except KeyboardInterrupt:
         err_console.print(f"stopped; {out} keeps every whole episode, the same command goes on")
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from salus_ros.collection.cluster import RayCluster
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.workers import Begun, rollout_pool
 from salus_ros.core.errors import ConfigError, StoreError
@@ -58,6 +59,7 @@ def collect(
     seed: int = 0,
     workers: int = 1,
     progress: Callable[[CollectionResult], None] | None = None,
+    cluster: RayCluster | None = None,
 ) -> CollectionResult:
     """Collect the episodes of seeds `seed` to `seed + episodes - 1`.
 
@@ -71,6 +73,7 @@ def collect(
         seed: Of the first one.
         workers: Parallel processes.
         progress: Called with the result so far, after each episode.
+        cluster: Where the workers run; on this machine by default. The store is written here.
 
     Raises:
         ConfigError: if the store's episodes of these seeds were collected with other options.
@@ -101,6 +104,11 @@ def collect(
 
         def begin(_seed: int, begun: Begun) -> None:
             nonlocal store
+            if begun.policy_id != given:
+                raise ConfigError(
+                    f"the policy at '{config.policy}' is '{given}' here and '{begun.policy_id}' "
+                    "on a machine of the cluster; copy the folder there, or share it"
+                )
             if store is not None:
                 return
             result.loading_s = time.perf_counter() - started
@@ -112,7 +120,7 @@ def collect(
                     "another process has written to it: begin again when it is done"
                 )
 
-        pool = stack.enter_context(rollout_pool(config, missing, workers, begin))
+        pool = stack.enter_context(rollout_pool(config, missing, workers, begin, cluster))
         for _, made in pool.results():
             assert store is not None  # an episode begins before it ends
             assert not isinstance(made, Lost)  # what a worker lost is run again

@@ -31,6 +31,7 @@ class Rollout:
     """Runs episodes of the built-in world, `config.envs` at a time.
 
     Attributes:
+        policy_id: Of its policy.
         spec: Sizes of its episodes.
         unavailable: Signals that the policy never has, each with the reason.
 
@@ -53,7 +54,7 @@ class Rollout:
             config.noise_per,
         )
         camera_of = check_fit(runner)
-        self.unavailable = runner.unavailable
+        self.policy_id, self.unavailable = runner.policy_id, runner.unavailable
         runners = [runner, *(runner.sibling() for _ in range(config.envs - 1))]
         # Images that are not kept are needed only where the policy looks at them.
         every = 1 if config.images else config.replan_every

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from salus_ros.collection.cluster import RayCluster
 from salus_ros.collection.config import CollectionConfig
-from salus_ros.core.pool import Desk, Pool
+from salus_ros.core.pool import DEATHS_IN_A_ROW, Desk, Pool
 from salus_ros.episodes import Episode, StoreSpec
 
 LOOK_AHEAD = 16
@@ -20,6 +21,7 @@ HELD_BYTES = 1 << 30
 class Begun:
     """What a worker says of its episodes when one begins; see `Rollout`."""
 
+    policy_id: str
     spec: StoreSpec
     unavailable: dict[str, str]
 
@@ -37,6 +39,7 @@ def rollout_pool(
     seeds: Sequence[int],
     workers: int,
     on_begin: Callable[[int, Begun], None] = lambda *_: None,
+    cluster: RayCluster | None = None,
 ) -> Pool[int, Collected]:
     """A pool that runs an episode of each seed.
 
@@ -45,17 +48,22 @@ def rollout_pool(
         seeds: Of the episodes.
         workers: Number of processes at most.
         on_begin: Told the seed of an episode that begins, and of the policy.
+        cluster: Where the workers run; on this machine by default.
     """
+    workers = max(1, workers)
     return Pool(
         partial(_work, config),
         seeds,
         workers,
         restart=True,
-        ahead=max(1, workers) * config.envs * (1 + LOOK_AHEAD),
+        ahead=workers * config.envs * (1 + LOOK_AHEAD),
         size=lambda made: sum(frames.nbytes for frames in made.episode.images.values()),
         held_bytes=HELD_BYTES,
         on_progress=on_begin,
         advice="use fewer --workers or --envs",
+        start=None if cluster is None else cluster.start,
+        # A machine that goes takes all its workers with it.
+        deaths=DEATHS_IN_A_ROW * (1 if cluster is None else workers),
     )
 
 
@@ -64,7 +72,7 @@ def _work(config: CollectionConfig, desk: Desk[int, Collected]) -> None:
     from salus_ros.collection.rollout import Rollout
 
     rollout = Rollout(config)
-    begun = Begun(rollout.spec, rollout.unavailable)
+    begun = Begun(rollout.policy_id, rollout.spec, rollout.unavailable)
 
     def seeds() -> Iterator[int | None]:
         for seed in desk:

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from salus_ros.core.errors import SalusError
 
@@ -94,9 +94,20 @@ class Desk[Task: Hashable, Piece]:
             raise SystemExit from None  # nobody listens any more
 
 
+class Process(Protocol):
+    """What a pool asks of a worker's process; `multiprocessing`'s have it."""
+
+    @property
+    def exitcode(self) -> int | None: ...  # noqa: D102
+    def terminate(self) -> None: ...  # noqa: D102
+    def kill(self) -> None: ...  # noqa: D102
+    def join(self, timeout: float | None = None) -> None: ...  # noqa: D102
+    def is_alive(self) -> bool: ...  # noqa: D102
+
+
 @dataclass(slots=True, eq=False)
 class _Worker[Task]:
-    process: BaseProcess
+    process: Process
     pipe: Connection
     tasks: set[Task] = field(default_factory=set)
     """Handed out and not done."""
@@ -133,6 +144,8 @@ class Pool[Task: Hashable, Piece]:
         held_bytes: Pieces of so many bytes wait for those before them; then their workers wait.
         on_progress: Told a task and what its worker says of it, as soon as it comes.
         advice: What to do where workers die again and again.
+        start: Starts a worker: gives its process, and the pipe whose other end its `Desk` has.
+        deaths: After so many deaths in a row in which no task was ended it is given up.
     """
 
     def __init__(
@@ -147,6 +160,8 @@ class Pool[Task: Hashable, Piece]:
         held_bytes: int = 2 << 30,
         on_progress: Callable[..., None] = lambda *_: None,
         advice: str = "use fewer --workers",
+        start: Callable[[Any], tuple[Process, Connection]] | None = None,
+        deaths: int = DEATHS_IN_A_ROW,
     ) -> None:
         if len(set(tasks)) != len(tasks):
             raise ValueError("two tasks of a pool are equal")
@@ -157,7 +172,7 @@ class Pool[Task: Hashable, Piece]:
         self._queue = deque(tasks)  # of these, those that nobody has
         self._made = {task: _Made() for task in tasks}
         self._count = max(1, min(workers, len(tasks)))
-        self._context = multiprocessing.get_context("spawn")
+        self._start, self._most_deaths = start or start_process, deaths
         self._workers: list[_Worker[Task]] = []
         self._held = 0  # bytes
         self._deaths = 0  # since a task was ended
@@ -167,7 +182,7 @@ class Pool[Task: Hashable, Piece]:
         """Start the workers."""
         try:
             for _ in range(self._count if self._order else 0):
-                self._workers.append(self._start())
+                self._workers.append(_Worker(*self._start(self._work)))
         except BaseException:
             self.__exit__()
             raise
@@ -185,7 +200,7 @@ class Pool[Task: Hashable, Piece]:
             worker.pipe.close()
 
     @property
-    def processes(self) -> list[BaseProcess]:
+    def processes(self) -> list[Process]:
         """The workers."""
         return [worker.process for worker in self._workers]
 
@@ -213,29 +228,6 @@ class Pool[Task: Hashable, Piece]:
             else:
                 self._receive()
                 self._serve()
-
-    def _start(self) -> _Worker[Task]:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_run, args=(self._work, theirs), daemon=True, name="salus-worker"
-        )
-        before = {name: os.environ.get(name) for name in ONE_THREAD}
-        os.environ.update(ONE_THREAD)
-        # A child inherits the mask: Ctrl-C is for the parent, from the first moment on. The
-        # tracker is started before, as its start would take SIGINT out of the mask.
-        resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
-        theirs.close()  # so that the end of either side is seen by the other
-        return _Worker(process, ours)
 
     def _receive(self) -> None:
         """Take a message of each worker that has one; of the first task's alone if it is full."""
@@ -318,9 +310,9 @@ class Pool[Task: Hashable, Piece]:
             for task in cut_off:
                 self._made[task].pieces.append((Lost(worker.process.exitcode), 0))
                 self._made[task].done = True
-        elif self._deaths >= DEATHS_IN_A_ROW:
+        elif self._deaths >= self._most_deaths:
             raise SalusError(
-                f"a worker died {DEATHS_IN_A_ROW} times in a row, at last with exit code "
+                f"a worker died {self._deaths} times in a row, at last with exit code "
                 f"{worker.process.exitcode} and tasks {cut_off}; is there enough memory? "
                 f"{self._advice}"
             )
@@ -332,19 +324,53 @@ class Pool[Task: Hashable, Piece]:
             self._queue = deque(task for task in self._order if task in again)
         if self._queue:
             self.restarts += 1
-            self._workers.append(self._start())
+            self._workers.append(_Worker(*self._start(self._work)))
+
+
+def start_process(work: Callable[[Desk[Any, Any]], None]) -> tuple[BaseProcess, Connection]:
+    """Start a worker on this machine, with one thread, that ends with this process."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_run, args=(work, theirs), daemon=True, name="salus-worker")
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    # A child inherits the mask: Ctrl-C is for the parent, from the first moment on. The
+    # tracker is started before, as its start would take SIGINT out of the mask.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    theirs.close()  # so that the end of either side is seen by the other
+    return process, ours
 
 
 def _run(work: Callable[[Desk[Any, Any]], None], pipe: Connection) -> None:
-    """Body of a worker."""
+    """Body of a worker's process."""
     end_with_parent()
+    run_work(work, pipe)
+
+
+def run_work(work: Callable[[Desk[Any, Any]], None], pipe: Connection) -> None:
+    """Do a worker's work, and tell its pool of an error."""
     desk = Desk[Any, Any](pipe)
     try:
         work(desk)
     except SalusError as error:
-        desk._say(_Word.FAILED, error)
+        failed(pipe, error)
     except Exception:  # noqa: BLE001 - told to the one that can say it
-        desk._say(_Word.FAILED, SalusError(f"a worker failed:\n{traceback.format_exc()}"))
+        failed(pipe, SalusError(f"a worker failed:\n{traceback.format_exc()}"))
+
+
+def failed(pipe: Connection, error: SalusError) -> None:
+    """Tell the pool at the other end that a worker cannot go on."""
+    Desk[Any, Any](pipe)._say(_Word.FAILED, error)
 
 
 def end_with_parent() -> None:

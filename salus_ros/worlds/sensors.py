@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 from salus_ros.worlds.physics import Physics
 
@@ -14,6 +15,10 @@ _POSITIONS, _VELOCITIES, _EFFORTS = -1, -2, -3
 """Numbers of the sensors that are not cameras."""
 
 _STREAM = 0x5E50
+
+_QUANTILES: npt.NDArray[np.float32] = ndtri((np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
+"""Standard normal values that are equally likely, up to 4.2 deviations: three times as fast to
+draw from as the normal distribution, and the same in a byte."""
 
 
 class Sensors:
@@ -43,10 +48,13 @@ class Sensors:
         """
         if not self._noisy_cameras:
             return image
-        noise = self._source(step, camera).standard_normal(image.shape, dtype=np.float32)
-        noise *= self._pixel_noise[image]
+        drawn = self._source(step, camera).integers(
+            len(_QUANTILES), size=image.shape, dtype=np.uint16
+        )
+        noise = np.take(_QUANTILES, drawn)
+        noise *= np.take(self._pixel_noise, image)
         noise += image
-        return noise.round().clip(0, 255).astype(np.uint8)
+        return np.rint(noise, out=noise).clip(0, 255).astype(np.uint8)
 
     def positions(self, true: Array, step: int) -> Array:
         """Measured positions of the nine joints: seven in rad, two in m."""
