@@ -126,6 +126,8 @@ class RayWorker:
             failed(self._pipe, SalusError(f"a worker of the cluster could not begin: {error}"))
         except Exception:  # noqa: BLE001 - it is gone, whatever Ray calls it
             pass
+        else:
+            return  # what it sent last may still be on its way
         with contextlib.suppress(OSError, EOFError):
             if self._far is None:
                 Client(self._listener.address, authkey=self._key).close()  # ends the accept

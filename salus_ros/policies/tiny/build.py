@@ -86,6 +86,7 @@ class Architecture:
 
     Attributes:
         cameras: Names of the cameras; these and the next three are those of the built-in world.
+        num_steps: Denoising steps of a chunk.
         camera_px: Height and width of their images.
         state_dim: Values of the state.
         action_dim: Values of an action.
@@ -111,6 +112,7 @@ class Architecture:
     max_dim: int
     expert_width: float
     freeze_backbone: bool
+    num_steps: int = 10
     cameras: tuple[str, ...] = ("front", "side", "wrist")
     camera_px: int = 256
     state_dim: int = 7
@@ -238,6 +240,7 @@ def build_policy(folder: Path, arch: Architecture, device: str = "cpu") -> SmolV
         output_features={"action": PolicyFeature(FeatureType.ACTION, (arch.action_dim,))},
         chunk_size=arch.chunk_size,
         n_action_steps=arch.n_action_steps,
+        num_steps=arch.num_steps,
         max_state_dim=arch.max_dim,
         max_action_dim=arch.max_dim,
         resize_imgs_with_padding=(arch.image_px, arch.image_px),
