@@ -1,8 +1,6 @@
 """Bags into an episode store: what can be read is converted, what cannot is named."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -278,11 +276,7 @@ def _size(piece: Any) -> int:
 
 
 def load_policy(options: "PolicyOptions", mapping: Mapping) -> "PolicySignals":
-    """Load a policy for the cameras of a mapping; torch is imported only now.
+    """Load a policy for the cameras of a mapping; torch is imported only now."""
+    from salus_ros.bags.policy import PolicySignals
 
-    What its libraries print while they load goes to stderr: stdout is for results.
-    """
-    with redirect_stdout(sys.stderr):
-        from salus_ros.bags.policy import PolicySignals
-
-        return PolicySignals(options, tuple(mapping.cameras))
+    return PolicySignals(options, tuple(mapping.cameras))

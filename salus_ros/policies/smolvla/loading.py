@@ -1,5 +1,7 @@
 """Loading a SmolVLA checkpoint folder: LeRobot's own classes, safetensors only, no network."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +68,8 @@ def load_policy(folder: str | Path, device: str = "cpu") -> LoadedPolicy:
     config.device = device
     config.compile_model = False
     try:
-        policy = SmolVLAPolicy.from_pretrained(folder, config=config, strict=True)
+        with redirect_stdout(sys.stderr):  # LeRobot prints; stdout is for results
+            policy = SmolVLAPolicy.from_pretrained(folder, config=config, strict=True)
     except Exception as error:
         raise PolicyError(
             f"cannot build the policy in '{folder}' with the backbone '{backbone}': "

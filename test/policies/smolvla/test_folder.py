@@ -130,3 +130,8 @@ def test_an_empty_camera_is_none(folder, observation, saved):
     assert step.valid.sum() == 8  # three need a replan before, one a reference
     tapped = runner._tap._image_slices(4)
     assert len(tapped) == 3
+
+
+def test_nothing_is_printed_where_results_are(policy_folder, capfd):
+    SmolVLARunner(policy_folder, num_samples=2)
+    assert capfd.readouterr().out == ""
