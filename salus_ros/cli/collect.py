@@ -8,7 +8,7 @@ import typer
 
 from salus_ros.cli.output import EXIT_INTERRUPTED, AsJson, err_console, print_result
 from salus_ros.cli.progress import bar
-from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, NoisePer, Task
+from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, NoiseMemory, Task
 
 if TYPE_CHECKING:
     from salus_ros.collection.collect import CollectionResult
@@ -52,7 +52,7 @@ def collect(
     condition: Condition = "standard",
     num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 4,
     replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
-    noise_per: NoisePer = "replan",
+    noise_memory: NoiseMemory = 0.0,
     plan_samples: Annotated[
         bool, typer.Option(help="Keep all planned chunks, not only the one that is executed.")
     ] = False,
@@ -97,7 +97,7 @@ def collect(
         condition=condition,
         num_samples=num_samples,
         replan_every=replan_every,
-        noise_per=noise_per,
+        noise_memory=noise_memory,
         plan_samples=plan_samples,
         truth=truth,
         images=images,

@@ -15,11 +15,12 @@ Fault = Annotated[
 Condition = Annotated[
     str, typer.Option(help="standard, or shifted: poses, light and faults not trained on.")
 ]
-NoisePer = Annotated[
-    str,
+NoiseMemory = Annotated[
+    float,
     typer.Option(
-        help="How often the noise of the sampled chunks is drawn: replan, or episode, so that "
-        "plans change with what is seen alone."
+        min=0.0,
+        help="Steps in which the noise of the sampled chunks is forgotten; 0: drawn anew at each "
+        "replan.",
     ),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Parallel processes, one core each.")]

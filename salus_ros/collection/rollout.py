@@ -51,7 +51,7 @@ class Rollout:
             config.device,
             config.num_samples,
             config.replan_every,
-            config.noise_per,
+            config.noise_memory,
         )
         camera_of = check_fit(runner)
         self.policy_id, self.unavailable = runner.policy_id, runner.unavailable

@@ -58,7 +58,7 @@ def evaluate_policy(
         "fault": config.fault,
         "num_samples": config.num_samples,
         "replan_every": config.replan_every,
-        "noise_per": config.noise_per,
+        "noise_memory": config.noise_memory,
         **_rate(total),
         "mean_steps": steps / episodes,
         "tasks": {task: _rate(endings[task]) for task in TASKS if task in endings},

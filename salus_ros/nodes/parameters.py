@@ -104,11 +104,13 @@ class VlaParameters(WaitingParameters):
     replan_every: int = parameter(
         3, "Steps from one run of the network to the next", unit="steps", minimum=1, maximum=1000
     )
-    noise_per: str = parameter(
-        "replan",
-        "How often the noise of the sampled chunks is drawn; once an episode, plans change with "
-        "what is seen alone",
-        choices=("replan", "episode"),
+    noise_memory: float = parameter(
+        0.0,
+        "Time constant with which the noise of the sampled chunks is forgotten; 0: it is drawn "
+        "anew at each replan",
+        unit="steps",
+        minimum=0.0,
+        maximum=1e6,
     )
     cameras: tuple[str, ...] = parameter(
         CAMERAS,

@@ -6,6 +6,7 @@ episodes beside it (a test).
 """
 
 import copy
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,6 @@ from salus_ros.policies.smolvla.computer import SignalComputer, unavailable_sign
 from salus_ros.policies.smolvla.folder import IMAGE_PREFIX
 from salus_ros.policies.smolvla.loading import load_policy
 from salus_ros.policies.smolvla.tap import SmolVLATap, TappedSample
-
-NOISE_PER = ("replan", "episode")
-"""How often the noise of the sampled chunks may be drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +81,8 @@ class PolicyStep:
 class SmolVLARunner:
     """Runs a SmolVLA checkpoint: replans every `replan_every` steps, acts at each.
 
-    The executed chunk is the first of the K samples. Noise is seeded from (seed, step), or from
-    the seed alone where one draw serves the whole episode, so an episode repeats exactly and a
-    runner restarted in its middle goes on alike.
+    The executed chunk is the first of the K samples. Noise is seeded from (seed, step), so an
+    episode repeats exactly and a runner restarted in its middle goes on alike.
 
     Attributes:
         cameras: Names of the cameras that the policy takes.
@@ -103,12 +100,13 @@ class SmolVLARunner:
         device: Torch device.
         num_samples: K, at least 1; signals over samples need 2.
         replan_every: Steps between runs of the network, 1 to the policy's `n_action_steps`.
-        noise_per: One of `NOISE_PER`. With a new draw at each replan one plan may contradict the
-            next by chance; with one for the episode a plan changes with what is seen alone.
+        noise_memory: Time constant, in steps, with which the noise of a replan is forgotten. At
+            0 each is drawn anew, and one plan may contradict the next by chance; infinite, one
+            draw serves the episode, and a plan changes with what is seen alone.
 
     Raises:
         PolicyError: if the folder is not a SmolVLA checkpoint.
-        ConfigError: if `num_samples`, `replan_every` or `noise_per` is not allowed.
+        ConfigError: if `num_samples`, `replan_every` or `noise_memory` is not allowed.
     """
 
     def __init__(
@@ -117,7 +115,7 @@ class SmolVLARunner:
         device: str = "cpu",
         num_samples: int = 4,
         replan_every: int = 3,
-        noise_per: str = "replan",
+        noise_memory: float = 0.0,
     ) -> None:
         loaded = load_policy(policy_path, device)
         config = loaded.config
@@ -128,11 +126,12 @@ class SmolVLARunner:
             )
         if num_samples < 1:
             raise ConfigError(f"num_samples is {num_samples}; at least 1 chunk is needed")
-        if noise_per not in NOISE_PER:
+        if not noise_memory >= 0.0:
             raise ConfigError(
-                f"noise_per is {noise_per!r}; allowed are {' and '.join(map(repr, NOISE_PER))}"
+                f"noise_memory is {noise_memory}; allowed are 0 steps and more, also inf"
             )
-        self._loaded, self._noise_per = loaded, noise_per
+        self._loaded = loaded
+        self._kept = math.exp(-1.0 / noise_memory) if noise_memory > 0.0 else 0.0  # a step
         self._device, self._replan_every = device, replan_every
         self.num_samples, self.plan_length = num_samples, int(config.chunk_size)
         self._tap = SmolVLATap(loaded.policy, config.n_action_steps)
@@ -166,6 +165,7 @@ class SmolVLARunner:
     def reset(self, seed: int) -> None:
         """Begin an episode; nothing of the last one remains."""
         self._seed = seed
+        self._noise_of: tuple[int, npt.NDArray[np.float32]] | None = None
         self._planned_at: int | None = None
         self._plans: npt.NDArray[np.float32] = np.empty((0, 0, self.action_dim), np.float32)
         self._signals: npt.NDArray[np.float32] = np.full(12, np.nan, np.float32)
@@ -201,7 +201,19 @@ class SmolVLARunner:
         return step_together([self], [Observation(images, state, task, step)])[0]
 
     def _noise(self, step: int) -> npt.NDArray[np.float32]:
-        rng = np.random.default_rng([self._seed, 0 if self._noise_per == "episode" else step])
+        """Standard normal noise (K, C, max_action_dim) of a step: a stationary AR(1) process."""
+        if self._kept == 0.0:
+            return self._draw(step)
+        if self._noise_of is None or self._noise_of[0] > step:
+            self._noise_of = 0, self._draw(0)
+        done, noise = self._noise_of
+        for s in range(done + 1, step + 1):
+            noise = self._kept * noise + math.sqrt(1.0 - self._kept**2) * self._draw(s)
+        self._noise_of = step, noise
+        return noise
+
+    def _draw(self, step: int) -> npt.NDArray[np.float32]:
+        rng = np.random.default_rng([self._seed, step])
         return rng.standard_normal(self._noise_shape, dtype=np.float32)
 
     def _accept(self, sample: TappedSample, plans: npt.NDArray[np.float32], step: int) -> None:

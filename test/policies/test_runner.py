@@ -1,6 +1,7 @@
 """The runner: held and fresh signals, causality, no leaks between episodes, clear refusals."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -106,25 +107,35 @@ def test_a_runner_started_in_the_middle_acts_alike(policy_folder, runner, observ
     assert not late.valid[SIGNAL_NAMES.index("latent_drift")]
 
 
-def test_one_noise_for_the_episode_makes_the_plan_a_function_of_what_is_seen(
+def test_noise_that_is_remembered_for_ever_makes_the_plan_a_function_of_what_is_seen(
     policy_folder, observations
 ):
     images, state = observations[0]
-    plans = {}
-    for noise_per in ("replan", "episode"):
-        runner = SmolVLARunner(policy_folder, num_samples=2, replan_every=3, noise_per=noise_per)
-        runner.reset(4)
-        plans[noise_per] = [runner.step(images, state, TASK, step).plans for step in (0, 3)]
-        assert not np.array_equal(*plans[noise_per][0])  # the samples still differ
-        runner.reset(5)
-        assert not np.array_equal(runner.step(images, state, TASK, 0).plans, plans[noise_per][0])
-    np.testing.assert_array_equal(*plans["episode"])
-    assert not np.array_equal(*plans["replan"])
+    runner = SmolVLARunner(policy_folder, num_samples=2, replan_every=3, noise_memory=math.inf)
+    runner.reset(4)
+    first, second = (runner.step(images, state, TASK, step).plans for step in (0, 3))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(*first)  # the samples differ
+    runner.reset(5)
+    assert not np.array_equal(runner.step(images, state, TASK, 0).plans, first)
 
 
-def test_an_unknown_noise_is_refused(policy_folder):
-    with pytest.raises(ConfigError, match="noise_per is 'never'; allowed are 'replan' and"):
-        SmolVLARunner(policy_folder, noise_per="never")
+def test_noise_is_standard_normal_and_forgotten_with_its_time_constant(policy_folder):
+    runner = SmolVLARunner(policy_folder, num_samples=64, replan_every=3, noise_memory=6.0)
+    first, later = runner._noise(0), runner._noise(6)
+    for noise in (first, later):
+        assert noise.dtype == np.float32
+        np.testing.assert_allclose((noise.mean(), noise.std()), (0.0, 1.0), atol=0.05)
+    assert np.corrcoef(first.ravel(), later.ravel())[0, 1] == pytest.approx(np.exp(-1), abs=0.05)
+    again = SmolVLARunner(policy_folder, num_samples=64, replan_every=3, noise_memory=6.0)
+    np.testing.assert_array_equal(again._noise(6), later)  # begun in the middle
+    np.testing.assert_array_equal(again._noise(0), first)  # and back
+
+
+@pytest.mark.parametrize("memory", [-1.0, math.nan])
+def test_a_noise_memory_that_is_none_is_refused(policy_folder, memory):
+    with pytest.raises(ConfigError, match="allowed are 0 steps and more"):
+        SmolVLARunner(policy_folder, noise_memory=memory)
 
 
 def test_a_single_sample_has_no_spread(policy_folder, observation):

@@ -8,7 +8,7 @@ import typer
 
 from salus_ros.cli.output import AsJson, print_line, print_result
 from salus_ros.cli.progress import bar
-from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, NoisePer, Task, Workers
+from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, NoiseMemory, Task, Workers
 
 
 def evaluate(
@@ -22,7 +22,7 @@ def evaluate(
     condition: Condition = "standard",
     num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 1,
     replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
-    noise_per: NoisePer = "replan",
+    noise_memory: NoiseMemory = 0.0,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +40,7 @@ def evaluate(
         condition=condition,
         num_samples=num_samples,
         replan_every=replan_every,
-        noise_per=noise_per,
+        noise_memory=noise_memory,
         device=device,
     )
     with nullcontext(None) if as_json else bar("episodes", episodes) as advance:
