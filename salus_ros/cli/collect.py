@@ -52,7 +52,7 @@ def collect(
     condition: Condition = "standard",
     num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 4,
     replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
-    noise_memory: NoiseMemory = 0.0,
+    noise_memory: NoiseMemory = None,
     plan_samples: Annotated[
         bool, typer.Option(help="Keep all planned chunks, not only the one that is executed.")
     ] = False,

@@ -16,11 +16,11 @@ Condition = Annotated[
     str, typer.Option(help="standard, or shifted: poses, light and faults not trained on.")
 ]
 NoiseMemory = Annotated[
-    float,
+    float | None,
     typer.Option(
         min=0.0,
         help="Steps in which the noise of the sampled chunks is forgotten; 0: drawn anew at each "
-        "replan.",
+        "replan. The policy's own by default.",
     ),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Parallel processes, one core each.")]

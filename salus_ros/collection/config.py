@@ -30,7 +30,7 @@ class CollectionConfig:
         condition: One of `CONDITIONS`.
         num_samples: Chunks per replan, for the signals.
         replan_every: Steps between runs of the policy.
-        noise_memory: In steps, see `SmolVLARunner`.
+        noise_memory: In steps; None: the policy's own. See `SmolVLARunner`.
         plan_samples: Whether to keep all sampled plans, not only the one that is executed.
         truth: Whether to keep what only the world can know, see `Episode.truth`.
         images: Whether to keep the images.
@@ -47,7 +47,7 @@ class CollectionConfig:
     condition: str = "standard"
     num_samples: int = 4
     replan_every: int = 3
-    noise_memory: float = 0.0
+    noise_memory: float | None = None
     plan_samples: bool = False
     truth: bool = True
     images: bool = False

@@ -105,11 +105,11 @@ class VlaParameters(WaitingParameters):
         3, "Steps from one run of the network to the next", unit="steps", minimum=1, maximum=1000
     )
     noise_memory: float = parameter(
-        0.0,
+        -1.0,
         "Time constant with which the noise of the sampled chunks is forgotten; 0: it is drawn "
-        "anew at each replan",
+        "anew at each replan, -1: the policy's own",
         unit="steps",
-        minimum=0.0,
+        minimum=-1.0,
         maximum=1e6,
     )
     cameras: tuple[str, ...] = parameter(

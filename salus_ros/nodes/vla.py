@@ -87,7 +87,7 @@ class VlaNode(SalusNode[VlaParameters]):
             device=resolve_device(given.device),
             num_samples=given.num_samples,
             replan_every=given.replan_every,
-            noise_memory=given.noise_memory,
+            noise_memory=None if given.noise_memory < 0.0 else given.noise_memory,
         )
         self._camera_of = match_cameras(self._runner.cameras, given.cameras)
         if self._runner.state_dim != len(given.state_joints):

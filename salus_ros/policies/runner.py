@@ -20,7 +20,7 @@ from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS, ChunkStatistics
 from salus_ros.policies.reference import LatentReference
 from salus_ros.policies.smolvla.computer import SignalComputer, unavailable_signals
-from salus_ros.policies.smolvla.folder import IMAGE_PREFIX
+from salus_ros.policies.smolvla.folder import IMAGE_PREFIX, own_noise_memory
 from salus_ros.policies.smolvla.loading import load_policy
 from salus_ros.policies.smolvla.tap import SmolVLATap, TappedSample
 
@@ -102,7 +102,8 @@ class SmolVLARunner:
         replan_every: Steps between runs of the network, 1 to the policy's `n_action_steps`.
         noise_memory: Time constant, in steps, with which the noise of a replan is forgotten. At
             0 each is drawn anew, and one plan may contradict the next by chance; infinite, one
-            draw serves the episode, and a plan changes with what is seen alone.
+            draw serves the episode, and a plan changes with what is seen alone. None: as the
+            policy's folder says, see `own_noise_memory`.
 
     Raises:
         PolicyError: if the folder is not a SmolVLA checkpoint.
@@ -115,7 +116,7 @@ class SmolVLARunner:
         device: str = "cpu",
         num_samples: int = 4,
         replan_every: int = 3,
-        noise_memory: float = 0.0,
+        noise_memory: float | None = None,
     ) -> None:
         loaded = load_policy(policy_path, device)
         config = loaded.config
@@ -126,6 +127,8 @@ class SmolVLARunner:
             )
         if num_samples < 1:
             raise ConfigError(f"num_samples is {num_samples}; at least 1 chunk is needed")
+        if noise_memory is None:
+            noise_memory = own_noise_memory(Path(policy_path))
         if not noise_memory >= 0.0:
             raise ConfigError(
                 f"noise_memory is {noise_memory}; allowed are 0 steps and more, also inf"

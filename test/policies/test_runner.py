@@ -11,6 +11,7 @@ from salus_ros.core.errors import ConfigError, ObservationError, PolicyError
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.policies.reference import LatentReference
 from salus_ros.policies.runner import SmolVLARunner
+from salus_ros.policies.smolvla.folder import SAMPLING, save_noise_memory
 from salus_ros.policies.tiny import SHIPPED
 
 TASK = "put the red cube in the bin"
@@ -130,6 +131,22 @@ def test_noise_is_standard_normal_and_forgotten_with_its_time_constant(policy_fo
     again = SmolVLARunner(policy_folder, num_samples=64, replan_every=3, noise_memory=6.0)
     np.testing.assert_array_equal(again._noise(6), later)  # begun in the middle
     np.testing.assert_array_equal(again._noise(0), first)  # and back
+
+
+def test_the_folder_says_how_long_noise_is_remembered(policy_folder, tmp_path):
+    folder = copy(policy_folder, tmp_path)
+    fresh = SmolVLARunner(folder, num_samples=2)._noise(6)
+    save_noise_memory(folder, 6.0)
+    own = SmolVLARunner(folder, num_samples=2)._noise(6)
+    given = SmolVLARunner(policy_folder, num_samples=2, noise_memory=6.0)._noise(6)
+    np.testing.assert_array_equal(own, given)
+    np.testing.assert_array_equal(
+        SmolVLARunner(folder, num_samples=2, noise_memory=0)._noise(6), fresh
+    )
+    for wrong in ('"six"', "-1", "true", "null"):
+        (folder / SAMPLING).write_text(f'{{"noise_memory": {wrong}}}')
+        with pytest.raises(PolicyError, match="must be a number of steps"):
+            SmolVLARunner(folder, num_samples=2)
 
 
 @pytest.mark.parametrize("memory", [-1.0, math.nan])

@@ -22,7 +22,7 @@ def evaluate(
     condition: Condition = "standard",
     num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 1,
     replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
-    noise_memory: NoiseMemory = 0.0,
+    noise_memory: NoiseMemory = None,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:

@@ -23,6 +23,14 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Peak rate of AdamW.")] = 6e-4,
     save_every: Annotated[int, typer.Option(min=1, help="Iterations between saves.")] = 250,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batches.")] = 0,
+    noise_memory: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Steps in which the noise of its chunks shall be forgotten when the policy is "
+            "run; 0: drawn anew at each replan.",
+        ),
+    ] = 0.0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Train a tiny SmolVLA by flow matching on demonstrations."""
@@ -36,6 +44,7 @@ def train(
         learning_rate=learning_rate,
         save_every=save_every,
         seed=seed,
+        noise_memory=noise_memory,
     )
     demos = Demonstrations.load(demonstrations)
     with bar("training", iterations) as advance:

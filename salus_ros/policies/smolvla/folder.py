@@ -18,6 +18,10 @@ PIPELINES = ("policy_preprocessor.json", "policy_postprocessor.json")
 """LeRobot's files of the normalisation."""
 
 
+SAMPLING = "sampling.json"
+"""How a policy is to be sampled, where its folder says so; LeRobot has no such file."""
+
+
 def policy_id(folder: str | Path) -> str:
     """Name of the policy in a folder: the folder's own and a hash of the weights.
 
@@ -105,6 +109,29 @@ def find_backbone(folder: Path, name: str) -> str:
             f"'*.json' --include '*.txt' (its weights are not needed), or copy its files to "
             f"'{folder / BACKBONE_FOLDER}'"
         ) from error
+
+
+def own_noise_memory(folder: Path) -> float:
+    """The `noise_memory` that a policy is to be run with, see `SmolVLARunner`; 0 if not said.
+
+    Raises:
+        PolicyError: if the file that says so does not hold a number of at least 0.
+    """
+    path = folder / SAMPLING
+    if not path.exists():
+        return 0.0
+    given = read_json(path).get("noise_memory")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0.0:
+        raise PolicyError(
+            f"'{path}' says that noise_memory is {given!r}; it must be a number of steps, at least "
+            "0, or the file be absent"
+        )
+    return float(given)
+
+
+def save_noise_memory(folder: Path, noise_memory: float) -> None:
+    """Write what `own_noise_memory` reads."""
+    (folder / SAMPLING).write_text(json.dumps({"noise_memory": noise_memory}) + "\n")
 
 
 def policy_cameras(folder: Path) -> tuple[str, ...]:

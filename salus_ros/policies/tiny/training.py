@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from salus_ros.core.errors import CheckpointError
+from salus_ros.policies.smolvla.folder import save_noise_memory
 from salus_ros.policies.smolvla.loading import load_policy
 from salus_ros.policies.tiny.build import TINY, build_policy, save_policy
 from salus_ros.policies.tiny.demonstrations import Demonstrations
@@ -23,7 +24,12 @@ CHECKPOINT = "training.pt"
 
 @dataclass(frozen=True, slots=True)
 class PolicyTrainingConfig:
-    """Options of `salus policy train`."""
+    """Options of `salus policy train`.
+
+    Attributes:
+        noise_memory: Written beside the weights, see `own_noise_memory`; training has no use for
+            it.
+    """
 
     iterations: int = 12_000
     batch_size: int = 32
@@ -34,6 +40,7 @@ class PolicyTrainingConfig:
     shift_px: int = 2
     seed: int = 0
     save_every: int = 250
+    noise_memory: float = 0.0
 
 
 class Batches:
@@ -165,6 +172,7 @@ def train(
             progress(i + 1, running)
         if (i + 1) % config.save_every == 0 or i + 1 == config.iterations:
             _save(out, policy, average, optimiser, schedule, i + 1, running, stats)
+            save_noise_memory(out, config.noise_memory)
     return {"iterations": config.iterations, "loss": running, **asdict(config)}
 
 
