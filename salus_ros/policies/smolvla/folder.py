@@ -123,8 +123,8 @@ def own_noise_memory(folder: Path) -> float:
     given = read_json(path).get("noise_memory")
     if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0.0:
         raise PolicyError(
-            f"'{path}' says that noise_memory is {given!r}; it must be a number of steps, at least "
-            "0, or the file be absent"
+            f"'{path}' says that noise_memory is {given!r}; it must be a number of steps, at "
+            "least 0, or the file be absent"
         )
     return float(given)
 
