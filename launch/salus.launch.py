@@ -255,6 +255,7 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     )
     vla = given(
         policy_path=("policy", str),
+        env_id=("env_id", str),
         device=("device", str),
         num_samples=("num_samples", int),
         replan_every=("replan_every", int),

@@ -37,7 +37,7 @@ def collect(
         ),
     ] = None,
     policy: Annotated[
-        Path | None, typer.Option(help="Policy folder; the shipped tiny SmolVLA by default.")
+        Path | None, typer.Option(help="Policy folder; the shipped one of the world by default.")
     ] = None,
     env_id: EnvId = "salus/PickPlace-v0",
     task: Task = "",
@@ -85,11 +85,11 @@ def collect(
     from salus_ros.collection.collect import collect as run
     from salus_ros.collection.config import CollectionConfig
     from salus_ros.policies.cameras import in_words
-    from salus_ros.policies.tiny import SHIPPED
+    from salus_ros.policies.tiny import shipped_policy
     from salus_ros.reports.tables.collected import collected_tables
 
     config = CollectionConfig(
-        policy=(policy or SHIPPED).absolute(),
+        policy=(policy or shipped_policy(env_id)).absolute(),
         env_id=env_id,
         task=task,
         fault=fault,

@@ -93,6 +93,10 @@ class VlaParameters(WaitingParameters):
     policy_path: str = parameter(
         "", "Folder of a SmolVLA checkpoint; empty for the small one that ships with SALUS"
     )
+    env_id: str = parameter(
+        "salus/PickPlace-v0",
+        "Built-in world whose shipped policy is run where policy_path is empty",
+    )
     device: str = parameter(
         "auto",
         "Where the policy runs; auto takes a GPU if there is one",

@@ -23,7 +23,7 @@ from salus_ros.nodes.policy_image import policy_image
 from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
 from salus_ros.policies.cameras import in_words, match_cameras
 from salus_ros.policies.runner import PolicyStep, SmolVLARunner
-from salus_ros.policies.tiny import SHIPPED
+from salus_ros.policies.tiny import shipped_policy
 from salus_ros.recording.status import check_id
 from salus_ros.recording.sync import EPISODE, JOINTS, Observation, observation_sync
 
@@ -80,7 +80,7 @@ class VlaNode(SalusNode[VlaParameters]):
         self._actions = self.create_publisher(PolicyAction, "action", qos)
         self._signals = self.create_publisher(VlaSignals, "signals", qos)
         self.needs_listeners(self._signals)
-        path = given.policy_path or str(SHIPPED)
+        path = given.policy_path or str(shipped_policy(given.env_id))
         self.get_logger().info(f"loading the policy '{path}'")
         self._runner = SmolVLARunner(
             path,

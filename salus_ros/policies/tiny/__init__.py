@@ -1,6 +1,13 @@
-"""The shipped policy: a tiny SmolVLA, learnt from the scripted expert."""
+"""The shipped policies: tiny SmolVLAs, learnt from the scripted expert."""
 
 from pathlib import Path
 
-SHIPPED = Path(__file__).parents[2] / "assets" / "policy" / "tiny_smolvla"
-"""Folder of the policy that comes with the package."""
+_FOLDER = Path(__file__).parents[2] / "assets" / "policy"
+
+SHIPPED = _FOLDER / "tiny_smolvla"
+"""Folder of the policy that is run where none is named; it learnt in salus/PickPlace-v0."""
+
+
+def shipped_policy(env_id: str) -> Path:
+    """Folder of the policy that learnt in a built-in world; `SHIPPED` where none did."""
+    return _FOLDER / "tiny_smolvla_v1" if env_id == "salus/PickPlace-v1" else SHIPPED
