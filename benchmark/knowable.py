@@ -97,6 +97,9 @@ def open_subject(given: argparse.Namespace) -> Subject:
     Raises:
         ConfigError: if its episodes cannot be run again, or another policy acted in them.
     """
+    for name in ("states", "branches", "workers"):
+        if getattr(given, name) < 1:
+            raise ConfigError(f"--{name} is {getattr(given, name)}; at least 1 is needed")
     reader = StoreReader(given.store)
     samples = load_samples([given.store])
     metas = [record.meta for record in samples.records]

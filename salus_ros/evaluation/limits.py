@@ -204,7 +204,7 @@ def best_f1_replicates(
     predicted = flat >= levels  # (L, N, O)
     hits = weights @ (predicted & positive).sum(axis=2).T  # (R, L)
     counted = weights @ (predicted.sum(axis=2) + positive.sum(axis=1)).T
-    f1 = np.divide(2 * hits, counted, out=np.zeros_like(counted), where=counted > 0)
+    f1 = np.divide(2 * hits, counted, out=np.zeros(counted.shape), where=counted > 0)
     there = weights @ positive.sum(axis=1) > 0
     return np.where(there, f1.max(axis=1), np.nan)
 
