@@ -1,7 +1,7 @@
 """Other futures of a recorded moment: the policy is run on from there with new noise."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class Branches:
         meta: EpisodeMeta,
         actions: NDArray[np.float32],
         state: NDArray[np.float32],
-        starts: Iterable[Start],
+        starts: Sequence[Start],
         horizon: int | None = None,
     ) -> list[Future] | None:
         """Play futures of one moment.
@@ -104,24 +104,28 @@ class Branches:
             meta: The episode.
             actions: Its recorded actions (T, 7), those before the moment and the ones to follow.
             state: Recorded joints (t + 1, 7) up to the moment t.
-            starts: How each begins; as many as there are worlds, at most.
+            starts: How each begins; no more than there are worlds.
             horizon: In steps; None to play all to their end.
 
         Returns:
             What became of each; None where the replay does not come to the recorded state.
+
+        Raises:
+            ValueError: if there are more than worlds.
         """
+        if len(starts) > len(self._slots):
+            raise ValueError(f"{len(starts)} futures in {len(self._slots)} worlds")
         step = len(state) - 1
         first, *others = self._envs
         known = advance(first, meta, actions[:step])
         if not np.allclose(known[0]["agent_pos"], state[-1], rtol=0, atol=STATE_ATOL_RAD):
             return None
-        begun = list(zip(self._slots, starts, strict=False))
-        for env in others[: len(begun) - 1]:
+        for env in others[: len(starts) - 1]:
             advance(env, meta, actions[:0])
             env.follow(first)
-        for slot, start in begun:
+        slots = self._slots[: len(starts)]
+        for slot, start in zip(slots, starts, strict=True):
             slot.begin(meta, actions[step:], step, start, known)
-        slots = [slot for slot, _ in begun]
         last = None if horizon is None else step + horizon
         while running := [slot for slot in slots if not slot.decided(last)]:
             thinking = [slot for slot in running if not slot.script]

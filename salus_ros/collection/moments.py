@@ -25,6 +25,9 @@ OBSERVERS = ("state", "state and plan")
 """Who knows the true state, and who knows the plan that was just drawn too."""
 
 
+ACTION_ATOL = 0.01
+"""How far an action may be from the recorded one; that processors round apart is far less."""
+
 Fates = dict[str, list[Fate]]
 """How the futures of a moment went, for each of `OBSERVERS`."""
 
@@ -99,11 +102,35 @@ def _work(config: BranchConfig, desk: Desk[Moment, Fates | None]) -> None:
         config.noise_per,
         config.device,
     )
+    checked = False
     for moment in desk:
         if moment is not None:
+            if not checked and moment.step > 0:  # before, both kinds of noise are alike
+                check_policy(config, reader, branches, moment)
+                checked = True
             desk.send(moment, play_moment(config, reader, branches, moment))
             desk.done(moment)
     branches.close()
+
+
+def check_policy(
+    config: BranchConfig, reader: StoreReader, branches: Branches, moment: Moment
+) -> None:
+    """Let the policy act at a moment with the episode's own noise.
+
+    Raises:
+        ConfigError: if it does not do what was done, so that its other futures mean nothing.
+    """
+    rows = reader.rows(moment.episode)
+    action, state = reader.to_numpy(["action", "state"], rows).values()
+    meta, step = reader.meta(moment.episode), moment.step
+    own = branches.play(meta, action, state[: step + 1], [Start(None)], horizon=1)
+    if own is not None and np.abs(own[0].actions[0] - action[step]).max() > ACTION_ATOL:
+        raise ConfigError(
+            f"at step {step} of episode {moment.episode} of '{config.store}' the policy does not "
+            f"do what it did, with noise drawn once per {config.noise_per}; give --noise-per as "
+            "the episodes were collected with"
+        )
 
 
 def play_moment(

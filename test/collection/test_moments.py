@@ -1,6 +1,6 @@
 """Moments by worker processes, and the file that keeps what was played."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from recordings import CONFIG
@@ -11,6 +11,7 @@ from salus_ros.collection.moments import (
     BranchConfig,
     Moment,
     PlayedMoments,
+    check_policy,
     moment_pool,
     play_moment,
 )
@@ -50,6 +51,7 @@ def test_a_worker_plays_what_this_process_plays(config):
     branches = Branches(SHIPPED, config.env_id, 4)
     reader = StoreReader(config.store)
     assert play_moment(config, reader, branches, MOMENTS[0]) == found[MOMENTS[0]]
+    check_policy(config, reader, branches, MOMENTS[0])
     branches.close()
     for moment, fates in found.items():
         assert set(fates) == set(OBSERVERS)
@@ -62,6 +64,14 @@ def test_a_worker_plays_what_this_process_plays(config):
     )
     assert 36 in until_horizon
     assert 111 not in to_the_end
+
+
+def test_noise_of_another_kind_than_was_recorded_is_refused(config):
+    other = replace(config, noise_per="episode")
+    branches = Branches(SHIPPED, config.env_id, 1, noise_per=other.noise_per)
+    with pytest.raises(ConfigError, match=r"step 30 of episode 0 of .* once per episode; give"):
+        check_policy(other, StoreReader(config.store), branches, MOMENTS[0])
+    branches.close()
 
 
 DROPPED, WELL = Fate(36, FailureType.DROP, 33), Fate(40, FailureType.NONE, -1)

@@ -163,7 +163,6 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         Both must have been reset alike; what was stepped there need not be stepped here.
         """
         mujoco.mj_copyData(self.data, self.model, other.data)
-        self.model.geom_friction[:] = other.model.geom_friction  # what a slip changes
         ours = {id(other.model): self.model, id(other.data): self.data}
         parts = (other.arm, other.referee, other.fault, other.sensors)
         self.arm, self.referee, self.fault, self.sensors = copy.deepcopy(parts, ours)
