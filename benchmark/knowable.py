@@ -4,15 +4,15 @@
         [--replays 100] [--to-the-end 0] [--noise-per replan] [--workers 2] [--seed 0]
         [--log FILE] [--json]
 
-First some episodes are run again from their seeds and recorded actions. Then, from sampled states
-at which the policy planned anew, the real policy is run on with other noise until it is decided
-what fails within the longest horizon. The share of these futures in which it does is what one
-knows who has the true state, a perfect simulator and the policy itself; a second observer knows
-the plan just drawn too, whose recorded actions are then done first.
+First some episodes are run again from seed and recorded actions. Then the real policy is run on
+from sampled states at which it planned anew, with other noise, until it is decided what fails
+within the longest horizon. The share of these futures in which it does is what one knows who has
+the true state, a perfect simulator and the policy; a second observer knows the plan just drawn
+too, whose recorded actions are done first.
 
-The default sizes take about 20 minutes on two cores; 3,000 states with 8 branches, for figures to
-publish, some hours. With --log what is played is kept, and the same command goes on from there;
-Ctrl-C prints the figures of what has been played so far.
+A state takes about 2 s of processor time in v0 and twice that in v1, so the default sizes 10 and
+20 minutes on two free cores; 3,000 states give intervals half as wide. With --log the same
+command goes on from what was played, with more states too; Ctrl-C prints the figures so far.
 """
 
 import argparse
@@ -78,7 +78,6 @@ class Subject:
     reader: StoreReader
     samples: Samples
     config: BranchConfig
-    policy: str
 
     @property
     def replans(self) -> NDArray[np.int64]:
@@ -92,11 +91,7 @@ class Subject:
 
 
 def open_subject(given: argparse.Namespace) -> Subject:
-    """Read a store, and how its episodes were made.
-
-    Raises:
-        ConfigError: if its episodes cannot be run again, or another policy acted in them.
-    """
+    """Read a store, and how its episodes were made; refuses what cannot be run again."""
     for name in ("states", "branches", "workers"):
         if getattr(given, name) < 1:
             raise ConfigError(f"--{name} is {getattr(given, name)}; at least 1 is needed")
@@ -126,14 +121,13 @@ def open_subject(given: argparse.Namespace) -> Subject:
         horizon=max(horizon_steps(samples.horizons_s, metas[0].rate_hz)),
         seed=given.seed,
     )
-    return Subject(reader, samples, config, asked)
+    return Subject(reader, samples, config)
 
 
 def replay_some(subject: Subject, number: int) -> dict[str, Any]:
     """Run some episodes again; how many of them repeat."""
     reader, rng = subject.reader, np.random.default_rng(subject.config.seed)
-    indices = [record.index for record in subject.samples.records]
-    chosen = rng.permutation(indices)[:number]
+    chosen = rng.permutation([record.index for record in subject.samples.records])[:number]
     env = PickPlaceEnv(physics=PHYSICS[subject.config.env_id], render_images=False)
     done = [
         replay(env, reader.episode(int(index), images=False), reader.spec.truth_names)
@@ -175,19 +169,19 @@ def judge(subject: Subject, chosen: NDArray[np.int64], played: PlayedMoments) ->
     samples, replans, types = subject.samples, subject.replans, subject.samples.failure_types
     near = strata(samples.labels[replans], types)
     futures = {place: played.fates.get(subject.moment(replans[place])) for place in chosen}
-    there = [place for place, fates in futures.items() if fates is not None]
-    rows, weights = replans[there], step_weights(near, np.array(there, np.int64))
+    there = np.array([place for place, fates in futures.items() if fates is not None], np.int64)
+    rows, weights = replans[there], step_weights(near, there)
     horizons = horizon_steps(samples.horizons_s, samples.records[0].meta.rate_hz)
+    labels = samples.labels[rows]  # (N, H, K)
     found: dict[str, Any] = {}
     for name in OBSERVERS:
         shares = [
             failure_probability(futures[place][name], samples.step[row], horizons, types)  # type: ignore[index]
             for place, row in zip(there, rows, strict=True)
         ]
-        never = np.zeros((len(horizons), len(types)))
         found[name] = knowable(
-            np.array([never if share is None else share for share in shares]),
-            samples.labels[rows],
+            np.array([0 * labels[0] if share is None else share for share in shares]),
+            labels,
             weights,
             samples.episode[rows],
             episodes_of(samples).failed,
@@ -195,7 +189,7 @@ def judge(subject: Subject, chosen: NDArray[np.int64], played: PlayedMoments) ->
             types,
         ) | {"states_without_a_future_that_counts": sum(share is None for share in shares)}
     counts = {
-        str(name): {"all": int((near == name).sum()), "played": int((near[there] == name).sum())}
+        str(name): {"all": int(sum(near == name)), "played": int(sum(near[there] == name))}
         for name in np.unique(near)
     }
     rates = samples.labels[replans].mean(axis=0)  # (H, K), of all states
@@ -211,8 +205,8 @@ def landmark_rows(subject: Subject, number: int) -> NDArray[np.int64]:
     samples, rows = subject.samples, subject.replans
     quarter = int(episodes_of(samples).quarter()[0])
     landmark = (quarter - 1) // subject.config.replan_every * subject.config.replan_every
-    rng = np.random.default_rng(subject.config.seed)
-    return rng.permutation(rows[samples.step[rows] == landmark])[:number]
+    there = rows[samples.step[rows] == landmark]
+    return np.random.default_rng(subject.config.seed).permutation(there)[:number]
 
 
 def judge_to_the_end(
@@ -266,7 +260,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     subject = open_subject(given)
     samples, config = subject.samples, subject.config
-    settings = asdict(config) | {"policy": subject.policy}
+    settings = asdict(config) | {"policy": policy_id(given.policy)}
     played = PlayedMoments(given.log, settings)
     replays = replay_some(subject, given.replays)
     near = strata(samples.labels[subject.replans], samples.failure_types)
@@ -274,6 +268,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     late = landmark_rows(subject, given.to_the_end)
     moments = [subject.moment(row) for row in subject.replans[chosen]]
     moments += [subject.moment(row, to_the_end=True) for row in late]
+    held = sum(moment in played.fates for moment in moments)
     whole = play(config, moments, played, given.workers)
     asked = [moment for moment in moments if moment in played.fates]
     return {
@@ -286,6 +281,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "replays": replays,
         "asked": len(moments),
         "played": len(asked),
+        "from_log": held,
         "interrupted": not whole,
         "not_reached": sum(played.fates[moment] is None for moment in asked),
         **judge(subject, chosen, played),
@@ -301,8 +297,9 @@ def tell(result: dict[str, Any]) -> str:
     lines = [
         f"{result['store']}: {result['episodes']} episodes, {result['failures']} failures, "
         f"{result['env_id']}, {result['policy']}",
-        f"{replays['repeat']} of {replays['episodes']} replayed episodes repeat; the truth to the "
-        f"bit in {replays['truth_to_the_bit']} of {replays['with_truth']} that have it",
+        f"{replays['repeat']} of {replays['episodes']} replayed episodes repeat to the step, "
+        f"{replays['joints']} with all joints; the truth to the bit in "
+        f"{replays['truth_to_the_bit']} of {replays['with_truth']} that have it",
         f"{result['played']} of {result['asked']} states played, {result['branches']} futures "
         f"each, {result['not_reached']} not reached; of "
         + ", ".join(f"{k} {v['played']}/{v['all']}" for k, v in result["states"].items()),

@@ -54,6 +54,11 @@ def test_what_is_knowable_of_a_few_episodes(knowable):
     assert "knows the state and plan: best F1" in told
 
 
+def test_stopped_at_once_there_is_nothing_to_tell(knowable):
+    with pytest.raises(SystemExit, match=r"none of the .* is among the 0 that were sampled"):
+        knowable("--replays", "1", moment_pool=interrupted)
+
+
 def test_what_cannot_be_played_is_refused(knowable, tmp_path):
     another = tmp_path / "another"
     shutil.copytree(SHIPPED, another)
