@@ -129,7 +129,7 @@ def rank(scores: NDArray[np.float64], episodes: Episodes) -> dict[str, Any]:
     lowest = scores[there].min() - 1.0 if there.any() else 0.0
     found["average_precision"] = (
         average_precision(np.where(there, scores, lowest), episodes.failed),
-        average_precision_replicates(scores, episodes, drawn) if enough else nothing,
+        average_precision_replicates(scores, episodes.failed, drawn) if enough else nothing,
     )
     result: dict[str, Any] = {}
     for name, (value, replicates) in found.items():

@@ -144,18 +144,19 @@ class Ranking:
         return replicates
 
 
-def average_precision_replicates(scores: Array, episodes: Episodes, drawn: Array) -> Array:
+def average_precision_replicates(scores: Array, failed: NDArray[np.bool_], drawn: Array) -> Array:
     """Average precision (R,) of resampled episodes; NaN where a resample has no failure.
 
     Args:
         scores: (E,); NaN counts as the lowest score.
-        episodes: The episodes.
-        drawn: How often each episode is drawn, (R, E), see `draw_episodes`.
+        failed: Which episodes failed, (E,).
+        drawn: How often each episode is drawn, (R, E), see `draw_episodes`; any weights of what
+            has a score and a label.
     """
     known = np.where(np.isnan(scores), -np.inf, scores)
     order = np.argsort(-known, kind="stable")
     ends = np.flatnonzero(np.append(known[order][1:] != known[order][:-1], True))  # of ties
-    found = np.cumsum(drawn[:, order] * episodes.failed[order], axis=1)[:, ends]
+    found = np.cumsum(drawn[:, order] * failed[order], axis=1)[:, ends]
     predicted = np.cumsum(drawn[:, order], axis=1)[:, ends]
     precision = np.divide(found, predicted, out=np.zeros_like(found), where=predicted > 0)
     hits = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1)

@@ -111,6 +111,12 @@ class Fault:
         strengths = {"force": force, "noise": noise, "slip": friction}
         self.strength = float(strengths.get(name, np.nan))
 
+    def branch(self, step: int, rng: np.random.Generator) -> None:
+        """Draw anew what is to come after control step `step`; see `PickPlaceEnv.branch`."""
+        if self.start_step > step:
+            self.name, self.start_step, self.strength = FAULTS[0], -1, np.nan
+        self._noise_seed = int(rng.integers(2**31))
+
     def apply(self, step: int, substep: int) -> None:
         """Act on physics step `substep` (the first is 0) of control step `step` (from 1)."""
         if self.name not in ("force", "slip") or step < self.start_step:

@@ -161,9 +161,8 @@ def test_average_precision_replicates_are_those_of_the_resamples():
     rng = np.random.default_rng(2)
     scores = rng.integers(0, 6, 40).astype(float)
     failed = rng.random(40) < 0.4
-    episodes = make([1] * 40, np.where(failed, 1, -1))
     drawn = draw_episodes(failed)
-    replicates = average_precision_replicates(scores, episodes, drawn)
+    replicates = average_precision_replicates(scores, failed, drawn)
     for times, value in zip(drawn[:20].astype(int), replicates, strict=False):
         expected = average_precision(np.repeat(scores, times), np.repeat(failed, times))
         assert value == pytest.approx(expected)
@@ -173,9 +172,8 @@ def test_average_precision_replicates_are_those_of_the_resamples():
 
 def test_average_precision_replicates_of_one_class():
     for ending, value in ((-1, NAN), (1, 1.0)):
-        episodes = make([1, 1], [ending] * 2)
-        drawn = draw_episodes(episodes.failed)
-        found = average_precision_replicates(np.zeros(2), episodes, drawn)
+        failed = np.full(2, ending >= 0)
+        found = average_precision_replicates(np.zeros(2), failed, draw_episodes(failed))
         np.testing.assert_array_equal(found, value)
 
 

@@ -288,13 +288,21 @@ def test_the_noise_fault_comes_on_top(env):
 
 def test_a_lost_object_may_be_grasped_again(env):
     expert = holding(env)
+    assert env.referee.open_loss_step == -1
+    told = env._steps + 1
     while env.object_position[2] > 0.03:  # let go in the air
         env.step(still(OPEN))
+    lost = env.referee.open_loss_step
+    assert told < lost <= env._steps
     expert.reset()
-    ended = False
+    ended, open_losses = False, []
     while not ended:
         _, _, terminated, truncated, info = env.step(expert.act())
+        open_losses.append(env.referee.open_loss_step)
         ended = terminated or truncated
+    assert open_losses[0] == lost
+    assert -1 in open_losses
+    assert lost not in open_losses[open_losses.index(-1) :]
     assert info["losses"] == 1
     assert info["outcome"] is Outcome.SUCCESS
 

@@ -99,6 +99,68 @@ def test_images_between_two_renderings_are_left_out_and_the_others_are_the_same(
             np.testing.assert_array_equal(image, a["pixels"][name])
 
 
+def test_a_world_that_never_renders_shows_images_to_who_looks(world):
+    sparse = PickPlaceEnv(physics=world.physics, render_every=0)
+    every, some = episode(world, 4, steps=4), episode(sparse, 4, steps=4)
+    assert all(seen["pixels"] == {} for seen in some)
+    looked = sparse.look()
+    sparse.close()
+    np.testing.assert_array_equal(looked["agent_pos"], every[-1]["agent_pos"])
+    for name in CAMERAS:
+        np.testing.assert_array_equal(looked["pixels"][name], every[-1]["pixels"][name])
+    with pytest.raises(ConfigError, match="render_every is -1"):
+        PickPlaceEnv(render_every=-1)
+
+
+def act(env, steps, seed=0):
+    """Random actions; returns all that can be known after each."""
+    rng, known = np.random.default_rng(seed), []
+    for _ in range(steps):
+        observation, _, _, _, info = env.step(rng.uniform(-1, 1, 7).astype(np.float32))
+        numbers = [observation["agent_pos"], info["joint_efforts"], *info["truth"].values()]
+        known.append(np.concatenate([np.atleast_1d(value) for value in numbers]))
+    return np.array(known)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_world_that_follows_another_goes_on_as_that_one_does(blind, fault):
+    other = PickPlaceEnv(physics=blind.physics, render_images=False)
+    start = blind.reset(seed=1, options={"fault": fault})[1]["fault_step"]
+    act(blind, max(start, 20) + 2)
+    other.reset(seed=7)
+    act(other, 5, seed=3)  # elsewhere
+    other.reset(seed=1, options={"fault": fault})
+    other.follow(blind)
+    np.testing.assert_array_equal(act(other, 20, seed=2), act(blind, 20, seed=2))
+
+
+def test_a_branch_keeps_the_bodies_and_draws_the_noise_anew(blind):
+    _, info = blind.reset(seed=0, options={"fault": "noise"})
+    for _ in range(info["fault_step"]):
+        blind.step(np.zeros(7, np.float32))
+    bodies, seen = blind.data.qpos.copy(), [blind.look()["agent_pos"]]
+    for seed in (1, 2, 1):
+        blind.branch(seed)
+        seen.append(blind.look()["agent_pos"])
+    np.testing.assert_array_equal(blind.data.qpos, bodies)
+    assert blind.fault.name == "noise"
+    np.testing.assert_array_equal(seen[1], seen[3])
+    assert len({noisy.tobytes() for noisy in seen}) == 3
+
+
+@pytest.mark.parametrize("fault", FAULTS[1:])
+def test_in_a_branch_a_fault_that_has_not_begun_never_does(blind, fault):
+    start = blind.reset(seed=0, options={"fault": fault})[1]["fault_step"]
+    act(blind, start - 1)
+    blind.branch(5)
+    spared = act(blind, 10, seed=2)
+    blind.reset(seed=0)
+    act(blind, start - 1)
+    blind.branch(5)
+    np.testing.assert_array_equal(act(blind, 10, seed=2), spared)
+    assert blind.fault.name == "none"
+
+
 def test_the_scene_does_not_tell_the_task():
     scenes = {}
     env = PickPlaceEnv()

@@ -247,7 +247,9 @@ def _replicates(
             replicates[name].append(ranking.replicates(times))
         known = np.where(np.isnan(best), -np.inf, best)
         values["average_precision"].append(average_precision(_ranks(known), some.failed))
-        replicates["average_precision"].append(average_precision_replicates(best, some, times))
+        replicates["average_precision"].append(
+            average_precision_replicates(best, some.failed, times)
+        )
     return (
         {name: float(np.mean(one)) for name, one in values.items()},
         {name: np.mean(one, axis=0) for name, one in replicates.items()},

@@ -106,6 +106,15 @@ class Referee:
         self._limit_steps = 0
 
     @property
+    def open_loss_step(self) -> int:
+        """When the object was lost that may yet be grasped again; -1 without a loss.
+
+        A failure that is decided later may be dated back to this step, and to none before now
+        else.
+        """
+        return self._lost_step
+
+    @property
     def failure_type(self) -> FailureType:
         """The type that the cause counts as."""
         return self.cause.failure_type

@@ -4,6 +4,7 @@ The observation follows LeRobot's Gymnasium convention (`pixels`, `agent_pos`); 
 must not see (outcome, failure type and step) is in `info`.
 """
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -49,7 +50,8 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         render_mode: None or "rgb_array" (the front camera).
         physics: Numbers of the world.
         render_images: False leaves the images black; only for work that does not look at them.
-        render_every: Steps between renderings, from step 0 on; `pixels` is empty in between.
+        render_every: Steps between renderings, from step 0 on; `pixels` is empty in between. 0:
+            only `look` renders.
 
     Raises:
         SimulatorError: if no headless OpenGL context can be made; says what to install.
@@ -65,8 +67,8 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         render_images: bool = True,
         render_every: int = 1,
     ) -> None:
-        if render_every < 1:
-            raise ConfigError(f"render_every is {render_every}; at least 1 step is needed")
+        if render_every < 0:
+            raise ConfigError(f"render_every is {render_every}; give 1 step or more, 0 for never")
         self.render_mode, self._render_every = render_mode, render_every
         self.physics = physics
         self.max_episode_steps, self.fault_rate = physics.max_steps, physics.fault_rate
@@ -151,6 +153,32 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         reward = float(outcome is Outcome.SUCCESS)
         return self._observe(), reward, terminated, truncated and not terminated, self._info()
 
+    def look(self) -> Observation:
+        """The observation of this step with its images, whatever `render_every` is."""
+        return self._observe(images=True)
+
+    def follow(self, other: "PickPlaceEnv") -> None:
+        """Take over the state of another world of the same physics, in the same episode.
+
+        Both must have been reset alike; what was stepped there need not be stepped here.
+        """
+        mujoco.mj_copyData(self.data, self.model, other.data)
+        ours = {id(other.model): self.model, id(other.data): self.data}
+        parts = (other.arm, other.referee, other.fault, other.sensors)
+        self.arm, self.referee, self.fault, self.sensors = copy.deepcopy(parts, ours)
+        self._truth = Truth(self.model, self.data, self.referee)
+        self._steps = other._steps
+
+    def branch(self, seed: int) -> None:
+        """Leave the episode's future for another one, of which its state says all that is known.
+
+        Bodies, forces and what has happened stay. What sensors and a fault that has begun draw
+        comes from `seed`, from this step's observation on; a fault that has not begun never does.
+        """
+        rng = np.random.default_rng(seed)
+        self.sensors.reset(rng)
+        self.fault.branch(self._steps, rng)
+
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The front camera's image (256, 256, 3), or None without a render mode."""
         return self._image("front") if self.render_mode == "rgb_array" else None
@@ -201,10 +229,10 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self._renderer.update_scene(self.data, camera=camera)
         return np.asarray(self._renderer.render(), dtype=np.uint8).copy()
 
-    def _observe(self) -> Observation:
-        step = self._steps
+    def _observe(self, *, images: bool = False) -> Observation:
+        step, every = self._steps, self._render_every
         pixels = {}
-        if step % self._render_every == 0:
+        if images or (every and step % every == 0):
             for i, name in enumerate(CAMERAS):
                 seen = self._image(name)
                 pixels[name] = self.fault.noisy_image(self.sensors.image(seen, i, step), i, step)

@@ -1,0 +1,70 @@
+"""Benchmarks that measure the episodes, not the machine, on a few of them."""
+
+import json
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from salus_ros.core.failures import FAILURE_TYPES
+from salus_ros.policies.tiny import SHIPPED
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmark"
+
+
+@pytest.fixture
+def knowable(monkeypatch, capsys, tmp_path):
+    """Run the script with a log of its own; returns what it printed."""
+    script = runpy.run_path(str(BENCHMARKS / "knowable.py"))
+
+    def run(*given, store="shipped:pictures", **replaced):
+        options = ("--branches", "1", "--workers", "1", "--log", str(tmp_path / "log.jsonl"))
+        monkeypatch.setattr(sys, "argv", ["knowable.py", store, *options, *given])
+        for name, value in replaced.items():
+            monkeypatch.setitem(script["main"].__globals__, name, value)
+        script["main"]()
+        return capsys.readouterr().out
+
+    return run
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_what_is_knowable_of_a_few_episodes(knowable):
+    sizes = ("--replays", "2", "--to-the-end", "1")
+    found = json.loads(knowable("--states", "12", *sizes, "--json"))
+    assert (found["replays"]["episodes"], found["replays"]["repeat"]) == (2, 2)
+    assert (found["played"], found["not_reached"], found["interrupted"]) == (13, 0, False)
+    assert sum(stratum["played"] for stratum in found["states"].values()) == 12
+    assert found["to_the_end"]["step"] == 48
+    for name in ("state", "state and plan"):
+        about = found["observers"][name]
+        assert 0.0 <= about["best_f1"]["f1"] <= 1.0
+        of_types = about["by_horizon_and_type"]["0.5 s"]
+        assert set(of_types) == {kind.label for kind in FAILURE_TYPES}
+        # Without an early end the time limit is no secret.
+        assert of_types["timeout"]["mean_before_failure"] in (None, 1.0)
+    # Goes on from the log, and says what it has when it is stopped.
+    told = knowable("--states", "20", *sizes, moment_pool=interrupted)
+    assert "13 of 21 states played, 1 futures each" in told
+    assert "knows the state and plan: best F1" in told
+
+
+def test_stopped_at_once_there_is_nothing_to_tell(knowable):
+    with pytest.raises(SystemExit, match=r"none of the .* is among the 0 that were sampled"):
+        knowable("--replays", "1", moment_pool=interrupted)
+
+
+def test_what_cannot_be_played_is_refused(knowable, tmp_path):
+    another = tmp_path / "another"
+    shutil.copytree(SHIPPED, another)
+    with pytest.raises(SystemExit, match="in 'shipped:pictures' acted the policies tiny_smolvla"):
+        knowable("--policy", str(another))
+    with pytest.raises(SystemExit, match="--states is 0; at least 1"):
+        knowable("--states", "0")
+    with pytest.raises(SystemExit, match="no/such"):
+        knowable(store="no/such")
