@@ -1,7 +1,7 @@
 """What can be known of a store's failures: its moments are played on with new noise.
 
     python benchmark/knowable.py STORE [--policy FOLDER] [--states 600] [--branches 4]
-        [--replays 100] [--to-the-end 0] [--noise-per replan] [--workers 2] [--seed 0]
+        [--replays 100] [--to-the-end 0] [--noise-memory STEPS] [--workers 2] [--seed 0]
         [--log FILE] [--json]
 
 First some episodes are run again from seed and recorded actions. Then the real policy is run on
@@ -52,7 +52,6 @@ from salus_ros.evaluation.limits import (
     step_weights,
     strata,
 )
-from salus_ros.policies.runner import NOISE_PER
 from salus_ros.policies.smolvla.folder import policy_id
 from salus_ros.policies.tiny import SHIPPED
 from salus_ros.training.dataset import Samples, load_samples
@@ -64,8 +63,8 @@ CONSOLE = Console(stderr=True)
 ASSUMED = (
     "a fault that has not begun is unknown: no future has one, the recorded episodes do",
     "steps between two replans are as knowable as those of the replans, which alone are sampled",
-    "the policy's noise is unknown, also where one draw serves a whole episode and its plans so "
-    "far tell of it",
+    "of the policy's noise nothing is known from the state, though what it did so far tells of a "
+    "noise that is remembered; the plan tells what is remembered of its own",
     "few branches make a probability coarse, which makes the figures a little too low; the best "
     "threshold is chosen on the same states, which makes F1 a little too high",
 )
@@ -116,7 +115,7 @@ def open_subject(given: argparse.Namespace) -> Subject:
         policy=given.policy,
         env_id=world_of(metas),
         replan_every=every,
-        noise_per=given.noise_per,
+        noise_memory=given.noise_memory,
         branches=given.branches,
         horizon=max(horizon_steps(samples.horizons_s, metas[0].rate_hz)),
         seed=given.seed,
@@ -247,7 +246,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--branches", type=int, default=4, help="of each state and observer")
     parser.add_argument("--replays", type=int, default=100, help="episodes run again to compare")
     parser.add_argument("--to-the-end", type=int, default=0, help="episodes played to their end")
-    parser.add_argument("--noise-per", choices=NOISE_PER, default="replan", help="as collected")
+    parser.add_argument("--noise-memory", type=float, help="as collected; the policy's own")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log", type=Path, help="keeps what is played, to go on with")

@@ -27,7 +27,8 @@ class Start:
     Attributes:
         seed: Of what the policy and the world draw from here on; None for the episode's own,
             which makes it the episode's own future.
-        follow: So many recorded actions are done before the policy plans anew.
+        follow: So many recorded actions, those of the plan just drawn, are done before the policy
+            plans anew. What is remembered of the plan's noise is then kept.
     """
 
     seed: int | None
@@ -58,7 +59,7 @@ class Branches:
         env_id: World, one of `PHYSICS`.
         number: Futures at a time.
         replan_every: Steps between runs of the policy.
-        noise_per: How often its noise is drawn, one of `NOISE_PER`.
+        noise_memory: Of the policy, see `SmolVLARunner`.
         device: Torch device of the policy.
 
     Raises:
@@ -73,11 +74,11 @@ class Branches:
         env_id: str,
         number: int,
         replan_every: int = 3,
-        noise_per: str = "replan",
+        noise_memory: float | None = None,
         device: str = "cpu",
     ) -> None:
         # The first chunk is the executed one: it does not depend on how many there are.
-        runner = SmolVLARunner(policy, device, 1, replan_every, noise_per)
+        runner = SmolVLARunner(policy, device, 1, replan_every, noise_memory)
         camera_of = check_fit(runner)
         physics = PHYSICS[env_id]
         self._envs = [PickPlaceEnv(physics=physics, render_every=0) for _ in range(number)]
@@ -164,7 +165,9 @@ class _Slot:
         self._step, (self._seen, self._info) = step, known
         if start.seed is not None:
             self._env.branch(start.seed)
-        self.runner.reset(meta.seed if start.seed is None else start.seed)
+        self.runner.reset(start.seed if start.seed is not None and not start.follow else meta.seed)
+        if start.seed is not None and start.follow:
+            self.runner.branch(start.seed, step)
         self.script = deque(ahead[: start.follow])
         self._done: list[NDArray[np.float32]] = []
         self._ended = False

@@ -41,7 +41,7 @@ class BranchConfig:
         policy: Folder of the policy that acted in them.
         env_id: World that they ran in.
         replan_every: Steps between its replans there.
-        noise_per: How often it drew its noise there, one of `NOISE_PER`.
+        noise_memory: Of the policy there, see `SmolVLARunner`.
         branches: Futures for each observer.
         horizon: Steps after the moment within which failures are to be known.
         seed: Of all new noise.
@@ -52,7 +52,7 @@ class BranchConfig:
     policy: Path
     env_id: str = ENV_ID
     replan_every: int = 3
-    noise_per: str = "replan"
+    noise_memory: float | None = None
     branches: int = 4
     horizon: int = 15
     seed: int = 0
@@ -99,7 +99,7 @@ def _work(config: BranchConfig, desk: Desk[Moment, Fates | None]) -> None:
         config.env_id,
         config.branches * len(OBSERVERS),
         config.replan_every,
-        config.noise_per,
+        config.noise_memory,
         config.device,
     )
     checked = False
@@ -128,8 +128,8 @@ def check_policy(
     if own is not None and np.abs(own[0].actions[0] - action[step]).max() > ACTION_ATOL:
         raise ConfigError(
             f"at step {step} of episode {moment.episode} of '{config.store}' the policy does not "
-            f"do what it did, with noise drawn once per {config.noise_per}; give --noise-per as "
-            "the episodes were collected with"
+            f"do what it did, with a noise memory of {config.noise_memory} steps (None: its own); "
+            "give --noise-memory as the episodes were collected with"
         )
 
 

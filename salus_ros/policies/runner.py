@@ -181,6 +181,11 @@ class SmolVLARunner:
             len(CHUNK_STATISTICS), np.nan, np.float32
         )
 
+    def branch(self, seed: int, step: int) -> None:
+        """Draw from another seed after `step`; of its noise what is remembered is kept."""
+        self._noise(step)
+        self._seed = seed
+
     def due(self, step: int) -> bool:
         """Whether the network runs at `step`, which then needs images."""
         return (

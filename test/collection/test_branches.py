@@ -65,14 +65,18 @@ def test_the_same_in_a_world_whose_sensors_are_noisy(compliant):
     assert not np.array_equal(other.actions[0], own.actions[0])
 
 
-def test_noise_drawn_once_an_episode_is_drawn_once_for_the_rest():
-    config = replace(CONFIG, noise_per="episode", fault="none")
+def test_noise_that_is_remembered_goes_on_from_that_of_the_plan():
+    config = replace(CONFIG, noise_memory=30.0, fault="none")
     episode = run(config, (3,))[3]
-    made = Branches(SHIPPED, config.env_id, 2, noise_per="episode")
-    own, other = play(made, episode, 30, [Start(None), Start(5)], horizon=9)
+    made = Branches(SHIPPED, config.env_id, 3, noise_memory=30.0)
+    starts = [Start(None), Start(5), Start(5, 3)]
+    own, other, planned = play(made, episode, 30, starts, horizon=9)
     made.close()
     np.testing.assert_array_equal(own.actions, episode.action[30:39])
     assert not np.array_equal(other.actions, own.actions)
+    np.testing.assert_array_equal(planned.actions[:3], own.actions[:3])
+    away, near = (np.abs(x.actions[3:6] - own.actions[3:6]).mean() for x in (other, planned))
+    assert 0 < near < away
 
 
 def test_new_noise_makes_futures_that_differ_and_repeat(branches, reference):

@@ -67,9 +67,9 @@ def test_a_worker_plays_what_this_process_plays(config):
 
 
 def test_noise_of_another_kind_than_was_recorded_is_refused(config):
-    other = replace(config, noise_per="episode")
-    branches = Branches(SHIPPED, config.env_id, 1, noise_per=other.noise_per)
-    with pytest.raises(ConfigError, match=r"step 30 of episode 0 of .* once per episode; give"):
+    other = replace(config, noise_memory=30.0)
+    branches = Branches(SHIPPED, config.env_id, 1, noise_memory=other.noise_memory)
+    with pytest.raises(ConfigError, match=r"step 30 of episode 0 of .* memory of 30.0 steps"):
         check_policy(other, StoreReader(config.store), branches, MOMENTS[0])
     branches.close()
 
