@@ -20,7 +20,8 @@ class EpisodeMeta:
             episode is addressed by its index.
         task: Instruction given to the policy.
         outcome: How the episode ended.
-        failure_type: Kind of the failure; `NONE` unless the outcome is `FAILURE`.
+        failure_type: Kind of the failure; `NONE` unless the outcome is `FAILURE`. A world gives
+            the published type, and what is finer as the cause; see `finest_type`.
         failure_step: Step of the failure, 0 to the number of steps (which means: seen only
             after the last recorded step); -1 when there was none or its moment is unknown.
         failure_cause: Why it failed in the world's own words, finer than the type; empty without
@@ -96,10 +97,12 @@ class EpisodeMeta:
     ) -> "EpisodeMeta":
         """The same, judged so; the world's own cause stays where the type is the same.
 
+        The same is the type that is stored or the finer one that the cause names.
+
         Raises:
             StoreError: if the judgement contradicts itself.
         """
-        same = failure_type == self.failure_type
+        same = failure_type in (self.failure_type, self.finest_type)
         return replace(
             self,
             outcome=outcome,
@@ -120,6 +123,11 @@ class EpisodeMeta:
     def labelled(self) -> bool:
         """Whether horizon labels can be computed: a known outcome, and a moment if it failed."""
         return self.outcome == Outcome.SUCCESS or self.failure_step >= 0
+
+    @property
+    def finest_type(self) -> FailureType:
+        """The finest failure type that is known of it, by its type and its cause."""
+        return self.failure_type.refined(self.failure_cause)
 
     @property
     def ending(self) -> str:

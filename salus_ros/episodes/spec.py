@@ -65,7 +65,8 @@ class StoreSpec:
         chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
         streams: Names of the M columns of `age_ms`; empty for none.
         horizons_s: The H horizons of the live predictions in s.
-        failure_types: The K failure types of the live predictions, in output order.
+        failure_types: The K failure types of the live predictions, in output order; what its
+            episodes count as where nobody asks for others, see `failures.counted_as`.
         shard_steps: Frames per image file; 0, for a new store, chooses it by the size of an image.
         image_codec: One of `IMAGE_CODECS`.
     """

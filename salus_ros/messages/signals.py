@@ -244,7 +244,7 @@ def check_form(
 
 def _failure_types(message: Any) -> tuple[FailureType, ...]:
     given = [int(kind) for kind in message.failure_types]
-    known = [int(kind) for kind in FAILURE_TYPES]
+    known = [int(kind) for kind in FailureType if kind != FailureType.NONE]
     if not given or set(given) - set(known) or len(set(given)) < len(given):
         raise ObservationError(
             f"its failure types are {given}; allowed is each of {known} once, and one at least"

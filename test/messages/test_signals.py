@@ -132,6 +132,12 @@ def test_a_prediction_of_a_step():
     assert row.failure_types[0] is FailureType.DROP
 
 
+def test_a_prediction_may_tell_other_types_apart():
+    row = read_prediction(horizons(failure_types=[1, 5, 2], probability=np.arange(12) / 16))
+    assert row.failure_types[1] is FailureType.MISPLACED_RELEASE
+    assert row.probability.shape == (4, 3)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -8,7 +8,7 @@ import torch
 from salus_ros.core import schema
 from salus_ros.core.failures import FAILURE_TYPES
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
-from salus_ros.prediction.config import PRESETS, TrainingConfig
+from salus_ros.prediction.config import EPISODE_OUTPUTS, PRESETS, TrainingConfig
 from salus_ros.prediction.features import Features
 from salus_ros.prediction.models import FailureMLP, build_model
 from salus_ros.prediction.normalisation import Normalisation
@@ -42,9 +42,9 @@ def save_default(folder: Path, embedding_dim: int, *, threshold: float = 0.5) ->
     config = PRESETS["tcn"]
     names = schema.SIGNAL_NAMES
     features = Features(config.inputs, _as_they_are(len(names)), _as_they_are(embedding_dim))
-    outputs = len(schema.HORIZONS_S) * len(FAILURE_TYPES) + config.eventual
+    outputs = len(schema.HORIZONS_S) * len(FAILURE_TYPES) + len(EPISODE_OUTPUTS)
     model = build_model(config, features.width, outputs)
-    return _save(folder, model, config, features, names, threshold)
+    return _save(folder, model, config, features, names, threshold, EPISODE_OUTPUTS)
 
 
 def _as_they_are(size: int) -> Normalisation:
@@ -58,6 +58,7 @@ def _save(
     features: Features,
     names: tuple[str, ...],
     threshold: float,
+    episode_outputs: tuple[str, ...] = (),
 ) -> str:
     checkpoint = Checkpoint(
         state_dict=model.state_dict(),
@@ -70,6 +71,7 @@ def _save(
         data_hash="",
         epoch=1,
         threshold=threshold,
+        episode_outputs=episode_outputs,
     )
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint.save(folder / FILE_NAME)

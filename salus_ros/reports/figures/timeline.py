@@ -107,7 +107,7 @@ def _title(meta: EpisodeMeta, length: int) -> str:
     ending = meta.outcome.name.lower()
     if meta.outcome == Outcome.FAILURE:
         moment = f" at step {meta.failure_step}" if meta.failure_step >= 0 else ""
-        ending = f"failure: {meta.failure_type.label}{moment}"
+        ending = f"failure: {meta.finest_type.label}{moment}"
     return f"episode {meta.id}, {length} steps, {ending}\n{meta.task}"
 
 
@@ -167,6 +167,9 @@ def draw_risk(
             colour, label = LINE_COLOURS[1], "probability that it fails at all"
             axis.plot(times, prediction.episode_failure, color=colour, linewidth=1.2, label=label)
             limits.append((label, predictor.episode_threshold, ":"))
+        if np.isfinite(prediction.no_progress).any():
+            label = "probability of no progress"
+            axis.plot(times, prediction.no_progress, color=LINE_COLOURS[2], lw=1.2, label=label)
         for name, limit, style in limits:
             if np.isfinite(limit):
                 label = f"alarm when the {name} exceeds {limit:.2f}"
