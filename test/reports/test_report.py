@@ -12,6 +12,7 @@ from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.episodes import EpisodeStore
+from salus_ros.reports.figures.colours import ENDING_COLOURS
 from salus_ros.reports.figures.filmstrip import MOMENTS, filmstrips
 from salus_ros.reports.numbers.episodes import faults, outcomes
 from salus_ros.reports.numbers.missing import missing_data
@@ -27,6 +28,7 @@ from salus_ros.reports.numbers.signals import (
 from salus_ros.reports.pages.recordings import write_report
 
 DROP, TIMEOUT, NONE = FailureType.DROP, FailureType.TIMEOUT, FailureType.NONE
+COLLISION, MISPLACED = FailureType.COLLISION, FailureType.MISPLACED_RELEASE
 FIGURES = {
     "outcomes.png", "lengths.png", "failure_times.png", "signals.png", "aurocs.png",
     "before_failure.png", "episode.png",
@@ -105,6 +107,31 @@ def test_outcomes_count_every_group_and_keep_unlabelled_episodes_apart(mixed):
     standard = next(group for group in groups["condition"] if group["name"] == "standard")
     assert (standard["episodes"], standard["unlabelled"]) == (6, 1)
     assert standard["endings"]["success"]["of"] == 5
+
+
+def test_the_types_of_the_store_or_those_given_are_told_apart(tmp_path):
+    spec = replace(LOW_DIM, failure_types=(MISPLACED, DROP, COLLISION))
+    episodes = [
+        make_episode("d", 50, DROP, failure_cause="drop"),
+        make_episode("m", 50, DROP, failure_cause="misplaced release"),
+        make_episode("p", 50, MISPLACED, seed=1),
+        make_episode("t", 60, TIMEOUT),
+        make_episode("s", 40),
+    ]
+    paths = [write(tmp_path / "a", episodes, spec), write(tmp_path / "b", episodes)]
+    own, default = (load_recordings([path]) for path in paths)
+    assert own.kinds == ("misplaced_release", "drop", "collision", "timeout")
+    assert own.ending.tolist() == ["drop", *["misplaced_release"] * 2, "timeout", "success"]
+    assert default.kinds == ("drop", "collision", "timeout", "other")
+    assert default.ending.tolist() == ["drop"] * 3 + ["timeout", "success"]
+    assert default.failed.sum() == own.failed.sum() == 4
+    given = load_recordings(paths, (DROP, TIMEOUT))
+    assert given.kinds == ("drop", "timeout")
+    both = load_recordings(paths)
+    assert both.kinds == ("misplaced_release", "drop", "collision", "timeout", "other")
+    html, numbers = report(paths, tmp_path / "out")
+    assert numbers["outcomes"]["all"][0]["endings"]["misplaced_release"]["count"] == 4
+    assert ENDING_COLOURS["misplaced_release"] in html
 
 
 def test_a_failure_counts_as_after_a_fault_only_when_it_is(mixed):

@@ -109,13 +109,17 @@ def _episode_output_table(outputs: Mapping[str, Any]) -> Table:
         "AP",
         "calibration error",
     )
-    table = new_table("episodes still running, by the latest probability", "output", *columns)
+    table = new_table(
+        "episodes still running at a share of the time limit, by the latest probability",
+        "output",
+        *columns,
+    )
     for name, found in outputs.items():
         title = name.replace("_", " ")
         for share, part in found["at"].items():
             low, high = (number(end, "{:.2f}") for end in part["auroc_within_task_interval"])
             table.add_row(
-                f"{title}, at {share} of the limit",
+                f"{title}, {share}",
                 str(part["running"]),
                 str(part["positives"]),
                 number(part["auroc_within_task"], "{:.3f}"),
