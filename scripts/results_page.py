@@ -255,14 +255,15 @@ def whole_episode_table(outputs: dict[str, Any]) -> str:
             name.replace("_", " "),
             share,
             f"{part['positives']} of {part['running']}",
-            f"{number(part['auroc_within_task'])} ({interval(part['auroc_within_task_interval'])})",
+            number(part["auroc_within_task"]),
+            interval(part["auroc_within_task_interval"]),
             number(part["average_precision"]),
             number(part["calibration_error"]),
         )
         for name, found in outputs.items()
         for share, part in found["at"].items()
     ]
-    head = ("", "at", "ended so", "AUROC within task", "AP", "calibration error")
+    head = ("", "at", "ended so", "AUROC within task", "95 %", "AP", "calibration error")
     return table(head, rows)
 
 

@@ -26,6 +26,7 @@ WITH_IMAGES = StoreSpec(
     joint_names=("arm", "finger"),
     joint_quantities=("position", "effort"),
     truth_names=("object.x", "force_n"),
+    episode_outputs=("episode_failure", "no_progress"),
     streams=("front",),
     shard_steps=7,
 )
@@ -98,6 +99,8 @@ def _optional(rng, length, spec: StoreSpec):
         made[name] = rng.normal(size=(length, len(spec.joint_names)))
     if spec.truth_names:
         made["truth"] = rng.normal(size=(length, len(spec.truth_names)))
+    if spec.episode_outputs:
+        made["episode_outputs"] = rng.uniform(size=(length, len(spec.episode_outputs)))
     return made
 
 

@@ -177,6 +177,8 @@ class Episode:
         probability: Float32 (T, H, K) as predicted live, NaN for none; or None.
         risk: Float32 (T,) as predicted live, NaN for none; or None.
         alarm: Float32 (T,), 0 or 1 as predicted live, NaN for none; or None.
+        episode_outputs: Float32 (T, E), what was predicted live of the episode as a whole, of the
+            store's `episode_outputs`, NaN for none; or None.
     """
 
     meta: EpisodeMeta
@@ -202,6 +204,7 @@ class Episode:
     probability: NDArray[np.float32] | None = None
     risk: NDArray[np.float32] | None = None
     alarm: NDArray[np.float32] | None = None
+    episode_outputs: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         for name, (dims, dtype) in _FORMS.items():
@@ -283,6 +286,7 @@ _FORMS: dict[str, tuple[int, DTypeLike]] = {
     "probability": (3, np.float32),
     "risk": (1, np.float32),
     "alarm": (1, np.float32),
+    "episode_outputs": (2, np.float32),
 }
 
 OPTIONAL = tuple(one.name for one in fields(Episode) if one.default is None)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.core.schema import EPISODE_OUTPUTS
 from salus_ros.evaluation.episode_evaluation import (
     evaluate_episode_output,
     evaluate_episodes,
@@ -23,7 +24,6 @@ from salus_ros.evaluation.step_evaluation import (
     figures,
     undefined,
 )
-from salus_ros.prediction.config import EPISODE_OUTPUTS
 from salus_ros.prediction.predictor import Prediction, Predictor
 from salus_ros.training.dataset import Samples, load_samples
 

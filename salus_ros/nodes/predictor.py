@@ -21,7 +21,6 @@ from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import PredictorParameters
 from salus_ros.nodes.qos import status_qos, stream_qos
-from salus_ros.prediction.config import EPISODE_OUTPUTS
 from salus_ros.prediction.predictor import Prediction, Predictor, PredictorStream
 from salus_ros.recording.progress import Progress, check_step
 from salus_ros.recording.status import check_id
@@ -236,7 +235,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
             calibrated=model.calibrated,
         )
         shape = (1, len(model.horizons_s), len(model.failure_types))
-        episode = np.full((1, len(EPISODE_OUTPUTS)), np.nan, np.float32)
+        episode = np.full((1, len(schema.EPISODE_OUTPUTS)), np.nan, np.float32)
         known = np.zeros(1, np.bool_)
         self._nothing = model.decide(np.full(shape, np.nan, np.float32), episode, known)
         self.get_logger().info(f"predicting with model {model.model_id} on {self._device}")

@@ -15,7 +15,8 @@ from torch import Tensor
 from salus_ros import __version__
 from salus_ros.core.errors import CheckpointError, ConfigError
 from salus_ros.core.failures import FailureType, failure_types
-from salus_ros.prediction.config import EPISODE_OUTPUTS, TrainingConfig
+from salus_ros.core.schema import EPISODE_OUTPUTS
+from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.features import INPUTS, Features
 from salus_ros.prediction.models import FailureModel, all_finite, build_model
 from salus_ros.prediction.normalisation import Normalisation

@@ -22,10 +22,6 @@ from salus_ros.core.schema import SIGNALS
 BUILT_IN_LIMIT_STEPS = 200
 """Time limit of checkpoints of an older version, in which none was declared."""
 
-EPISODE_OUTPUTS = ("episode_failure", "no_progress")
-"""What a model can tell of the episode as a whole, in output order: that it will fail at all, and
-that it will end in no progress, by its time limit."""
-
 _LEAVABLE = {spec.name for spec in SIGNALS} | {spec.kind.name.lower() for spec in SIGNALS}
 
 Input = Literal["signals", "validity", "embedding", "clock"]

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.core.failures import FailureType
+from salus_ros.core.schema import EPISODE_OUTPUTS
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.checkpoint import Checkpoint
-from salus_ros.prediction.config import EPISODE_OUTPUTS
 from salus_ros.prediction.device import check_device
 from salus_ros.prediction.models import run_sequences
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Raw outputs of B steps: of horizons and types (B, H, K), and of the episode as a whole (B, 2),
-in the order of `config.EPISODE_OUTPUTS`; NaN for what a model does not tell."""
+in the order of `schema.EPISODE_OUTPUTS`; NaN for what a model does not tell."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome, counted_as
 from salus_ros.core.labels import before_failure, horizon_labels
-from salus_ros.core.schema import horizon_steps
+from salus_ros.core.schema import EPISODE_OUTPUTS, horizon_steps
 from salus_ros.episodes.columns import columns
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.identity import CONTENT, content_key
 from salus_ros.episodes.layout import data_arrays
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.episodes.spec import NAMED
-from salus_ros.prediction.config import EPISODE_OUTPUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ class Samples:
     def endings(self) -> NDArray[np.bool_]:
         """Whether each episode failed, and by its time limit, whatever types are told apart.
 
-        Bool (E, 2), in the order of `config.EPISODE_OUTPUTS`.
+        Bool (E, 2), in the order of `schema.EPISODE_OUTPUTS`.
         """
         kinds = [record.meta.finest_type for record in self.records]
         told = [(k != FailureType.NONE, FailureType.TIMEOUT in k.lineage) for k in kinds]

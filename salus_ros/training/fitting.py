@@ -23,7 +23,8 @@ from torch.optim.lr_scheduler import (
 )
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.prediction.config import EPISODE_OUTPUTS, TrainingConfig
+from salus_ros.core.schema import EPISODE_OUTPUTS
+from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.models import FailureModel, build_model, run_sequences
 from salus_ros.training.batches import Batches, Part
 

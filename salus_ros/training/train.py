@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from salus_ros import __version__
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.schema import SIGNALS
+from salus_ros.core.schema import EPISODE_OUTPUTS, SIGNALS
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
-from salus_ros.prediction.config import EPISODE_OUTPUTS, TrainingConfig
+from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.features import Features
 from salus_ros.prediction.models import parameter_count
 from salus_ros.prediction.predictor import Predictor

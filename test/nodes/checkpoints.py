@@ -8,7 +8,7 @@ import torch
 from salus_ros.core import schema
 from salus_ros.core.failures import FAILURE_TYPES, FailureType
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
-from salus_ros.prediction.config import EPISODE_OUTPUTS, PRESETS, TrainingConfig
+from salus_ros.prediction.config import PRESETS, TrainingConfig
 from salus_ros.prediction.features import Features
 from salus_ros.prediction.models import FailureMLP, build_model
 from salus_ros.prediction.normalisation import Normalisation
@@ -48,10 +48,10 @@ def save_default(
     config = PRESETS["tcn"]
     names = schema.SIGNAL_NAMES
     features = Features(config.inputs, _as_they_are(len(names)), _as_they_are(embedding_dim))
-    outputs = len(schema.HORIZONS_S) * len(failure_types) + len(EPISODE_OUTPUTS)
+    outputs = len(schema.HORIZONS_S) * len(failure_types) + len(schema.EPISODE_OUTPUTS)
     model = build_model(config, features.width, outputs)
     given = (model, config, features, names, threshold)
-    return _save(folder, *given, failure_types, EPISODE_OUTPUTS)
+    return _save(folder, *given, failure_types, schema.EPISODE_OUTPUTS)
 
 
 def _as_they_are(size: int) -> Normalisation:

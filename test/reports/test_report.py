@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
 
 from salus_ros.core.errors import ConfigError, StoreError
@@ -14,6 +15,7 @@ from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.episodes import EpisodeStore
 from salus_ros.reports.figures.colours import ENDING_COLOURS
 from salus_ros.reports.figures.filmstrip import MOMENTS, filmstrips
+from salus_ros.reports.figures.timeline import draw_risk
 from salus_ros.reports.numbers.episodes import faults, outcomes
 from salus_ros.reports.numbers.missing import missing_data
 from salus_ros.reports.numbers.recordings import load_recordings
@@ -132,6 +134,15 @@ def test_the_types_of_the_store_or_those_given_are_told_apart(tmp_path):
     html, numbers = report(paths, tmp_path / "out")
     assert numbers["outcomes"]["all"][0]["endings"]["misplaced_release"]["count"] == 4
     assert ENDING_COLOURS["misplaced_release"] in html
+
+
+def test_what_was_predicted_live_of_the_whole_episode_is_drawn():
+    episode = make_episode("d", 20, DROP, WITH_IMAGES)
+    axis = Figure().subplots()
+    draw_risk(axis, np.arange(20.0), episode)
+    lines = {line.get_label(): line.get_ydata() for line in axis.lines}
+    assert list(lines) == ["episode failure, live", "no progress, live"]
+    np.testing.assert_array_equal(lines["no progress, live"], episode.episode_outputs[:, 1])
 
 
 def test_a_failure_counts_as_after_a_fault_only_when_it_is(mixed):
