@@ -121,7 +121,7 @@ def make_samples(episodes, spec: StoreSpec) -> Samples:
         length, meta = len(episode.action), episode.meta
         steps = horizon_steps(spec.horizons_s, meta.rate_hz)
         how = (length, meta.failure_step)
-        rows["labels"].append(horizon_labels(*how, meta.failure_type, steps, spec.failure_types))
+        rows["labels"].append(horizon_labels(*how, meta.finest_type, steps, spec.failure_types))
         rows["usable"].append(before_failure(*how) & episode.signals_valid.any(axis=1))
         rows["episode"].append(np.full(length, number))
         rows["step"].append(np.arange(length))
@@ -136,7 +136,9 @@ def make_samples(episodes, spec: StoreSpec) -> Samples:
     return Samples(
         **arrays,
         records=tuple(
-            EpisodeRecord(f"{n:016x}", "memory", n, episode.meta, len(episode.action))
+            EpisodeRecord(
+                f"{n:016x}", "memory", n, episode.meta, len(episode.action), spec.failure_types
+            )
             for n, episode in enumerate(episodes)
         ),
         unlabelled=0,

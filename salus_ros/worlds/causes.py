@@ -1,4 +1,4 @@
-"""Why an episode of the built-in world failed, finer than the types that are predicted."""
+"""Why an episode of the built-in world failed, finer than the published types."""
 
 from enum import StrEnum
 

@@ -136,6 +136,11 @@ def test_the_types_of_the_store_or_those_given_are_told_apart(tmp_path):
     assert ENDING_COLOURS["misplaced_release"] in html
 
 
+def test_every_way_to_end_has_a_colour_of_its_own():
+    assert set(ENDING_COLOURS) >= {"success", *(kind.label for kind in FailureType if kind)}
+    assert len(set(ENDING_COLOURS.values())) == len(ENDING_COLOURS)
+
+
 def test_what_was_predicted_live_of_the_whole_episode_is_drawn():
     episode = make_episode("d", 20, DROP, WITH_IMAGES)
     axis = Figure().subplots()
