@@ -63,9 +63,8 @@ def synthetic_samples(count: int, seed: int = 0) -> tuple[Part, ...]:
 
 
 def _part(features: NDArray[np.float32], labels: NDArray[np.bool_]) -> Part:
-    return Part(
-        features, labels, np.ones(len(features), np.bool_), (len(features),), np.ones(1, np.bool_)
-    )
+    every = np.ones(len(features), np.bool_)
+    return Part(features, labels, every, (len(features),), np.ones((1, 2), np.bool_))
 
 
 def fit(train: Part, validation: Part, config: TrainingConfig, device: str) -> FitResult:

@@ -248,6 +248,25 @@ def unpromised(successes: int) -> str:
     )
 
 
+def whole_episode_table(outputs: dict[str, Any]) -> str:
+    """What is told of the episode as a whole, at the moments of `evaluate_episode_output`."""
+    rows = [
+        (
+            name.replace("_", " "),
+            share,
+            f"{part['positives']} of {part['running']}",
+            number(part["auroc_within_task"]),
+            interval(part["auroc_within_task_interval"]),
+            number(part["average_precision"]),
+            number(part["calibration_error"]),
+        )
+        for name, found in outputs.items()
+        for share, part in found["at"].items()
+    ]
+    head = ("", "at", "ended so", "AUROC within task", "95 %", "AP", "calibration error")
+    return table(head, rows)
+
+
 def page(folder: Path) -> str:
     """The whole page."""
     result = json.loads((folder / "benchmark" / "benchmark.json").read_text())
@@ -313,6 +332,10 @@ def page(folder: Path) -> str:
         f"({interval(test['f1_interval'])}), without "
         f"timeouts {number(test['without_timeout']['f1'])}, calibration error "
         f"{number(evaluation['calibration_error'], 4)}.",
+        "What it says of the episode as a whole, that it will fail at all and that it will end in "
+        "no progress, by its time limit: the latest probability of the episodes that are still "
+        "running at a share of the time limit, where a clock says the same of all.",
+        whole_episode_table(evaluation["episode_outputs"]),
     ]
     logs = [folder / f"actprobe_{name}" / "benchmark.json" for name in ("seen", "unseen")]
     if all(file.exists() for file in logs):

@@ -74,7 +74,7 @@ def planted():
 
 
 def make_part(episodes=12, seed=0):
-    """Features whose first column announces the first type, and that every second fails."""
+    """Features whose first column announces the first type; every second fails, half by time."""
     rng = np.random.default_rng(seed)
     lengths = tuple(rng.integers(20, 40, episodes).tolist())
     features = rng.normal(size=(sum(lengths), 5)).astype(np.float32)
@@ -87,7 +87,8 @@ def make_part(episodes=12, seed=0):
             features[end - 20 : end, 0] += 3
     from salus_ros.training.batches import Part
 
-    return Part(features, labels, np.ones(len(features), np.bool_), lengths, failed)
+    endings = np.column_stack((failed, failed & (np.arange(episodes) % 4 == 1)))
+    return Part(features, labels, np.ones(len(features), np.bool_), lengths, endings)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ WITH_IMAGES = StoreSpec(
     joint_names=("arm", "finger"),
     joint_quantities=("position", "effort"),
     truth_names=("object.x", "force_n"),
+    episode_outputs=("episode_failure", "no_progress"),
     streams=("front",),
     shard_steps=7,
 )
@@ -98,6 +99,8 @@ def _optional(rng, length, spec: StoreSpec):
         made[name] = rng.normal(size=(length, len(spec.joint_names)))
     if spec.truth_names:
         made["truth"] = rng.normal(size=(length, len(spec.truth_names)))
+    if spec.episode_outputs:
+        made["episode_outputs"] = rng.uniform(size=(length, len(spec.episode_outputs)))
     return made
 
 
@@ -118,7 +121,7 @@ def make_samples(episodes, spec: StoreSpec) -> Samples:
         length, meta = len(episode.action), episode.meta
         steps = horizon_steps(spec.horizons_s, meta.rate_hz)
         how = (length, meta.failure_step)
-        rows["labels"].append(horizon_labels(*how, meta.failure_type, steps, spec.failure_types))
+        rows["labels"].append(horizon_labels(*how, meta.finest_type, steps, spec.failure_types))
         rows["usable"].append(before_failure(*how) & episode.signals_valid.any(axis=1))
         rows["episode"].append(np.full(length, number))
         rows["step"].append(np.arange(length))
@@ -133,7 +136,9 @@ def make_samples(episodes, spec: StoreSpec) -> Samples:
     return Samples(
         **arrays,
         records=tuple(
-            EpisodeRecord(f"{n:016x}", "memory", n, episode.meta, len(episode.action))
+            EpisodeRecord(
+                f"{n:016x}", "memory", n, episode.meta, len(episode.action), spec.failure_types
+            )
             for n, episode in enumerate(episodes)
         ),
         unlabelled=0,

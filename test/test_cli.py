@@ -126,6 +126,18 @@ def test_train_shows_tables_and_passes_its_options_on(salus, store, tmp_path):
     assert config == expected
 
 
+def test_train_tells_other_types_apart_and_refuses_a_wrong_list(salus, store, tmp_path):
+    options = ("--out", tmp_path / "a", "--model", "mlp", "--epochs", 1)
+    given = ("--failure-types", "drop, misplaced_release,collision")
+    code, out, _ = salus("train", store, *options, *given)
+    assert code == 0
+    said = " ".join(out.split())
+    assert "failures told apart: drop, misplaced_release, collision; 4 episodes failed" in said
+    assert Checkpoint.load(tmp_path / "a").failure_types == (1, 5, 2)
+    said = error_line(salus("train", store, *options, "--failure-types", "drop,fall"))
+    assert "failure types are drop, fall; allowed is each of drop, collision," in said
+
+
 def test_an_interrupted_training_exits_with_130_and_leaves_files(
     salus, store, tmp_path, monkeypatch
 ):

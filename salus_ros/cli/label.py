@@ -28,7 +28,9 @@ def label(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--type", help="With a failure: drop, collision, timeout or other."),
+        typer.Option(
+            "--type", help="With a failure: drop, misplaced_release, collision, timeout or other."
+        ),
     ] = None,
     step: Annotated[
         int | None,

@@ -11,13 +11,24 @@ from rich.console import Console
 
 from salus_ros.cli.output import EXIT_INTERRUPTED, err_console, out_console, print_json
 from salus_ros.core.errors import ConfigError
+from salus_ros.core.failures import FAILURE_TYPES, FailureType
+from salus_ros.core.failures import failure_types as read_types
 from salus_ros.prediction.config import PRESETS, TrainingConfig, describe
 
 TENSORBOARD_FOLDER = "tensorboard"
 
+_DEFAULT = tuple(kind.label for kind in FAILURE_TYPES)
+_ALL = tuple(kind.label for kind in FailureType if kind != FailureType.NONE)
+
 
 def train(
-    stores: list[Path], out: Path, model: str, device: str, as_json: bool, **settings: Any
+    stores: list[Path],
+    out: Path,
+    model: str,
+    failure_types: str | None,
+    device: str,
+    as_json: bool,
+    **settings: Any,
 ) -> None:
     """Train a failure predictor on recorded episodes, split by episode.
 
@@ -30,6 +41,7 @@ def train(
         raise ConfigError(f"model is {model!r}; allowed is one of {', '.join(PRESETS)}")
     given = {name: _parsed(name, value) for name, value in settings.items() if value is not None}
     config = replace(PRESETS[model], **given)
+    types = None if failure_types is None else read_types(_listed(failure_types))
 
     from salus_ros.cli.progress import epoch_bar
     from salus_ros.evaluation.predictor_evaluation import evaluate
@@ -39,7 +51,7 @@ def train(
     from salus_ros.training.dataset import load_samples
     from salus_ros.training.train import train_predictor
 
-    samples = load_samples(stores)
+    samples = load_samples(stores, failure_types=types)
     without = samples.embedding is None and "embedding" in config.inputs
     if without and "inputs" not in given:
         config = replace(config, inputs=tuple(n for n in config.inputs if n != "embedding"))
@@ -100,6 +112,15 @@ def train_command() -> Callable[..., None]:
             next(iter(PRESETS)),
             "model",
         ),
+        option(
+            str | None,
+            f"Kinds of failure to tell apart, of {', '.join(_ALL)}, separated by commas: each is "
+            "an output, and a failure counts as the finest of them that covers it, or as none. "
+            f"By default those of the first store ({','.join(_DEFAULT)}, unless a model recorded "
+            "with it has others).",
+            None,
+            "failure_types",
+        ),
         *(_setting(one.name, option) for one in fields(TrainingConfig) if one.name != "model"),
         option(str, "Where to train: cpu, cuda or cuda:N.", "cpu", "device"),
         option(bool, "Print one JSON object and nothing else.", False, "as_json", "--json"),
@@ -127,13 +148,17 @@ def _setting(name: str, option: Callable[..., Any]) -> Any:
 def _parsed(name: str, value: Any) -> Any:
     if not isinstance(getattr(TrainingConfig(), name), tuple):
         return value
-    parts = tuple(part.strip() for part in value.split(",") if part.strip())
+    parts = _listed(value)
     if name != "hidden":
         return parts
     try:
         return tuple(int(part) for part in parts)
     except ValueError:
         raise ConfigError(f"hidden is {value!r}; allowed are widths like 64,128,128,64") from None
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def _write_tensorboard(results: dict[str, Any], folder: Path) -> None:

@@ -1,6 +1,9 @@
 """Outcomes of an episode and the kinds of failure, with the numbers used in messages."""
 
+from collections.abc import Sequence
 from enum import IntEnum
+
+from salus_ros.core.errors import ConfigError
 
 
 class Outcome(IntEnum):
@@ -19,6 +22,7 @@ class FailureType(IntEnum):
     COLLISION = 2
     TIMEOUT = 3
     OTHER = 4
+    MISPLACED_RELEASE = 5
 
     @property
     def label(self) -> str:
@@ -38,6 +42,24 @@ class FailureType(IntEnum):
             names = ", ".join(kind.label for kind in cls)
             raise ValueError(f"unknown failure type {label!r}; known types: {names}") from None
 
+    @property
+    def lineage(self) -> tuple["FailureType", ...]:
+        """Itself, the type that it is a kind of, and so on, the coarsest last."""
+        parent = _PARENTS.get(self)
+        return (self,) if parent is None else (self, *parent.lineage)
+
+    def refined(self, cause: str) -> "FailureType":
+        """The type that a cause names, where that is a kind of this one; else this one.
+
+        Args:
+            cause: Why it failed in the world's own words, such as "misplaced release".
+        """
+        named = FailureType.__members__.get(cause.upper().replace(" ", "_"), self)
+        return named if self in named.lineage else self
+
+
+_PARENTS = {FailureType.MISPLACED_RELEASE: FailureType.DROP}
+"""Types that are kinds of another."""
 
 FAILURE_TYPES: tuple[FailureType, ...] = (
     FailureType.DROP,
@@ -45,4 +67,39 @@ FAILURE_TYPES: tuple[FailureType, ...] = (
     FailureType.TIMEOUT,
     FailureType.OTHER,
 )
-"""The types a predictor has an output for, in output order; `NONE` is their absence."""
+"""The types a predictor has an output for unless others are asked for, in output order; `NONE` is
+their absence."""
+
+
+def counted_as(kind: FailureType, types: Sequence[FailureType]) -> FailureType:
+    """What a failure counts as where these types are told apart.
+
+    Args:
+        kind: The finest type that is known of it.
+        types: The types.
+
+    Returns:
+        The finest of `types` that covers it. Where none does, the coarsest type that it is a kind
+        of, which is then not among `types`: the episode failed, and is a positive of none.
+    """
+    return next((one for one in kind.lineage if one in types), kind.lineage[-1])
+
+
+def kinds_of(*types: FailureType) -> tuple[FailureType, ...]:
+    """These types and all that are kinds of them."""
+    return tuple(kind for kind in FailureType if any(one in kind.lineage for one in types))
+
+
+def failure_types(labels: Sequence[str]) -> tuple[FailureType, ...]:
+    """Read a list of failure types to be told apart, in output order.
+
+    Raises:
+        ConfigError: if it is empty, names one twice or one that there is not.
+    """
+    known = {kind.label: kind for kind in FailureType if kind != FailureType.NONE}
+    if not labels or len(set(labels)) < len(labels) or not set(labels) <= set(known):
+        raise ConfigError(
+            f"failure types are {', '.join(labels) or 'none'}; allowed is each of "
+            f"{', '.join(known)} once, and one at least"
+        )
+    return tuple(known[label] for label in labels)

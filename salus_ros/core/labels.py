@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import FAILURE_TYPES, FailureType
+from salus_ros.core.failures import FAILURE_TYPES, FailureType, counted_as
 
 
 def horizon_labels(
@@ -21,13 +21,16 @@ def horizon_labels(
     y[t, h, k] = 1 when a failure of type k happens at t_f with 0 < t_f - t <= h.
 
     A label looks at the failure moment alone, so no label depends on what the episode
-    recorded after it, and a step whose horizon ends before the failure is negative.
+    recorded after it, and a step whose horizon ends before the failure is negative. A failure is
+    a positive of the type that it counts as (`failures.counted_as`), and of none where no output
+    covers it.
 
     Args:
         length: Number of recorded steps T.
         failure_step: Step t_f at which the failure happened, in [0, T]; T when it was seen
             only after the last recorded step; -1 when nothing failed.
-        failure_type: Kind of the failure; `NONE` exactly when `failure_step` is -1.
+        failure_type: The finest type that is known of the failure; `NONE` exactly when
+            `failure_step` is -1.
         horizons: Horizons in steps, each at least 1 (see `schema.horizon_steps`).
         failure_types: The K types that have an output, in output order.
 
@@ -46,17 +49,12 @@ def horizon_labels(
     if not horizons or min(horizons) < 1:
         raise ConfigError(f"horizons {list(horizons)} must be at least one step each")
     labels = np.zeros((length, len(horizons), len(failure_types)), dtype=np.bool_)  # (T, H, K)
-    if failure_type == FailureType.NONE:
+    kind = counted_as(failure_type, failure_types)
+    if kind not in failure_types:
         return labels
-    if failure_type not in failure_types:
-        known = ", ".join(kind.label for kind in failure_types)
-        raise ConfigError(
-            f"the episode failed by '{failure_type.label}', which has no output here ({known}); "
-            "add it to the failure types or leave the episode out"
-        )
     steps_left = failure_step - np.arange(length)  # (T,)
     within = (steps_left[:, None] > 0) & (steps_left[:, None] <= np.asarray(horizons))  # (T, H)
-    labels[:, :, list(failure_types).index(failure_type)] = within
+    labels[:, :, list(failure_types).index(kind)] = within
     return labels
 
 

@@ -9,6 +9,10 @@ RATE_HZ = 30.0
 HORIZONS_S: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
 """Prediction horizons in seconds; 6, 9, 12 and 15 steps at 30 Hz."""
 
+EPISODE_OUTPUTS: tuple[str, ...] = ("episode_failure", "no_progress")
+"""What a model can tell of the episode as a whole, in output order: that it will fail at all, and
+that it will end in no progress, by its time limit."""
+
 
 class SignalKind(Enum):
     """What part of the policy a signal is read from."""

@@ -20,7 +20,8 @@ class EpisodeMeta:
             episode is addressed by its index.
         task: Instruction given to the policy.
         outcome: How the episode ended.
-        failure_type: Kind of the failure; `NONE` unless the outcome is `FAILURE`.
+        failure_type: Kind of the failure; `NONE` unless the outcome is `FAILURE`. A world gives
+            the published type, and what is finer as the cause; see `finest_type`.
         failure_step: Step of the failure, 0 to the number of steps (which means: seen only
             after the last recorded step); -1 when there was none or its moment is unknown.
         failure_cause: Why it failed in the world's own words, finer than the type; empty without
@@ -96,10 +97,12 @@ class EpisodeMeta:
     ) -> "EpisodeMeta":
         """The same, judged so; the world's own cause stays where the type is the same.
 
+        The same is the type that is stored or the finer one that the cause names.
+
         Raises:
             StoreError: if the judgement contradicts itself.
         """
-        same = failure_type == self.failure_type
+        same = failure_type in (self.failure_type, self.finest_type)
         return replace(
             self,
             outcome=outcome,
@@ -120,6 +123,11 @@ class EpisodeMeta:
     def labelled(self) -> bool:
         """Whether horizon labels can be computed: a known outcome, and a moment if it failed."""
         return self.outcome == Outcome.SUCCESS or self.failure_step >= 0
+
+    @property
+    def finest_type(self) -> FailureType:
+        """The finest failure type that is known of it, by its type and its cause."""
+        return self.failure_type.refined(self.failure_cause)
 
     @property
     def ending(self) -> str:
@@ -169,6 +177,8 @@ class Episode:
         probability: Float32 (T, H, K) as predicted live, NaN for none; or None.
         risk: Float32 (T,) as predicted live, NaN for none; or None.
         alarm: Float32 (T,), 0 or 1 as predicted live, NaN for none; or None.
+        episode_outputs: Float32 (T, E), what was predicted live of the episode as a whole, of the
+            store's `episode_outputs`, NaN for none; or None.
     """
 
     meta: EpisodeMeta
@@ -194,6 +204,7 @@ class Episode:
     probability: NDArray[np.float32] | None = None
     risk: NDArray[np.float32] | None = None
     alarm: NDArray[np.float32] | None = None
+    episode_outputs: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         for name, (dims, dtype) in _FORMS.items():
@@ -275,6 +286,7 @@ _FORMS: dict[str, tuple[int, DTypeLike]] = {
     "probability": (3, np.float32),
     "risk": (1, np.float32),
     "alarm": (1, np.float32),
+    "episode_outputs": (2, np.float32),
 }
 
 OPTIONAL = tuple(one.name for one in fields(Episode) if one.default is None)

@@ -3,7 +3,7 @@
     data/   action, state, stamp_ns, signals, signals_valid, signals_fresh, embedding,
             chunk_statistics, plan, plan_step, plan_samples, visual_embedding, expert_embedding,
             joint_position, joint_velocity, joint_effort, truth, age_ms, probability, risk,
-            alarm, images_<camera>
+            alarm, episode_outputs, images_<camera>
                                                                   every one (N, ...), time first
     meta/   episode_ends and one array per field of `EpisodeMeta`     every one (E,)
 
@@ -98,6 +98,7 @@ def data_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
         "risk": (),
         "alarm": (),
         "truth": (len(spec.truth_names),),
+        "episode_outputs": (len(spec.episode_outputs),),
     }
     if spec.plan_length:
         float_rows["plan_step"] = ()

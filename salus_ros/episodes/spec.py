@@ -31,11 +31,12 @@ OPTIONAL_COLUMNS: dict[str, tuple[str, ...]] = {
     "expert_embedding": ("expert_dim",),
     "joints": ("joint_names", "joint_quantities"),
     "truth": ("truth_names",),
+    "episode_outputs": ("episode_outputs",),
 }
 """Columns that a store may be without, and the sizes that then have their defaults."""
 
 _COUNTS = ("plan_length", "plan_samples", "visual_dim", "expert_dim")
-_LISTS = ("visual_cameras", "joint_names", "joint_quantities", "truth_names")
+_LISTS = ("visual_cameras", "joint_names", "joint_quantities", "truth_names", "episode_outputs")
 
 _OWN = ("shard_steps", "image_codec", "state_names", "action_names")
 
@@ -61,11 +62,14 @@ class StoreSpec:
         joint_quantities: Which of `schema.JOINT_QUANTITIES` are kept of them.
         truth_names: Names of the values that only a world can know, see `Episode.truth`; empty
             for a store without.
+        episode_outputs: Those of `schema.EPISODE_OUTPUTS` that are kept of the live predictions,
+            from the first on; empty for a store without.
         signals: Names of the signals, in column order.
         chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
         streams: Names of the M columns of `age_ms`; empty for none.
         horizons_s: The H horizons of the live predictions in s.
-        failure_types: The K failure types of the live predictions, in output order.
+        failure_types: The K failure types of the live predictions, in output order; what its
+            episodes count as where nobody asks for others, see `failures.counted_as`.
         shard_steps: Frames per image file; 0, for a new store, chooses it by the size of an image.
         image_codec: One of `IMAGE_CODECS`.
     """
@@ -85,6 +89,7 @@ class StoreSpec:
     joint_names: tuple[str, ...] = ()
     joint_quantities: tuple[str, ...] = ()
     truth_names: tuple[str, ...] = ()
+    episode_outputs: tuple[str, ...] = ()
     signals: tuple[str, ...] = schema.SIGNAL_NAMES
     chunk_statistics: tuple[str, ...] = ()
     streams: tuple[str, ...] = ()
@@ -117,6 +122,11 @@ class StoreSpec:
                 )
         if len(set(self.joint_names)) < len(self.joint_names):
             raise StoreError(f"joint_names are {list(self.joint_names)}; each joint is there once")
+        if self.episode_outputs != schema.EPISODE_OUTPUTS[: len(self.episode_outputs)]:
+            raise StoreError(
+                f"episode_outputs are {list(self.episode_outputs)}; allowed are "
+                f"{list(schema.EPISODE_OUTPUTS)}, or none"
+            )
         if unknown := set(self.joint_quantities) - set(schema.JOINT_QUANTITIES):
             raise StoreError(
                 f"joint_quantities has {sorted(unknown)}; allowed are "

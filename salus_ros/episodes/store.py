@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -255,14 +256,17 @@ class EpisodeStore:
         self._pending, self._buffers = 0, {}
 
     def relabel(
-        self, index: int, outcome: Outcome, failure_type: FailureType, failure_step: int
+        self,
+        index: int,
+        outcome: Outcome,
+        failure_type: FailureType,
+        failure_step: int,
+        failure_cause: str | None = None,
     ) -> EpisodeMeta:
-        """Set or correct how a committed episode ended.
+        """Set or correct how a committed episode ended, and why: its cause, else as `judged` does.
 
         Killed on the way, it leaves the episode with an unknown outcome, never half a label.
-
-        Returns:
-            The episode's metadata as it is now.
+        Returns its metadata as it is now.
 
         Raises:
             StoreError: if there is no such episode, or outcome, type and step do not go together.
@@ -270,6 +274,8 @@ class EpisodeStore:
         reader = StoreReader(self.path)
         rows = reader.rows(index)
         meta = reader.meta(index).judged(outcome, failure_type, failure_step)
+        if failure_cause is not None:
+            meta = replace(meta, failure_cause=failure_cause)
         meta.check_length(rows.stop - rows.start)
         with store_errors(self.path, f"label episode {index} of"):
             self._write_row("meta/outcome", index, Outcome.UNKNOWN)

@@ -1,12 +1,13 @@
 """The figures of a score over whole episodes, any detector's."""
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.alarm import HYSTERESIS
-from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.failures import FailureType, Outcome, kinds_of
 from salus_ros.evaluation.episode_metrics import (
     Alarms,
     Episodes,
@@ -14,18 +15,25 @@ from salus_ros.evaluation.episode_metrics import (
     average_precision_replicates,
     draw_episodes,
     episode_scores,
+    latest_scores,
     matched_threshold,
     percentile_interval,
     raise_alarms,
 )
-from salus_ros.evaluation.metrics import average_precision
+from salus_ros.evaluation.metrics import average_precision, expected_calibration_error
 from salus_ros.evaluation.statistics import LEAST_EPISODES
-from salus_ros.evaluation.step_evaluation import defined
+from salus_ros.evaluation.step_evaluation import defined, probability_scores
 from salus_ros.training.dataset import Samples
 
 CUTS = ("shortest", "quarter", "full")
 """Where an episode's score ends: at the shortest episode of its task, at a quarter of the time
 limit, and at its end; the last depends on the outcome and only shows what that is worth."""
+
+MOMENTS = (0.1, 0.25, 0.5, 0.75)
+"""Shares of the time limit at which the episodes that are still running are compared."""
+
+SUDDEN = tuple(map(int, kinds_of(FailureType.DROP, FailureType.COLLISION)))
+"""Failures that come within a moment, as `Episodes` holds them."""
 
 
 def episodes_of(samples: Samples) -> Episodes:
@@ -36,7 +44,7 @@ def episodes_of(samples: Samples) -> Episodes:
         length=np.array([record.length for record in samples.records], np.int64),
         failed=np.array([meta.outcome == Outcome.FAILURE for meta in metas], np.bool_),
         failure_step=np.array([meta.failure_step for meta in metas], np.int64),
-        failure_type=np.array([int(meta.failure_type) for meta in metas], np.int64),
+        failure_type=np.array([int(r.failure_type) for r in samples.records], np.int64),
         task=np.unique(tasks, return_inverse=True)[1].astype(np.int64),
         rate_hz=np.array([meta.rate_hz for meta in metas], np.float64),
         time_limit=samples.time_limit,
@@ -111,6 +119,45 @@ def rank_at_cuts(score: NDArray[np.floating], samples: Samples) -> dict[str, Any
     return ranking
 
 
+def evaluate_episode_output(
+    probability: NDArray[np.floating], positive: NDArray[np.bool_], samples: Samples
+) -> dict[str, Any]:
+    """Figures of a probability that says at each step how the episode will end.
+
+    Args:
+        probability: (N,), NaN where there is none.
+        positive: Whether each episode ended so, (E,).
+        samples: The episodes.
+
+    Returns:
+        JSON values: `episodes` that ended so; `steps`, the `SCORES` over all usable steps; `at`,
+        by share of the time limit: among the episodes still `running` at that `step`, the
+        `positives`, the figures of `rank` by the latest probability, and its `calibration_error`.
+        A clock says the same of all of these.
+    """
+    rows = samples.usable & np.isfinite(probability)
+    episodes, at = episodes_of(samples), {}
+    for share in MOMENTS:
+        step = math.ceil(share * samples.time_limit)
+        latest = latest_scores(probability, episodes, np.full(len(episodes), step + 1))
+        running = episodes.before() > step
+        some = episodes.subset(running, positive)
+        told = running & np.isfinite(latest)
+        error = expected_calibration_error(latest[told], positive[told])
+        at[f"{share:.0%}"] = {
+            "step": step,
+            "running": int(running.sum()),
+            "positives": int(some.failed.sum()),
+            **rank(latest[running], some),
+            "calibration_error": defined(error),
+        }
+    return {
+        "episodes": int(positive.sum()),
+        "steps": probability_scores(probability[rows], positive[samples.episode[rows]]),
+        "at": at,
+    }
+
+
 def rank(scores: NDArray[np.float64], episodes: Episodes) -> dict[str, Any]:
     """Figures of one score per episode, (E,), each with its bootstrap interval over episodes.
 
@@ -146,7 +193,7 @@ def describe_alarms(alarms: Alarms) -> dict[str, Any]:
         `detection_rate`, the same `by_type`, `failures_by_type`, `false_alarm_share` with
         `false_alarm_interval`, `false_alarms_per_hour` of successful operation, `lead_s` (median
         and 10th percentile of what was detected; how many were detected and missed), the same of
-        drops and collisions alone.
+        drops, with all that is a kind of them, and collisions alone.
     """
     share, interval, per_hour = alarms.false_alarms()
     ending = alarms.episodes.failure_type[alarms.episodes.failed]
@@ -159,9 +206,7 @@ def describe_alarms(alarms: Alarms) -> dict[str, Any]:
         "false_alarm_interval": [defined(end) for end in interval],
         "false_alarms_per_hour": defined(per_hour),
         "lead_s": _lead(alarms),
-        "lead_before_drop_or_collision_s": _lead(
-            alarms, int(FailureType.DROP), int(FailureType.COLLISION)
-        ),
+        "lead_before_drop_or_collision_s": _lead(alarms, *SUDDEN),
     }
 
 

@@ -6,7 +6,8 @@ at the time limit are longer, and a maximum over more steps is higher.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,9 @@ class Episodes:
     """How E episodes went; their steps follow each other in arrays of N rows.
 
     length: int64 (E,), N in all; failed: bool (E,); failure_step: int64 (E,), -1 for none;
-    failure_type: int64 (E,), values of `FailureType`; task: int64 (E,), the same number for the
-    same task; rate_hz: float64 (E,); time_limit: steps after which an episode counts as failed.
+    failure_type: int64 (E,), the `FailureType` that each counts as; task: int64 (E,), the same
+    number for the same task; rate_hz: float64 (E,); time_limit: steps after which an episode
+    counts as failed.
     """
 
     length: NDArray[np.int64]
@@ -52,6 +54,12 @@ class Episodes:
         for task in np.unique(self.task):
             cut[self.task == task] = self.before()[self.task == task].min()
         return cut
+
+    def subset(self, chosen: NDArray[np.bool_], failed: NDArray[np.bool_]) -> "Episodes":
+        """Some of the episodes, a mask (E,), with `failed` (E,) in place of their own."""
+        names = [one.name for one in fields(self) if one.name != "time_limit"]
+        arrays: dict[str, Any] = {name: getattr(self, name)[chosen] for name in names}
+        return replace(self, **arrays | {"failed": failed[chosen]})
 
     def quarter(self) -> NDArray[np.int64]:
         """A quarter of the time limit, (E,)."""

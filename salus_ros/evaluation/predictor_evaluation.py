@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.evaluation.episode_evaluation import evaluate_episodes, rank_at_cuts
+from salus_ros.core.schema import EPISODE_OUTPUTS
+from salus_ros.evaluation.episode_evaluation import (
+    evaluate_episode_output,
+    evaluate_episodes,
+    rank_at_cuts,
+)
 from salus_ros.evaluation.metrics import auroc, average_precision
 from salus_ros.evaluation.step_evaluation import (
     DECISIONS,
@@ -61,8 +66,8 @@ def _outputs(predictor: Predictor, samples: Samples) -> tuple[NDArray[np.float32
             f"{[kind.label for kind in given[1]]}, the predictor has {list(taken[0])} s and "
             f"{[kind.label for kind in taken[1]]}; load the episodes with those of the predictor"
         )
-    logits, eventual = predictor.outputs(*samples.inputs)
-    return logits, predictor.decide(logits, eventual, np.any(samples.valid, axis=1))
+    logits, episode = predictor.outputs(*samples.inputs)
+    return logits, predictor.decide(logits, episode, np.any(samples.valid, axis=1))
 
 
 def _evaluate(
@@ -146,8 +151,10 @@ def evaluate_held_out(predictor: Predictor, samples: Samples) -> dict[str, Any]:
     Returns:
         As `evaluate`, with `episode_level` (see `evaluate_episodes`) by the risk, `eventual` (see
         `rank_at_cuts`) by the probability that the episode fails at all, None for a model without
-        it; `by_task` and `by_condition`, where there are several, with `episode_level` and the
-        figures of the `steps` at the chosen threshold; `model_id` and `calibrated`.
+        it; `episode_outputs`, of those of `EPISODE_OUTPUTS` that the model has, see
+        `evaluate_episode_output`; `by_task` and `by_condition`, where there are several, with
+        `episode_level` and the figures of the `steps` at the chosen threshold; `model_id` and
+        `calibrated`.
     """
     logits, prediction = _outputs(predictor, samples)
     alpha = None if predictor.calibration is None else predictor.calibration.alpha
@@ -156,6 +163,12 @@ def evaluate_held_out(predictor: Predictor, samples: Samples) -> dict[str, Any]:
     result = _evaluate(predictor, samples, samples.usable, logits, prediction) | {
         "episode_level": evaluate_episodes(prediction.risk, samples, level, alpha),
         "eventual": rank_at_cuts(prediction.episode_failure, samples) if eventual else None,
+        "episode_outputs": {
+            name: evaluate_episode_output(
+                getattr(prediction, name), samples.endings[:, EPISODE_OUTPUTS.index(name)], samples
+            )
+            for name in predictor.checkpoint.episode_outputs
+        },
         "model_id": predictor.model_id,
         "calibrated": predictor.calibrated,
     }

@@ -69,7 +69,7 @@ def load_actprobe(folder: str | Path) -> Samples:
         for place, (rollout, length) in enumerate(zip(rollouts, lengths, strict=True))
     )
     labels = [
-        horizon_labels(r.length, r.meta.failure_step, r.meta.failure_type, steps) for r in records
+        horizon_labels(r.length, r.meta.failure_step, r.meta.finest_type, steps) for r in records
     ]
     valid = np.isfinite(signals)
     usable = np.concatenate([before_failure(r.length, r.meta.failure_step) for r in records])

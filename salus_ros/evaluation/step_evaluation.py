@@ -47,7 +47,8 @@ def evaluate_steps(
         JSON values: the figures over all outputs, with `f1_interval`; `by_type`, `by_horizon`
         and `by_horizon_and_type` with the same figures; `macro`, their mean over the types that
         define them; `without_timeout`, all of it without that type (of single types nothing
-        changes, so they are not repeated). A figure that nothing defines is None.
+        changes, so they are not repeated), None where it is the only one. A figure that nothing
+        defines is None.
     """
     kept = [k for k, kind in enumerate(types) if kind != FailureType.TIMEOUT]
     by_type = {
@@ -82,7 +83,7 @@ def evaluate_steps(
             }
             for name, h in horizons.items()
         },
-        "without_timeout": over(kept),
+        "without_timeout": over(kept) if kept else None,
     }
 
 
@@ -95,14 +96,19 @@ def figures(
 ) -> dict[str, Any]:
     """Figures of some outputs: `DECISIONS`, `positives`, `predicted` and, if ranked, `SCORES`."""
     found = decisions(probability > threshold, labels)
-    if ranked:
-        values = (
-            average_precision(probability, labels),
-            brier_score(probability, labels),
-            expected_calibration_error(probability, labels),
-        )
-        found |= dict(zip(SCORES, map(defined, values), strict=True))
-    return found
+    return found | (probability_scores(probability, labels) if ranked else {})
+
+
+def probability_scores(
+    probability: NDArray[np.floating], labels: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """`SCORES` as JSON values."""
+    values = (
+        average_precision(probability, labels),
+        brier_score(probability, labels),
+        expected_calibration_error(probability, labels),
+    )
+    return dict(zip(SCORES, map(defined, values), strict=True))
 
 
 def decisions(predicted: NDArray[np.bool_], labels: NDArray[np.bool_]) -> dict[str, Any]:

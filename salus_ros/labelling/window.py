@@ -25,6 +25,7 @@ SIZE_IN = (13.0, 9.0)
 ANSWERS: dict[str, tuple[Outcome, FailureType]] = {
     "s": (Outcome.SUCCESS, FailureType.NONE),
     "d": (Outcome.FAILURE, FailureType.DROP),
+    "m": (Outcome.FAILURE, FailureType.MISPLACED_RELEASE),
     "c": (Outcome.FAILURE, FailureType.COLLISION),
     "t": (Outcome.FAILURE, FailureType.TIMEOUT),
     "o": (Outcome.FAILURE, FailureType.OTHER),
@@ -32,8 +33,8 @@ ANSWERS: dict[str, tuple[Outcome, FailureType]] = {
 }
 STEPS = {"left": -1, "right": 1, "shift+left": -10, "shift+right": 10}
 HELP = (
-    "s success    failed at the step shown:  d drop   c collision   t timeout   o other    "
-    "x cannot be told\n"
+    "s success    failed at the step shown:  d drop   m misplaced release   c collision   "
+    "t timeout   o other    x cannot be told\n"
     "left, right: a step    shift: ten    home, end    space plays    a click jumps    "
     "n next, unanswered    u undo    q quit"
 )

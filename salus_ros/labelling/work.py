@@ -194,13 +194,20 @@ class Labelling:
         if change is not None:
             was = change.before
             store, index = self.places[self.place - 1]
-            self._write(store, index, was.outcome, was.failure_type, was.failure_step)
+            ending = was.outcome, was.failure_type, was.failure_step
+            self._write(store, index, *ending, was.failure_cause)
         return self._history.pop()
 
     def _write(
-        self, store: int, index: int, outcome: Outcome, kind: FailureType, step: int
+        self,
+        store: int,
+        index: int,
+        outcome: Outcome,
+        kind: FailureType,
+        step: int,
+        cause: str | None = None,
     ) -> EpisodeMeta:
-        meta = self._writers[store].relabel(index, outcome, kind, step)
+        meta = self._writers[store].relabel(index, outcome, kind, step, cause)
         self._metas[store][index] = meta
         return meta
 

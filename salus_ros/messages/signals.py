@@ -1,7 +1,7 @@
 """What the policy's tap and the predictor say of a step, as arrays, checked where they enter."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -63,6 +63,8 @@ class PredictionRow:
         model_id: Which model predicted.
         horizons_s: The H horizons in s, ascending.
         failure_types: The K types.
+        episode_outputs: Float32 (2,), each of `schema.EPISODE_OUTPUTS` in [0, 1]; NaN where it
+            says nothing of it.
     """
 
     probability: NDArray[np.float32]
@@ -71,6 +73,9 @@ class PredictionRow:
     model_id: str
     horizons_s: tuple[float, ...] = schema.HORIZONS_S
     failure_types: tuple[FailureType, ...] = FAILURE_TYPES
+    episode_outputs: NDArray[np.float32] = field(
+        default_factory=lambda: np.full(len(schema.EPISODE_OUTPUTS), np.nan, np.float32)
+    )
 
 
 def signals_array(message: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -188,7 +193,7 @@ def read_prediction(message: Any) -> PredictionRow:
     Raises:
         ObservationError: if its horizons do not ascend above 0, a type is not known or is there
             twice, it has not H x K probabilities, or one of them or the risk is not in [0, 1];
-            all of them may be NaN.
+            all of them may be NaN, and so may each of what it says of the whole episode.
     """
     horizons_s = tuple(round(float(h), 6) for h in message.horizons)
     ends = (0.0, *horizons_s)
@@ -215,6 +220,15 @@ def read_prediction(message: Any) -> PredictionRow:
             f"{probability.max()}; all have to be in [0, 1]",
             "a risk or a probability that is not in [0, 1]",
         )
+    # A bag of before may have neither.
+    given = [getattr(message, name, np.nan) for name in schema.EPISODE_OUTPUTS]
+    whole = np.asarray(given, np.float32)
+    if ((whole < -PROBABILITY_TOLERANCE) | (whole > 1 + PROBABILITY_TOLERANCE)).any():
+        raise ObservationError(
+            f"its {' and '.join(schema.EPISODE_OUTPUTS)} are {whole.tolist()}; both have to be in "
+            "[0, 1], or NaN",
+            "a probability of the whole episode that is not in [0, 1]",
+        )
     return PredictionRow(
         probability=np.clip(probability, 0, 1).reshape(shape),
         risk=float(np.clip(message.risk, 0.0, 1.0)),
@@ -222,6 +236,7 @@ def read_prediction(message: Any) -> PredictionRow:
         model_id=str(message.model_id),
         horizons_s=horizons_s,
         failure_types=failure_types,
+        episode_outputs=np.clip(whole, 0, 1),
     )
 
 
@@ -244,7 +259,7 @@ def check_form(
 
 def _failure_types(message: Any) -> tuple[FailureType, ...]:
     given = [int(kind) for kind in message.failure_types]
-    known = [int(kind) for kind in FAILURE_TYPES]
+    known = [int(kind) for kind in FailureType if kind != FailureType.NONE]
     if not given or set(given) - set(known) or len(set(given)) < len(given):
         raise ObservationError(
             f"its failure types are {given}; allowed is each of {known} once, and one at least"

@@ -187,6 +187,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         out.most_likely_type = int(prediction.most_likely_type[0])
         out.time_to_failure = float(prediction.time_to_failure_s[0])
         out.episode_failure = float(prediction.episode_failure[0])
+        out.no_progress = float(prediction.no_progress[0])
 
     def _publish(self) -> None:
         self._horizons.publish(self._message)
@@ -234,9 +235,9 @@ class PredictorNode(SalusNode[PredictorParameters]):
             calibrated=model.calibrated,
         )
         shape = (1, len(model.horizons_s), len(model.failure_types))
-        one = np.full(1, np.nan, np.float32)
+        episode = np.full((1, len(schema.EPISODE_OUTPUTS)), np.nan, np.float32)
         known = np.zeros(1, np.bool_)
-        self._nothing = model.decide(np.full(shape, np.nan, np.float32), one, known)
+        self._nothing = model.decide(np.full(shape, np.nan, np.float32), episode, known)
         self.get_logger().info(f"predicting with model {model.model_id} on {self._device}")
 
     def _check_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
@@ -279,6 +280,9 @@ class PredictorNode(SalusNode[PredictorParameters]):
             else math.nan,
             "latency_ms": self._latency_ms,
             "model": "none" if model is None else model.model_id,
+            "failure types": ""
+            if model is None
+            else ", ".join(kind.label for kind in model.failure_types),
             "calibrated": model is not None and model.calibrated,
             "threshold": self._threshold(),
             "episode_threshold": math.nan if model is None else model.episode_threshold,

@@ -29,6 +29,7 @@ class Calibration:
         slope: Of the logit, H rows of K, above 0, so that rankings stay.
         intercept: H rows of K.
         eventual: Slope and intercept of the logit of the eventual failure.
+        no_progress: The same of that of no progress.
         shared: Types with too few failures for a fit of their own; they share one per horizon.
         alpha: Promised share of successful episodes with a false alarm.
         threshold: Alarm when the calibrated risk exceeds it; +inf, and then it never alarms, for
@@ -58,6 +59,7 @@ class Calibration:
     successes: int
     probability_keys: tuple[str, ...]
     threshold_keys: tuple[str, ...]
+    no_progress: tuple[float, float] = (1.0, 0.0)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -79,11 +81,16 @@ class Calibration:
             self.intercept, np.float32
         )
 
-    def apply_eventual(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrated logits (B,) of the eventual failure, of raw ones."""
-        slope, intercept = self.eventual
-        scaled: NDArray[np.float32] = logits * np.float32(slope) + np.float32(intercept)
+    def apply_episode(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrated logits (B, 2) of the eventual failure and of no progress, of raw ones."""
+        slope, intercept = self._of_episode
+        scaled: NDArray[np.float32] = logits * slope + intercept
         return scaled
+
+    @cached_property
+    def _of_episode(self) -> NDArray[np.float32]:
+        """Slopes and intercepts (2, 2)."""
+        return np.asarray((self.eventual, self.no_progress), np.float32).T
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; a threshold of +inf is null."""
@@ -124,6 +131,7 @@ class Calibration:
                 "slope": slope,
                 "intercept": intercept,
                 "eventual": (float(values["eventual"][0]), float(values["eventual"][1])),
+                "no_progress": tuple(map(float, values.get("no_progress", (1.0, 0.0)))),
                 "shared": tuple(values["shared"]),
                 "probability_keys": tuple(values["probability_keys"]),
                 "threshold_keys": tuple(values["threshold_keys"]),

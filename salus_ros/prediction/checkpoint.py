@@ -14,7 +14,8 @@ from torch import Tensor
 
 from salus_ros import __version__
 from salus_ros.core.errors import CheckpointError, ConfigError
-from salus_ros.core.failures import FailureType
+from salus_ros.core.failures import FailureType, failure_types
+from salus_ros.core.schema import EPISODE_OUTPUTS
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.features import INPUTS, Features
 from salus_ros.prediction.models import FailureModel, all_finite, build_model
@@ -42,6 +43,8 @@ class Checkpoint:
         threshold: Alarm when risk exceeds it: best validation F1 of "a failure within the
             longest horizon". NaN when validation had no failure to choose it by.
         output_threshold: The same for the single outputs.
+        episode_outputs: Which of `EPISODE_OUTPUTS` the model has, in order; older ones with
+            `config.eventual` have the first alone.
         version: Version of the package that wrote it.
         model_id: Short hash of the file; empty before it is written.
     """
@@ -57,6 +60,7 @@ class Checkpoint:
     epoch: int
     threshold: float = float("nan")
     output_threshold: float = float("nan")
+    episode_outputs: tuple[str, ...] = ()
     version: str = __version__
     model_id: str = ""
 
@@ -66,9 +70,9 @@ class Checkpoint:
         Raises:
             CheckpointError: if the weights have other names or shapes, or are not finite.
         """
-        outputs = len(self.horizons_s) * len(self.failure_types)
+        outputs = len(self.horizons_s) * len(self.failure_types) + len(self.episode_outputs)
         with torch.random.fork_rng(devices=[]):  # its first weights are drawn, then replaced
-            model = build_model(self.config, self.features.width, outputs + self.config.eventual)
+            model = build_model(self.config, self.features.width, outputs)
         try:
             model.load_state_dict(dict(self.state_dict))
         except (RuntimeError, TypeError, AttributeError) as error:
@@ -104,6 +108,7 @@ class Checkpoint:
             "epoch": self.epoch,
             "threshold": self.threshold,
             "output_threshold": self.output_threshold,
+            "episode_outputs": list(self.episode_outputs),
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
@@ -197,15 +202,26 @@ class Checkpoint:
             ),
             signal_names=signal_names,
             horizons_s=horizons_s,
-            failure_types=tuple(FailureType.from_label(k) for k in content["failure_types"]),
+            failure_types=failure_types(content["failure_types"]),
             split={name: tuple(keys) for name, keys in content["split"].items()},
             data_hash=str(content["data_hash"]),
             epoch=int(content["epoch"]),
             threshold=float(content["threshold"]),
             output_threshold=float(content["output_threshold"]),
+            episode_outputs=_episode_outputs(content, config),
             version=str(content["salus_version"]),
             model_id=model_id,
         )
+
+
+def _episode_outputs(content: Mapping[str, Any], config: TrainingConfig) -> tuple[str, ...]:
+    given = tuple(content.get("episode_outputs", EPISODE_OUTPUTS[: int(config.eventual)]))
+    if given != EPISODE_OUTPUTS[: len(given)]:
+        raise CheckpointError(
+            f"its outputs about the episode are {list(given)}; this version of SALUS knows "
+            f"{list(EPISODE_OUTPUTS)}: use the version that wrote it, or train again"
+        )
+    return given
 
 
 def _statistics(values: Normalisation) -> dict[str, Tensor]:

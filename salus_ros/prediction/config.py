@@ -67,7 +67,10 @@ class TrainingConfig:
     ] = ()
     eventual: Annotated[
         bool,
-        Field(description="Predict also whether the episode will fail at all, at any distance."),
+        Field(
+            description="Predict also whether the episode will fail at all, and whether by no "
+            "progress (its time limit), at any distance."
+        ),
     ] = False
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...],

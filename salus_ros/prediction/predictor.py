@@ -13,14 +13,15 @@ from torch import Tensor
 
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.core.failures import FailureType
+from salus_ros.core.schema import EPISODE_OUTPUTS
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.device import check_device
 from salus_ros.prediction.models import run_sequences
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Raw outputs of B steps: of horizons and types (B, H, K), and of the eventual failure (B,), NaN
-for a model without it."""
+"""Raw outputs of B steps: of horizons and types (B, H, K), and of the episode as a whole (B, 2),
+in the order of `schema.EPISODE_OUTPUTS`; NaN for what a model does not tell."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +41,8 @@ class Prediction:
             horizons and from 0 at 0 s to the first; NaN when it stays below.
         episode_failure: Float32 (B,): probability that the episode will fail, at any distance,
             never below `risk`; NaN for a model without that output.
+        no_progress: Float32 (B,): probability that it will end in no progress, by its time limit,
+            never above `episode_failure`; NaN for a model without that output.
     """
 
     probability: NDArray[np.float32]
@@ -48,6 +51,7 @@ class Prediction:
     most_likely_type: NDArray[np.int64]
     time_to_failure_s: NDArray[np.float32]
     episode_failure: NDArray[np.float32]
+    no_progress: NDArray[np.float32]
 
     def rows(self, mask: NDArray[np.bool_]) -> "Prediction":
         """Return the prediction for the steps of a mask (B,) alone."""
@@ -204,31 +208,32 @@ class Predictor:
     def decide(
         self,
         logits: NDArray[np.float32],
-        eventual: NDArray[np.float32],
+        episode: NDArray[np.float32],
         known: NDArray[np.bool_] | np.bool_,
     ) -> Prediction:
         """Turn raw outputs into probabilities and what follows from them.
 
         Args:
             logits: Float32 (B, H, K).
-            eventual: Float32 (B,), of the eventual failure; NaN for none.
+            episode: Float32 (B, 2), of the episode as a whole; NaN for what is not told.
             known: Bool (B,): any signal was valid; elsewhere nothing is predicted.
         """
         if self.calibration is None:
             probability = sigmoid(logits)
         else:
             probability = self.calibration.apply(logits)
-            eventual = self.calibration.apply_eventual(eventual)
-        episode_failure = sigmoid(eventual)
+            episode = self.calibration.apply_episode(episode)
+        ending = sigmoid(episode)  # (B, 2)
         if not known.all():
             probability[~known] = np.nan
-            episode_failure[~known] = np.nan
+            ending[~known] = np.nan
         # Methods of ufuncs: for one live step numpy's functions cost more than the arithmetic.
         none = np.multiply.reduce(1.0 - probability, axis=2)  # (B, H)
         any_failure = np.maximum.accumulate(1.0 - none, axis=1)
         risk = any_failure[:, -1]  # the last of a non-decreasing row is its maximum
         by_type = np.maximum.reduce(probability, axis=1)  # (B, K)
         most_likely = self._types[by_type.argmax(axis=1)]
+        episode_failure = np.maximum(ending[:, 0], risk)
         none_likelier = ~(np.maximum.reduce(by_type, axis=1) > 1.0 - risk)  # True for NaN
         most_likely[none_likelier] = int(FailureType.NONE)
         return Prediction(
@@ -237,7 +242,8 @@ class Predictor:
             risk=risk,
             most_likely_type=most_likely,
             time_to_failure_s=_crossing(any_failure, self.horizons_s),
-            episode_failure=np.maximum(episode_failure, risk),
+            episode_failure=episode_failure,
+            no_progress=np.minimum(ending[:, 1], episode_failure),
         )
 
     def alarm_level(self, prediction: Prediction) -> NDArray[np.float32]:
@@ -251,12 +257,13 @@ class Predictor:
         return level
 
     def shaped(self, outputs: Tensor) -> Outputs:
-        """Outputs of the network (B, H * K), or one more, as `Outputs`."""
+        """Outputs of the network (B, H * K and those about the episode) as `Outputs`."""
         flat: NDArray[np.float32] = outputs.float().cpu().numpy()
         shape = (len(flat), len(self.horizons_s), len(self.failure_types))
-        if not self.checkpoint.config.eventual:
-            return flat.reshape(shape), np.full(len(flat), np.nan, np.float32)
-        return flat[:, :-1].reshape(shape), flat[:, -1]
+        split = shape[1] * shape[2]
+        episode = np.full((len(flat), len(EPISODE_OUTPUTS)), np.nan, np.float32)
+        episode[:, : flat.shape[1] - split] = flat[:, split:]
+        return flat[:, :split].reshape(shape), episode
 
 
 class PredictorStream:
@@ -342,11 +349,10 @@ class PredictorStream:
         with torch.inference_mode():
             given = torch.from_numpy(features).to(predictor.device)
             outputs, memory = predictor.model.advance(given, self._memory)
-        logits, eventual = predictor.shaped(outputs)
+        logits, episode = predictor.shaped(outputs)
         # In a microsecond: no layer overflows and remembers it, no -inf reads as safe.
-        squares = np.vdot(features, features) + np.vdot(logits, logits)
-        if predictor.checkpoint.config.eventual:
-            squares += np.vdot(eventual, eventual)
+        told = episode[:, : len(predictor.checkpoint.episode_outputs)]
+        squares = np.vdot(features, features) + np.vdot(logits, logits) + np.vdot(told, told)
         if not math.isfinite(squares):
             raise ObservationError(
                 f"the model has no finite answer to signals {np.abs(features).max():.3g} standard "
@@ -354,7 +360,7 @@ class PredictorStream:
                 "signals to which the model has no finite answer",
             )
         self._memory, self._step, self._answer = memory, step, None
-        return logits, eventual
+        return logits, episode
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

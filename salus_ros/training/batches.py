@@ -19,14 +19,14 @@ class Part:
     """Episodes one after the other, N steps in all.
 
     features: float32 (N, F); labels: bool (N, H, K); usable: bool (N,), the steps that count;
-    lengths: steps of each episode; failed: bool (E,), whether it failed in the end.
+    lengths: steps of each episode; endings: bool (E, 2), how it ended, see `Samples.endings`.
     """
 
     features: NDArray[np.float32]
     labels: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     lengths: tuple[int, ...]
-    failed: NDArray[np.bool_]
+    endings: NDArray[np.bool_]
 
 
 class Batches:
@@ -38,8 +38,8 @@ class Batches:
             np.float32
         )
         if config.eventual:
-            failed = np.repeat(part.failed, part.lengths).astype(np.float32)
-            flat = np.column_stack([flat, failed])
+            endings = np.repeat(part.endings, part.lengths, axis=0).astype(np.float32)
+            flat = np.column_stack([flat, endings])
         self.features = torch.from_numpy(part.features).to(device)  # (N, F)
         self.targets = torch.from_numpy(flat).to(device)  # (N, outputs)
         self.horizons = self.targets[:, :outputs]

@@ -52,13 +52,14 @@ def calibrate(predictor: Predictor, samples: Samples, alpha: float = 0.05) -> Ca
     checkpoint = predictor.checkpoint
     for_probability, for_threshold = halves(samples.records, _kept(predictor, samples))
     fitted_on, limited_by = samples.subset(for_probability), samples.subset(for_threshold)
-    logits, eventual = predictor.outputs(*fitted_on.inputs)  # (N, H, K), (N,)
+    logits, episode = predictor.outputs(*fitted_on.inputs)  # (N, H, K), (N, 2)
     slope, intercept, shared = _fit_all(logits, fitted_on)
     fitted = Calibration(
         model_id=predictor.model_id,
         slope=_rows(slope),
         intercept=_rows(intercept),
-        eventual=_fit_eventual(eventual, fitted_on),
+        eventual=_fit_episode(episode, fitted_on, 0),
+        no_progress=_fit_episode(episode, fitted_on, 1),
         shared=shared,
         alpha=alpha,
         threshold=math.inf,
@@ -156,7 +157,7 @@ def _kept(predictor: Predictor, samples: Samples) -> list[int]:
 def _fit_all(logits: NDArray[np.float32], used: Samples) -> tuple[Array, Array, tuple[str, ...]]:
     shape = logits.shape[1:]
     slope, intercept = np.ones(shape), np.zeros(shape)
-    endings = [record.meta.failure_type for record in used.records]
+    endings = [record.failure_type for record in used.records]
     types = used.failure_types
     shared = [k for k, kind in enumerate(types) if endings.count(kind) < LEAST_FAILURES]
     x, y = logits[used.usable].astype(np.float64), used.labels[used.usable]
@@ -169,12 +170,10 @@ def _fit_all(logits: NDArray[np.float32], used: Samples) -> tuple[Array, Array, 
     return slope, intercept, tuple(types[k].label for k in shared)
 
 
-def _fit_eventual(logits: NDArray[np.float32], used: Samples) -> tuple[float, float]:
-    if np.isnan(logits).all():
-        return 1.0, 0.0
-    failed = [record.meta.outcome == Outcome.FAILURE for record in used.records]
-    labels = np.asarray(failed, np.bool_)[used.episode]
-    return _platt(logits[used.usable].astype(np.float64), labels[used.usable])
+def _fit_episode(logits: NDArray[np.float32], used: Samples, output: int) -> tuple[float, float]:
+    """Slope and intercept of one of `EPISODE_OUTPUTS`, of logits (N, 2)."""
+    x, y = logits[used.usable, output], used.endings[used.episode, output]
+    return (1.0, 0.0) if np.isnan(x).all() else _platt(x.astype(np.float64), y[used.usable])
 
 
 def _platt(logits: Array, labels: NDArray[np.bool_]) -> tuple[float, float]:

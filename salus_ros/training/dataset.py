@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import FailureType
+from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome, counted_as
 from salus_ros.core.labels import before_failure, horizon_labels
-from salus_ros.core.schema import horizon_steps
+from salus_ros.core.schema import EPISODE_OUTPUTS, horizon_steps
 from salus_ros.episodes.columns import columns
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.identity import CONTENT, content_key
@@ -34,6 +34,7 @@ class EpisodeRecord:
         index: Index in that store.
         meta: What is known about it as a whole.
         length: Number of steps.
+        failure_types: The types that are told apart.
     """
 
     key: str
@@ -41,11 +42,18 @@ class EpisodeRecord:
     index: int
     meta: EpisodeMeta
     length: int
+    failure_types: tuple[FailureType, ...] = FAILURE_TYPES
+
+    @property
+    def failure_type(self) -> FailureType:
+        """What it counts as, see `failures.counted_as`; `NONE` without a failure."""
+        return counted_as(self.meta.finest_type, self.failure_types)
 
     @property
     def stratum(self) -> str:
-        """How it ended, in words: "success" or the kind of failure."""
-        return self.meta.ending
+        """How it ended, in words: "success" or the type that it counts as."""
+        failed = self.meta.outcome == Outcome.FAILURE
+        return self.failure_type.label if failed else self.meta.ending
 
 
 Inputs = tuple[
@@ -99,7 +107,8 @@ class Samples:
         signal_names: Names of the S columns.
         chunk_statistic_names: Names of the C columns.
         horizons_s: The H horizons in s.
-        failure_types: The K failure types.
+        failure_types: The K failure types; an episode that counts as none of them failed, and is
+            a positive of none.
         time_limit: Steps after which an episode that has not ended has failed, see
             `observed_time_limit`.
     """
@@ -130,6 +139,16 @@ class Samples:
         return self.signals, self.valid, self.embedding, self.step, lengths
 
     @property
+    def endings(self) -> NDArray[np.bool_]:
+        """Whether each episode failed, and by its time limit, whatever types are told apart.
+
+        Bool (E, 2), in the order of `schema.EPISODE_OUTPUTS`.
+        """
+        kinds = [record.meta.finest_type for record in self.records]
+        told = [(k != FailureType.NONE, FailureType.TIMEOUT in k.lineage) for k in kinds]
+        return np.array(told, np.bool_).reshape(len(kinds), len(EPISODE_OUTPUTS))
+
+    @property
     def slices(self) -> tuple[slice, ...]:
         """Rows of each episode."""
         ends = np.cumsum([record.length for record in self.records], dtype=np.int64)
@@ -155,10 +174,12 @@ class Samples:
         return self.usable & np.isin(self.episode, np.asarray(episodes, dtype=np.int64))
 
     def data_hash(self) -> str:
-        """Hash of the episodes and their labels, whatever their order."""
+        """Hash of the episodes and their labels, whatever the order of the episodes."""
         lines = sorted(
             f"{record.key} {record.stratum} {record.meta.failure_step}" for record in self.records
         )
+        if self.failure_types != FAILURE_TYPES:
+            lines.append(" ".join(kind.label for kind in self.failure_types))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -172,12 +193,12 @@ def load_samples(
     Args:
         stores: Folders of episode stores.
         horizons_s: Horizons in s; those of the first store by default.
-        failure_types: Failure types; those of the first store by default.
+        failure_types: Failure types; those of the first store by default. An episode counts as
+            the finest of them that covers it.
 
     Raises:
         StoreError: if a store cannot be read.
-        ConfigError: if no store is given, the stores have other signals, or an episode failed in
-            a way that has no output.
+        ConfigError: if no store is given, or the stores have other signals.
     """
     if not stores:
         raise ConfigError("no episode store was given; give one folder or more")
@@ -210,7 +231,7 @@ def load_samples(
             one = {name: values[rows] for name, values in arrays.items()}
             length = rows.stop - rows.start
             steps = horizon_steps(horizons, meta.rate_hz)
-            labels = horizon_labels(length, meta.failure_step, meta.failure_type, steps, types)
+            labels = horizon_labels(length, meta.failure_step, meta.finest_type, steps, types)
             before = before_failure(length, meta.failure_step)
             parts["signals"].append(one["signals"])
             parts["valid"].append(one["signals_valid"])
@@ -221,7 +242,8 @@ def load_samples(
             parts["fresh"].append(one["signals_fresh"])
             for name in common:
                 parts[name].append(one[name][:, order[name]] if name in order else one[name])
-            records.append(EpisodeRecord(content_key(one), str(reader.path), index, meta, length))
+            where = content_key(one), str(reader.path), index
+            records.append(EpisodeRecord(*where, meta, length, types))
     if not records:
         raise ConfigError(
             f"no labelled episode in {[str(path) for path in stores]} ({unlabelled} without a "

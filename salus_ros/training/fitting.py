@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.core.schema import EPISODE_OUTPUTS
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.models import FailureModel, build_model, run_sequences
 from salus_ros.training.batches import Batches, Part
@@ -34,8 +35,9 @@ STATE_NAME = "training_state.pt"
 MAX_NORM = 1.0
 """Gradients of a network with memory are scaled to at most this norm."""
 
-EVENTUAL_WEIGHT = 0.1
-"""Weight of the eventual failure in the loss: its cross-entropy is about ten times the others'."""
+EPISODE_WEIGHT = 0.1
+"""Weight of each output about the whole episode in the loss: its cross-entropy is about ten times
+the others'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def fit_model(
     """
     state = None if state_folder is None else state_folder / STATE_NAME
     device = accelerator.device
-    outputs = math.prod(train.labels.shape[1:]) + config.eventual
+    outputs = math.prod(train.labels.shape[1:]) + config.eventual * len(EPISODE_OUTPUTS)
     data, check = Batches(train, device, config), Batches(validation, device, config)
     selected_by = _selection(config, validation)
     run = _Run(config, data_hash)
@@ -278,19 +280,22 @@ def _loss(logits: Tensor, targets: Tensor, config: TrainingConfig) -> Tensor:
     """Mean over horizons and types of the weighted (focal) cross-entropy: (..., O) -> (...).
 
     Focal loss: Lin et al. 2017 (arXiv 1708.02002), (1 - p_t)^gamma times the cross-entropy.
-    The output of the eventual failure, the last, adds its plain cross-entropy, weighted.
+    Each output about the whole episode, the last ones, adds its plain cross-entropy, weighted.
     """
+    of_episode = torch.zeros((), device=logits.device)
     if config.eventual:
+        last = -len(EPISODE_OUTPUTS)
         plain = F.binary_cross_entropy_with_logits(
-            logits[..., -1], targets[..., -1], reduction="none"
+            logits[..., last:], targets[..., last:], reduction="none"
         )
-        logits, targets = logits[..., :-1], targets[..., :-1]
+        of_episode = EPISODE_WEIGHT * plain.sum(dim=-1)
+        logits, targets = logits[..., :last], targets[..., :last]
     weight = torch.tensor(config.pos_weight, device=logits.device)
     loss = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
     if config.loss == "focal":
         wrong = torch.where(targets > 0.5, torch.sigmoid(-logits), torch.sigmoid(logits))
         loss = loss * wrong**config.focal_gamma
-    return loss.mean(dim=-1) + (EVENTUAL_WEIGHT * plain if config.eventual else 0.0)
+    return loss.mean(dim=-1) + of_episode
 
 
 def _train_epoch(learner: _Learner, data: Batches) -> float:

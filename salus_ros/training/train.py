@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from salus_ros import __version__
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import Outcome
-from salus_ros.core.schema import SIGNALS
+from salus_ros.core.schema import EPISODE_OUTPUTS, SIGNALS
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.features import Features
@@ -93,6 +92,7 @@ def train_predictor(
         "signals": list(samples.signal_names),
         "horizons_s": list(samples.horizons_s),
         "failure_types": [kind.label for kind in samples.failure_types],
+        "episode_outputs": list(checkpoint.episode_outputs),
         "epochs_run": len(fit.history),
         "interrupted": fit.interrupted,
         "best_epoch": fit.epoch,
@@ -190,6 +190,7 @@ def fit_checkpoint(
         },
         data_hash=samples.data_hash(),
         epoch=fit.epoch,
+        episode_outputs=EPISODE_OUTPUTS if config.eventual else (),
     )
     return checkpoint, fit
 
@@ -200,7 +201,7 @@ def _part(samples: Samples, features: Features) -> Part:
         samples.labels,
         samples.usable,
         tuple(record.length for record in samples.records),
-        np.array([r.meta.outcome == Outcome.FAILURE for r in samples.records], np.bool_),
+        samples.endings,
     )
 
 

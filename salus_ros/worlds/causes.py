@@ -1,8 +1,8 @@
-"""Why an episode of the built-in world failed, finer than the types that are predicted."""
+"""Why an episode of the built-in world failed, finer than the published types."""
 
 from enum import StrEnum
 
-from salus_ros.core.failures import FailureType
+from salus_ros.core.failures import FAILURE_TYPES, FailureType, counted_as
 
 
 class FailureCause(StrEnum):
@@ -23,15 +23,20 @@ class FailureCause(StrEnum):
     """The time is up and nothing else had gone wrong."""
 
     @property
+    def finest_type(self) -> FailureType:
+        """The finest failure type that it is."""
+        return _TYPES[self]
+
+    @property
     def failure_type(self) -> FailureType:
         """The published type that it counts as."""
-        return _TYPES[self]
+        return counted_as(self.finest_type, FAILURE_TYPES)
 
 
 _TYPES: dict[FailureCause, FailureType] = {
     FailureCause.NONE: FailureType.NONE,
     FailureCause.DROP: FailureType.DROP,
-    FailureCause.MISPLACED_RELEASE: FailureType.DROP,
+    FailureCause.MISPLACED_RELEASE: FailureType.MISPLACED_RELEASE,
     FailureCause.COLLISION: FailureType.COLLISION,
     FailureCause.WRONG_OBJECT: FailureType.OTHER,
     FailureCause.OUT_OF_REACH: FailureType.OTHER,

@@ -39,6 +39,8 @@ def test_the_page_holds_every_figure_and_needs_no_other_file(salus, model, store
     assert results["calibrated"]
     assert results["left_out"]["used_in_calibration"] == 32 + 4  # kept for it when training
     assert results["eventual"]["shortest"]["auroc_within_task"] is not None
+    assert list(results["episode_outputs"]) == ["episode_failure", "no_progress"]
+    assert 0 < results["episode_outputs"]["no_progress"]["steps"]["average_precision"] <= 1
     alarm = results["episode_level"]["alarm"]
     assert alarm["alpha"] == 0.1
     assert alarm["clock"]["false_alarm_share"] <= alarm["false_alarm_share"] + 1e-9
@@ -48,6 +50,7 @@ def test_the_page_holds_every_figure_and_needs_no_other_file(salus, model, store
         assert (folder / f"{figure}.png").stat().st_size > 5_000
     page = (folder / "index.html").read_text()
     assert page.count("data:image/png;base64,") == 4
+    assert "no progress, at" in page
     assert 'src="http' not in page
 
 
@@ -56,6 +59,7 @@ def test_the_table_has_a_clock_in_it(salus, model, stores):
     assert code == 0
     assert "clock" in out
     assert "promised 0.1" in out
+    assert "no progress, 50%" in " ".join(out.split())
 
 
 def test_tasks_and_conditions_have_tables_of_their_own(salus, model, tmp_path):

@@ -75,6 +75,25 @@ def test_a_step_whose_horizon_ends_before_the_failure_does_not_know_of_it(failur
 
 
 @pytest.mark.parametrize(
+    ("kind", "types", "positive"),
+    [
+        (FailureType.MISPLACED_RELEASE, FAILURE_TYPES, FailureType.DROP),
+        (FailureType.MISPLACED_RELEASE, tuple(FailureType)[1:], FailureType.MISPLACED_RELEASE),
+        (FailureType.DROP, tuple(FailureType)[1:], FailureType.DROP),
+        (FailureType.DROP, (FailureType.MISPLACED_RELEASE, FailureType.OTHER), None),
+        (FailureType.TIMEOUT, (FailureType.DROP, FailureType.COLLISION), None),
+    ],
+)
+def test_a_failure_is_a_positive_of_the_finest_type_that_covers_it_or_of_none(
+    kind, types, positive
+):
+    labels = horizon_labels(9, 9, kind, (3,), types)
+    found = [types[k] for k in np.flatnonzero(labels.any(axis=(0, 1)))]
+    assert found == ([] if positive is None else [positive])
+    assert labels.sum() == (0 if positive is None else 3)
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ((5, 6, FailureType.DROP, (3,)), "0 to 5"),
@@ -83,7 +102,6 @@ def test_a_step_whose_horizon_ends_before_the_failure_does_not_know_of_it(failur
         ((5, 2, FailureType.NONE, (3,)), "type 'none' and step -1"),
         ((5, 2, FailureType.DROP, (0,)), "at least one step"),
         ((5, 2, FailureType.DROP, ()), "at least one step"),
-        ((5, 2, FailureType.OTHER, (3,), (FailureType.DROP,)), "no output here (drop)"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(arguments, said):

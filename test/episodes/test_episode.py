@@ -89,6 +89,38 @@ def test_a_fault_may_start_after_the_end_or_at_an_unknown_moment():
     assert make_episode(fault="force").meta.fault_step == -1
 
 
+WORLDS_OWN = EpisodeMeta(
+    "a", "", Outcome.FAILURE, FailureType.DROP, 3, failure_cause="misplaced release"
+)
+
+
+def test_the_cause_refines_the_type():
+    assert WORLDS_OWN.finest_type == FailureType.MISPLACED_RELEASE
+    assert WORLDS_OWN.ending == "drop"  # as the world published it
+    assert dataclasses.replace(WORLDS_OWN, failure_cause="drop").finest_type == FailureType.DROP
+    assert EpisodeMeta("a", "", Outcome.SUCCESS).finest_type == FailureType.NONE
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "finest"),
+    [
+        (FailureType.DROP, "misplaced release", FailureType.MISPLACED_RELEASE),
+        (FailureType.MISPLACED_RELEASE, "misplaced release", FailureType.MISPLACED_RELEASE),
+        (FailureType.COLLISION, "", FailureType.COLLISION),
+    ],
+)
+def test_the_cause_stays_where_a_person_judges_alike(kind, cause, finest):
+    judged = WORLDS_OWN.judged(Outcome.FAILURE, kind, 5)
+    assert (judged.failure_type, judged.failure_cause) == (kind, cause)
+    assert judged.finest_type == finest
+
+
+def test_a_person_who_tells_them_apart_contradicts_the_world():
+    meta = dataclasses.replace(WORLDS_OWN, failure_cause="drop")
+    judged = meta.judged(Outcome.FAILURE, FailureType.MISPLACED_RELEASE, 3)
+    assert (judged.failure_cause, judged.finest_type) == ("", FailureType.MISPLACED_RELEASE)
+
+
 def test_only_a_known_ending_can_be_labelled():
     assert EpisodeMeta("a", "", Outcome.SUCCESS).labelled
     assert EpisodeMeta("a", "", Outcome.FAILURE, FailureType.DROP, 0).labelled

@@ -66,6 +66,15 @@ def test_the_size_of_images_that_there_are_not_is_no_difference():
     assert LOW_DIM.differences(dataclasses.replace(LOW_DIM, image_size=(256, 256))) == []
 
 
+def test_what_is_predicted_of_the_episode_is_known_by_its_names():
+    spec = StoreSpec(state_dim=7, action_dim=7, episode_outputs=("episode_failure",))
+    assert StoreSpec.from_attributes(spec.to_attributes()) == spec
+    older = {k: v for k, v in spec.to_attributes().items() if k != "episode_outputs"}
+    assert StoreSpec.from_attributes(older).episode_outputs == ()
+    with pytest.raises(StoreError, match=r"allowed are \['episode_failure', 'no_progress'\]"):
+        dataclasses.replace(spec, episode_outputs=("no_progress",))
+
+
 def test_another_order_is_refused_with_both_and_says_that_columns_are_matched(tmp_path):
     EpisodeStore.create(tmp_path / "a.zarr", NAMES).close()
     with pytest.raises(StoreError, match="matches the columns by name") as error:

@@ -254,6 +254,24 @@ def test_undo_and_next(path, opened):
     assert endings(path)[0] == ("unknown", -1)
 
 
+def test_a_misplaced_release_has_a_key(path, opened):
+    _, press = opened(path)
+    press("home", "right", "m")
+    assert endings(path)[0] == ("misplaced_release", 1)
+
+
+def test_what_is_taken_back_keeps_the_words_of_the_world(tmp_path, opened):
+    words = {"failure_cause": "misplaced release"}
+    with EpisodeStore.create(tmp_path / "b.zarr", LOW_DIM) as store:
+        store.append(make_episode("a", 30, FailureType.DROP, **words))
+    _, press = opened(tmp_path / "b.zarr", everything=True)
+    press("c")
+    assert StoreReader(tmp_path / "b.zarr").meta(0).failure_cause == ""
+    press("u")
+    meta = StoreReader(tmp_path / "b.zarr").meta(0)
+    assert (meta.failure_type, meta.failure_cause) == (FailureType.DROP, "misplaced release")
+
+
 def test_a_labelled_episode_opens_at_its_failure(path, opened):
     with EpisodeStore.open(path) as store:
         store.relabel(1, Outcome.FAILURE, FailureType.DROP, 12)

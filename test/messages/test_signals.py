@@ -132,6 +132,12 @@ def test_a_prediction_of_a_step():
     assert row.failure_types[0] is FailureType.DROP
 
 
+def test_a_prediction_may_tell_other_types_apart():
+    row = read_prediction(horizons(failure_types=[1, 5, 2], probability=np.arange(12) / 16))
+    assert row.failure_types[1] is FailureType.MISPLACED_RELEASE
+    assert row.probability.shape == (4, 3)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -163,6 +169,17 @@ def test_a_step_of_which_nothing_is_known_is_read_with_its_alarm():
     assert np.isnan(row.probability).all()
     assert math.isnan(row.risk)
     assert row.alarm
+
+
+def test_what_is_said_of_the_whole_episode_is_read_or_unknown():
+    older = read_prediction(horizons())  # of a version that said neither
+    assert np.isnan(older.episode_outputs).all()
+    row = read_prediction(horizons(episode_failure=0.75, no_progress=math.nan))
+    np.testing.assert_array_equal(row.episode_outputs, np.float32([0.75, math.nan]))
+    for name in ("episode_failure", "no_progress"):
+        for value in (1.5, -0.1, math.inf):
+            with pytest.raises(ObservationError, match=r"both have to be in \[0, 1\], or NaN"):
+                read_prediction(horizons(**{name: value}))
 
 
 def test_what_float32_adds_to_a_probability_is_taken_away():

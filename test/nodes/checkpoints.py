@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from salus_ros.core import schema
-from salus_ros.core.failures import FAILURE_TYPES
+from salus_ros.core.failures import FAILURE_TYPES, FailureType
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import PRESETS, TrainingConfig
 from salus_ros.prediction.features import Features
@@ -36,15 +36,22 @@ def save_checkpoint(
     return _save(folder, model, config, features, names, threshold)
 
 
-def save_default(folder: Path, embedding_dim: int, *, threshold: float = 0.5) -> str:
+def save_default(
+    folder: Path,
+    embedding_dim: int,
+    *,
+    threshold: float = 0.5,
+    failure_types: tuple[FailureType, ...] = FAILURE_TYPES,
+) -> str:
     """Write a checkpoint of the default kind, which remembers; return its folder."""
     torch.manual_seed(0)
     config = PRESETS["tcn"]
     names = schema.SIGNAL_NAMES
     features = Features(config.inputs, _as_they_are(len(names)), _as_they_are(embedding_dim))
-    outputs = len(schema.HORIZONS_S) * len(FAILURE_TYPES) + config.eventual
+    outputs = len(schema.HORIZONS_S) * len(failure_types) + len(schema.EPISODE_OUTPUTS)
     model = build_model(config, features.width, outputs)
-    return _save(folder, model, config, features, names, threshold)
+    given = (model, config, features, names, threshold)
+    return _save(folder, *given, failure_types, schema.EPISODE_OUTPUTS)
 
 
 def _as_they_are(size: int) -> Normalisation:
@@ -58,6 +65,8 @@ def _save(
     features: Features,
     names: tuple[str, ...],
     threshold: float,
+    failure_types: tuple[FailureType, ...] = FAILURE_TYPES,
+    episode_outputs: tuple[str, ...] = (),
 ) -> str:
     checkpoint = Checkpoint(
         state_dict=model.state_dict(),
@@ -65,11 +74,12 @@ def _save(
         features=features,
         signal_names=names,
         horizons_s=schema.HORIZONS_S,
-        failure_types=FAILURE_TYPES,
+        failure_types=failure_types,
         split={"train": (), "validation": (), "test": ()},
         data_hash="",
         epoch=1,
         threshold=threshold,
+        episode_outputs=episode_outputs,
     )
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint.save(folder / FILE_NAME)

@@ -1,6 +1,7 @@
 """A robot under the test's control: publishes all that a recorder listens to."""
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,8 @@ class Robot:
                     probability=np.full(16, step % 100 / 100, np.float32),
                     risk=step % 50 / 50,
                     alarm=step > 2,
+                    episode_failure=0.5,
+                    no_progress=0.25 if step % 2 else math.nan,
                     model_id="m1",
                 )
             )

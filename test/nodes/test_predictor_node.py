@@ -10,7 +10,8 @@ from std_msgs.msg import Float32
 
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
 from salus_ros.core.errors import CheckpointError, ConfigError
-from salus_ros.messages.signals import signals_array
+from salus_ros.core.failures import FailureType
+from salus_ros.messages.signals import read_prediction, signals_array
 from salus_ros.nodes import convert
 from salus_ros.nodes.predictor import PredictorNode
 from salus_ros.prediction.predictor import Predictor
@@ -85,12 +86,36 @@ def test_signals_are_answered_with_the_models_prediction(graph, tmp_path):
     assert heard.most_likely_type == expected.most_likely_type[0]
     assert heard.time_to_failure == expected.time_to_failure_s[0]
     assert math.isnan(heard.episode_failure)  # the model has no such output
+    assert math.isnan(heard.no_progress)
     assert heard.episode_threshold == math.inf
     assert heard.model_id == Predictor.load(path).model_id
     assert not heard.calibrated
     assert 0 < heard.latency_ms < 10_000
     graph.until(lambda: listener.risk)
     assert listener.risk[0].data == heard.risk
+
+
+def test_types_and_what_is_said_of_the_whole_episode_are_the_models(graph, tmp_path):
+    types = (FailureType.MISPLACED_RELEASE, FailureType.DROP, FailureType.COLLISION)
+    path = save_default(tmp_path, 4, failure_types=types)
+    listener = Listener(graph, model_path=path)
+    embedding = np.linspace(-1, 1, 4)
+    sent, heard = listener.ask(step=0, embedding=embedding)
+    values, valid = signals_array(sent)
+    expected = Predictor.load(path).predict(values, valid, np.float32(embedding)[None])
+    assert list(heard.failure_types) == [5, 1, 2]
+    np.testing.assert_allclose(
+        np.reshape(heard.probability, (4, 3)), expected.probability[0], rtol=1e-5
+    )
+    assert heard.episode_failure == pytest.approx(expected.episode_failure[0], rel=1e-5)
+    assert heard.no_progress == pytest.approx(expected.no_progress[0], rel=1e-5)
+    assert 0 < heard.no_progress <= heard.episode_failure
+    read = read_prediction(heard)
+    assert read.failure_types == types
+    said = listener.status(DiagnosticStatus.OK, "predicting")
+    assert said["failure types"] == "misplaced_release, drop, collision"
+    _, heard = listener.ask(step=1, valid=np.zeros(12, bool), embedding=embedding)
+    assert math.isnan(heard.no_progress)  # nothing can be said
 
 
 def test_every_signals_message_is_answered_in_order(graph, tmp_path):

@@ -59,6 +59,9 @@ def test_an_episode_is_recorded_as_it_was(robot):
     np.testing.assert_allclose(episode.probability[3], np.full((4, 4), 0.03))
     np.testing.assert_allclose(episode.risk, [0, 0.02, 0.04, 0.06])
     np.testing.assert_array_equal(episode.alarm, [0, 0, 0, 1])
+    assert StoreReader(robot.path).spec.episode_outputs == ("episode_failure", "no_progress")
+    np.testing.assert_array_equal(episode.episode_outputs[:, 0], [0.5] * 4)
+    np.testing.assert_array_equal(episode.episode_outputs[:, 1], [np.nan, 0.25, np.nan, 0.25])
     assert reader.spec.streams == (*CAMERAS, "state", "action", "signals", "prediction")
     np.testing.assert_array_equal(episode.age_ms, np.zeros((4, 7)))
 
@@ -101,6 +104,7 @@ def test_a_predictor_that_is_not_there_is_a_gap_not_a_zero(robot):
     assert np.isnan(episode.probability).all()
     assert np.isnan(episode.risk).all()
     assert np.isnan(episode.alarm).all()
+    assert episode.episode_outputs is None
     assert np.isnan(episode.age_ms[:, 6]).all()
     assert episode.meta.model_id == ""
 

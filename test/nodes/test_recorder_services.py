@@ -6,7 +6,7 @@ from fake_robot import Robot
 from std_srvs.srv import Trigger
 
 from salus_msgs.srv import LabelEpisode, StartEpisode
-from salus_ros.core.failures import Outcome
+from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
 from salus_ros.recording.writer import EpisodeWriter
 
@@ -61,6 +61,15 @@ def test_the_last_episode_is_labelled(graph, robot):
     graph.until(lambda: StoreReader(robot.path).meta(0).failure_step == 2)
     meta = StoreReader(robot.path).meta(0)
     assert (meta.outcome, meta.failure_type, meta.failure_step) == (2, 1, 2)
+
+
+def test_a_misplaced_release_is_labelled(graph, robot):
+    robot.run("a")
+    robot.committed(1)
+    response = label(graph, failure_type=FailureType.MISPLACED_RELEASE)
+    assert "labelled failure by misplaced_release at step 2" in response.message
+    graph.until(lambda: StoreReader(robot.path).meta(0).failure_step == 2)
+    assert StoreReader(robot.path).meta(0).failure_type == FailureType.MISPLACED_RELEASE
 
 
 def test_the_running_episode_is_labelled(graph, robot):

@@ -59,7 +59,8 @@ def test_rqt_shows_topics_and_fields_that_exist():
     given = {name: settings(data, name, "plugin") for name in of_plugins}
     assert [keys["topic"] for keys in given.values() if "topic" in keys] == IMAGES
     plotted = [topic for keys in given.values() for topic in keys.get("topics", [])]
-    assert plotted[:2] == ["/failure_horizons/risk", "/failure_horizons/episode_failure"]
+    predicted = ["risk", "episode_failure", "no_progress"]
+    assert plotted[:3] == [f"/failure_horizons/{name}" for name in predicted]
     assert "failure_horizons" in published("predictor")
     assert "signals" in published("vla")
     kinds = {"signals": "VlaSignals", "failure_horizons": "FailureHorizons"}
@@ -70,7 +71,7 @@ def test_rqt_shows_topics_and_fields_that_exist():
         # rqt_plot puts a message with a stamp at its stamp and one without at the wall's time:
         # under simulated time the two would be decades apart.
         assert re.search(r"^std_msgs/Header header$", fields, re.MULTILINE)
-    assert {topic.split("/")[2] for topic in plotted[2:]} <= set(SIGNAL_NAMES)
+    assert {topic.split("/")[2] for topic in plotted[3:]} <= set(SIGNAL_NAMES)
 
 
 def test_the_launch_checks_every_plugin_of_the_layout():

@@ -27,6 +27,7 @@ def calibration(trained):
         successes=12,
         probability_keys=("a", "b"),
         threshold_keys=("c",),
+        no_progress=(0.5, 0.25),
     )
 
 
@@ -34,8 +35,8 @@ def test_a_calibrated_probability_is_the_sigmoid_of_a_line(calibration):
     logits = np.array([[[-2.0, 0.0, 1.0, 3.0]] * 4], np.float32)
     line = logits * calibration.slope + calibration.intercept
     np.testing.assert_allclose(calibration.apply(logits), 1 / (1 + np.exp(-line)), rtol=1e-6)
-    eventual = calibration.apply_eventual(np.array([1.5], np.float32))
-    np.testing.assert_allclose(eventual, [2.0])
+    episode = calibration.apply_episode(np.array([[1.5, -1.0], [0.0, 2.0]], np.float32))
+    np.testing.assert_allclose(episode, [[2.0, -0.25], [-1.0, 1.25]])
 
 
 def test_the_file_is_read_back_and_used_by_its_own_model_only(calibration, trained, tmp_path):

@@ -1,14 +1,17 @@
 import io
 import pickle
 import zipfile
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from salus_ros.core.errors import CheckpointError
 from salus_ros.prediction.checkpoint import Checkpoint
-from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.config import PRESETS, TrainingConfig
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.training.train import fit_checkpoint
 
 
 @pytest.fixture
@@ -57,6 +60,32 @@ def test_a_file_from_before_there_was_a_calibration_part_is_read(file):
     checkpoint = Checkpoint.load(file)
     assert checkpoint.config.calibration_fraction == 0.0
     assert checkpoint.config.time_limit_steps == 0
+
+
+def test_a_file_from_before_no_progress_was_told_has_that_output_not(planted, tmp_path):
+    split = {"train": range(20), "validation": range(20, 30)}
+    config = replace(PRESETS["tcn"], hidden=(4,) * 2, epochs=1)
+    checkpoint, _ = fit_checkpoint(planted, split, config)
+    checkpoint.save(tmp_path / "best_predictor.pt")
+    new = Predictor.load(tmp_path)
+    assert new.checkpoint.episode_outputs == ("episode_failure", "no_progress")
+
+    def older(content):
+        del content["episode_outputs"]
+        for name in ("head.weight", "head.bias"):
+            content["state_dict"][name] = content["state_dict"][name][:-1]
+
+    rewrite(tmp_path / "best_predictor.pt", older)
+    old = Predictor.load(tmp_path)
+    assert old.checkpoint.episode_outputs == ("episode_failure",)
+    given = (planted.signals[:30], planted.valid[:30], planted.embedding[:30])
+    now, then = new.predict(*given), old.predict(*given)
+    np.testing.assert_array_equal(then.probability, now.probability)
+    np.testing.assert_array_equal(then.episode_failure, now.episode_failure)
+    assert np.isnan(then.no_progress).all()
+    assert np.isfinite(now.no_progress).all()
+    stream = old.stream()
+    assert np.isnan(stream.update(*(array[0] for array in given)).no_progress)
 
 
 def test_the_clock_of_a_file_without_a_time_limit_had_two_hundred_steps():
@@ -128,6 +157,14 @@ def unknown_type(content):
     content["failure_types"] = ["drop", "collision", "timeout", "explosion"]
 
 
+def type_twice(content):
+    content["failure_types"] = ["drop", "collision", "timeout", "drop"]
+
+
+def unknown_output(content):
+    content["episode_outputs"] = ["success"]
+
+
 def unknown_setting(content):
     content["config"]["momentum"] = 0.9
 
@@ -148,6 +185,8 @@ def unknown_setting(content):
         (nan_weights, "NaN"),
         (short_statistics, "does not fit"),
         (unknown_type, "explosion"),
+        (type_twice, "drop, collision, timeout, drop; allowed is each of"),
+        (unknown_output, "success"),
         (unknown_setting, "momentum"),
     ],
 )

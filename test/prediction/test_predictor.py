@@ -20,7 +20,7 @@ def decide(predictor, probability):
     probability = np.asarray(probability, dtype=np.float32)
     logits = np.log(probability) - np.log1p(-probability)
     known = np.ones(len(probability), bool)
-    return predictor.decide(logits, np.full(len(logits), np.nan, np.float32), known)
+    return predictor.decide(logits, np.full((len(logits), 2), np.nan, np.float32), known)
 
 
 def test_shapes_and_ranges(predictor, samples):

@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
 
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.episodes import EpisodeStore
+from salus_ros.reports.figures.colours import ENDING_COLOURS
 from salus_ros.reports.figures.filmstrip import MOMENTS, filmstrips
+from salus_ros.reports.figures.timeline import draw_risk
 from salus_ros.reports.numbers.episodes import faults, outcomes
 from salus_ros.reports.numbers.missing import missing_data
 from salus_ros.reports.numbers.recordings import load_recordings
@@ -27,6 +30,7 @@ from salus_ros.reports.numbers.signals import (
 from salus_ros.reports.pages.recordings import write_report
 
 DROP, TIMEOUT, NONE = FailureType.DROP, FailureType.TIMEOUT, FailureType.NONE
+COLLISION, MISPLACED = FailureType.COLLISION, FailureType.MISPLACED_RELEASE
 FIGURES = {
     "outcomes.png", "lengths.png", "failure_times.png", "signals.png", "aurocs.png",
     "before_failure.png", "episode.png",
@@ -105,6 +109,45 @@ def test_outcomes_count_every_group_and_keep_unlabelled_episodes_apart(mixed):
     standard = next(group for group in groups["condition"] if group["name"] == "standard")
     assert (standard["episodes"], standard["unlabelled"]) == (6, 1)
     assert standard["endings"]["success"]["of"] == 5
+
+
+def test_the_types_of_the_store_or_those_given_are_told_apart(tmp_path):
+    spec = replace(LOW_DIM, failure_types=(MISPLACED, DROP, COLLISION))
+    episodes = [
+        make_episode("d", 50, DROP, failure_cause="drop"),
+        make_episode("m", 50, DROP, failure_cause="misplaced release"),
+        make_episode("p", 50, MISPLACED, seed=1),
+        make_episode("t", 60, TIMEOUT),
+        make_episode("s", 40),
+    ]
+    paths = [write(tmp_path / "a", episodes, spec), write(tmp_path / "b", episodes)]
+    own, default = (load_recordings([path]) for path in paths)
+    assert own.kinds == ("misplaced_release", "drop", "collision", "timeout")
+    assert own.ending.tolist() == ["drop", *["misplaced_release"] * 2, "timeout", "success"]
+    assert default.kinds == ("drop", "collision", "timeout", "other")
+    assert default.ending.tolist() == ["drop"] * 3 + ["timeout", "success"]
+    assert default.failed.sum() == own.failed.sum() == 4
+    given = load_recordings(paths, (DROP, TIMEOUT))
+    assert given.kinds == ("drop", "timeout")
+    both = load_recordings(paths)
+    assert both.kinds == ("misplaced_release", "drop", "collision", "timeout", "other")
+    html, numbers = report(paths, tmp_path / "out")
+    assert numbers["outcomes"]["all"][0]["endings"]["misplaced_release"]["count"] == 4
+    assert ENDING_COLOURS["misplaced_release"] in html
+
+
+def test_every_way_to_end_has_a_colour_of_its_own():
+    assert set(ENDING_COLOURS) >= {"success", *(kind.label for kind in FailureType if kind)}
+    assert len(set(ENDING_COLOURS.values())) == len(ENDING_COLOURS)
+
+
+def test_what_was_predicted_live_of_the_whole_episode_is_drawn():
+    episode = make_episode("d", 20, DROP, WITH_IMAGES)
+    axis = Figure().subplots()
+    draw_risk(axis, np.arange(20.0), episode)
+    lines = {line.get_label(): line.get_ydata() for line in axis.lines}
+    assert list(lines) == ["episode failure, live", "no progress, live"]
+    np.testing.assert_array_equal(lines["no progress, live"], episode.episode_outputs[:, 1])
 
 
 def test_a_failure_counts_as_after_a_fault_only_when_it_is(mixed):

@@ -97,6 +97,7 @@ def results(**test):
     epoch = {"epoch": 1, "train_loss": 0.08, "validation_loss": 0.0893}
     split = {"episodes": 3, "steps": 90, "endings": {"drop": 3}, "without_positive_labels": []}
     return {
+        "failure_types": ["collision", "drop"],
         "model_id": "abc", "best_epoch": 1, "epochs_run": 2, "history": [epoch],
         "selected_by": "validation loss", "seconds": 1.0, "threshold": 0.144,
         "splits": {"train": split}, "unlabelled_episodes": 0,
@@ -114,6 +115,29 @@ def test_measures_at_a_threshold_that_nothing_reaches_are_no_zeros():
     said = text(training_tables(results(predicted=5, precision=0.2, recall=0.1, f1=0.13)))
     assert row(said, "F1 at 0.5")[1:] == ["0.4300", "0.1300"]
     assert "reaches" not in said
+
+
+def test_failures_that_no_type_foresees_are_counted():
+    said = " ".join(text(training_tables(results())).split())
+    assert "failures told apart: collision, drop chosen by" in said
+    others = results() | {"failure_types": ["collision"]}
+    said = " ".join(text(training_tables(others)).split())
+    assert "3 episodes failed otherwise (drop 3), which no output by type foresees" in said
+
+
+def test_info_counts_by_the_types_of_the_store(tmp_path):
+    types = (FailureType.MISPLACED_RELEASE, FailureType.DROP, FailureType.COLLISION)
+    for name, spec in (("a", LOW_DIM), ("b", replace(LOW_DIM, failure_types=types))):
+        with EpisodeStore.create(tmp_path / name, spec) as store:
+            for cause in ("drop", "misplaced release"):
+                store.append(make_episode(cause, 30, FailureType.DROP, failure_cause=cause))
+            store.append(make_episode("t", 30, FailureType.TIMEOUT, failure_cause=""))
+    four, three = (store_summary(StoreReader(tmp_path / name)) for name in "ab")
+    assert four["failure_types"] == {"drop": 2, "collision": 0, "timeout": 1, "other": 0}
+    assert list(three["failure_types"].items()) == [
+        ("misplaced_release", 1), ("drop", 1), ("collision", 0), ("timeout", 1),
+    ]  # fmt: skip
+    assert three["failure_causes"] == four["failure_causes"]
 
 
 def test_the_losses_have_the_names_of_the_progress_bar():

@@ -55,6 +55,6 @@ def test_jitter_moves_the_signals_within_the_episode(parts):
             place = rows - starts[episode]
             assert ((place >= 0) & (place < length)).all()
             moved.add(int(place[length // 2] - length // 2))
-            assert batch["targets"].shape[2] == 17
+            assert batch["targets"].shape[2] == 18
     assert moved <= set(range(-3, 4))
     assert len(moved) > 2

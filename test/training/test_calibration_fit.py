@@ -207,9 +207,14 @@ def test_an_episode_fails_no_less_likely_than_it_fails_soon(eventual):
     logits = np.full((2, len(plain.horizons_s), len(plain.failure_types)), -9, np.float32)
     logits[1] = 2
     known = np.array([True, True])
-    prediction = plain.decide(logits, np.full(2, -1, np.float32), known)
+    episode = np.array([[-1, -2], [-1, 3]], np.float32)
+    prediction = plain.decide(logits, episode, known)
     assert prediction.episode_failure[0] == pytest.approx(1 / (1 + math.e))
     assert prediction.episode_failure[1] == prediction.risk[1] > 0.9
+    assert prediction.no_progress[0] == pytest.approx(1 / (1 + math.e**2))
+    assert prediction.no_progress[1] == pytest.approx(1 / (1 + math.e**-3))
+    prediction = plain.decide(logits[:1], np.array([[-1, 1]], np.float32), known[:1])
+    assert prediction.no_progress == prediction.episode_failure  # never above it
 
 
 def test_the_eventual_failure_alarms_where_it_is_told(eventual, planted):

@@ -88,8 +88,6 @@ def test_what_cannot_be_learnt_together_is_refused(path, tmp_path):
     make_store(tmp_path / "b.zarr", KINDS, other)
     with pytest.raises(ConfigError, match="stores of one kind"):
         load_samples([path, tmp_path / "b.zarr"])
-    with pytest.raises(ConfigError, match="no output here"):
-        load_samples([path], failure_types=[FailureType.DROP])
     with pytest.raises(ConfigError, match="no episode store was given"):
         load_samples([])
     with pytest.raises(StoreError, match="does not exist"):

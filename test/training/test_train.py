@@ -170,8 +170,8 @@ def test_one_signal_may_be_missing_throughout(trained):
 def test_a_loss_that_is_nan_from_the_start_is_an_error(samples):
     features = np.full((10, 12), np.nan, dtype=np.float32)
     labels = np.zeros((10, 4, 4), dtype=bool)
-    part = Part(features, labels, np.ones(10, bool), (10,), np.ones(1, bool))
-    empty = Part(features[:0], labels[:0], np.ones(0, bool), (), np.ones(0, bool))
+    part = Part(features, labels, np.ones(10, bool), (10,), np.ones((1, 2), bool))
+    empty = Part(features[:0], labels[:0], np.ones(0, bool), (), np.ones((0, 2), bool))
     with acceleration("cpu") as accelerator, pytest.raises(ConfigError, match="loss was NaN"):
         fit_model(part, empty, SHORT, accelerator)
 

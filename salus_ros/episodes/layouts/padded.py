@@ -2,7 +2,8 @@
 
     actions (E, T, A)   states (E, T, S)   signals (E, T, 12)   float32
     images (E, T, C, 3, H, W)           uint8; absent without cameras
-    horizon_labels (E, T, H x K)        float32, 0 or 1, horizon by horizon; NaN without a label
+    horizon_labels (E, T, H x K)        float32, 0 or 1, horizon by horizon, of the store's failure
+                                        types (`core.labels`); NaN without a label
     mask (E, T)                         bool, a step that was recorded whole
 
 T is the longest episode. Behind the end of a shorter one floats are NaN, and what has no NaN is
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 
 from salus_ros import __version__
 from salus_ros.core.errors import StoreError
-from salus_ros.core.failures import FailureType
 from salus_ros.core.labels import horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import Episode
@@ -150,11 +150,11 @@ def _path(name: str) -> str:
 
 
 def _labels(episode: Episode, spec: StoreSpec) -> NDArray[np.float32]:
-    """Float32 (T, H x K); NaN where the outcome is unknown or its type has no output."""
+    """Float32 (T, H x K), by the store's types; NaN where nothing can be labelled."""
     meta, outputs = episode.meta, len(spec.horizons_s) * len(spec.failure_types)
-    if not meta.labelled or meta.failure_type not in {FailureType.NONE, *spec.failure_types}:
+    if not meta.labelled:
         return np.full((len(episode), outputs), np.nan, np.float32)
     steps = horizon_steps(spec.horizons_s, meta.rate_hz)
-    how = (len(episode), meta.failure_step, meta.failure_type)
+    how = (len(episode), meta.failure_step, meta.finest_type)
     labels = horizon_labels(*how, steps, spec.failure_types)  # (T, H, K)
     return labels.reshape(len(episode), outputs).astype(np.float32)

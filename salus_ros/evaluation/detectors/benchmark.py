@@ -81,7 +81,7 @@ def _step_figures(
     alarm = evaluate_episodes(prediction.risk, test, level, ALPHA)["alarm"]
     return {
         **{name: chosen[name] for name in ("f1", "precision", "recall")},
-        "f1_without_timeout": chosen["without_timeout"]["f1"],
+        "f1_without_timeout": (chosen["without_timeout"] or {}).get("f1"),
         "macro_f1": chosen["macro"]["f1"],
         "average_precision": found["average_precision"],
         "calibration_error": found["calibration_error"],

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_ros.core.failures import FailureType
 from salus_ros.evaluation.band import FunctionalBand
-from salus_ros.evaluation.episode_evaluation import CUTS, cut_steps, episodes_of
+from salus_ros.evaluation.episode_evaluation import CUTS, SUDDEN, cut_steps, episodes_of
 from salus_ros.evaluation.episode_metrics import (
     Episodes,
     Ranking,
@@ -297,9 +296,7 @@ def alarm_figures(
         "false_alarms_per_hour": defined(per_hour),
         "lead_median_s": defined(median),
         "lead_p10_s": defined(p10),
-        "lead_before_drop_or_collision_s": defined(
-            alarms.lead_quantiles([0.5], int(FailureType.DROP), int(FailureType.COLLISION))[0]
-        ),
+        "lead_before_drop_or_collision_s": defined(alarms.lead_quantiles([0.5], *SUDDEN)[0]),
         "never_sounds": bool(np.isinf(thresholds).all()),
     }
 

@@ -116,10 +116,10 @@ def _shuffled(samples: Samples, places: Sequence[int], seed: int) -> Samples:
         record, other = samples.records[place], samples.records[source].meta
         failed = other.outcome == Outcome.FAILURE
         step = record.length if failed else -1
-        meta = record.meta.judged(other.outcome, other.failure_type, step)
+        meta = record.meta.judged(other.outcome, other.finest_type, step)
         records[place] = replace(record, meta=meta)
         steps = horizon_steps(samples.horizons_s, meta.rate_hz)
-        how = (record.length, meta.failure_step, meta.failure_type, steps, samples.failure_types)
+        how = (record.length, meta.failure_step, meta.finest_type, steps, samples.failure_types)
         labels[slices[place]] = horizon_labels(*how)
         usable[slices[place]] = samples.valid[slices[place]].any(axis=1)
     return replace(samples, records=tuple(records), labels=labels, usable=usable)

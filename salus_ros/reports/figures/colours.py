@@ -3,6 +3,7 @@
 ENDING_COLOURS = {
     "success": "#009e73",
     "drop": "#e69f00",
+    "misplaced_release": "#56b4e9",
     "collision": "#d55e00",
     "timeout": "#0072b2",
     "other": "#cc79a7",

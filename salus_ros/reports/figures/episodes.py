@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from salus_ros.reports.figures.colours import ENDING_COLOURS, FAINT, INK
 from salus_ros.reports.figures.style import DPI, add_ending_legend, new_figure, tidy
 from salus_ros.reports.numbers.recordings import (
-    ENDINGS,
-    FAILED,
     UNLABELLED,
     Recordings,
     name_or_absence,
 )
 
 BINS = 40
-TEXT_COLOURS = {"drop": INK, "other": INK}
+TEXT_COLOURS = {"drop": INK, "misplaced_release": INK, "other": INK}
 """Of the number in a segment, where white would be hard to read."""
 LEAST_LABEL = 0.045
 """A segment of a bar that is a smaller share of it has no number in it."""
@@ -51,14 +49,15 @@ def save_outcomes(path: Path, groups: Mapping[str, Sequence[Mapping[str, Any]]])
     axis.set_yticks([])
     axis.set_xticks(np.linspace(0, 1, 6), [f"{percent} %" for percent in range(0, 101, 20)])
     tidy(axis)
-    add_ending_legend(figure, ENDINGS)
+    add_ending_legend(figure, groups["all"][0]["endings"])
     figure.savefig(path, dpi=DPI)
 
 
 def save_lengths(path: Path, recordings: Recordings) -> None:
     """Draw how long episodes lasted, stacked by ending."""
     seconds = recordings.seconds(recordings.length)
-    present = [ending for ending in (*ENDINGS, UNLABELLED) if (recordings.ending == ending).any()]
+    named = (*recordings.endings, UNLABELLED)
+    present = [ending for ending in named if (recordings.ending == ending).any()]
     figure = new_figure(3.2)
     axis = figure.subplots()
     axis.hist(
@@ -80,7 +79,7 @@ def save_lengths(path: Path, recordings: Recordings) -> None:
 def save_failure_times(path: Path, recordings: Recordings) -> None:
     """Draw when each type of failure happened: a histogram and one tick per episode."""
     moments = recordings.failure_s()
-    present = [k for k in FAILED if np.isfinite(moments[recordings.ending == k]).any()]
+    present = [k for k in recordings.kinds if np.isfinite(moments[recordings.ending == k]).any()]
     longest = recordings.seconds(recordings.length).max()
     edges = np.linspace(0, 1.0001 * longest, BINS + 1)
     figure = new_figure(1.15 * len(present) + 0.6)
@@ -117,7 +116,8 @@ def save_fault_delays(path: Path, delays: Mapping[str, Mapping[str, NDArray[np.f
     axis.set_xlim(0, None)
     axis.set_xlabel("time from the fault to the failure in s; line: median", fontsize=9.5)
     tidy(axis)
-    used = [kind for kind in FAILED if any(kinds[kind].size for kinds in delays.values())]
+    by_fault = list(delays.values())
+    used = [kind for kind in by_fault[0] if any(kinds[kind].size for kinds in by_fault)]
     add_ending_legend(figure, used)
     figure.savefig(path, dpi=DPI)
 

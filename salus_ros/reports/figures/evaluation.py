@@ -183,7 +183,7 @@ def _peak(risk: NDArray[np.float32]) -> float:
 def _draw_scores(
     axis: Axes, predictor: Predictor, samples: Samples, prediction: Prediction, place: int
 ) -> None:
-    """The risk (dark) and the probability to fail at all (light), each with its threshold."""
+    """The risk (dark) and what is said of the whole episode (light), with their thresholds."""
     record = samples.records[place]
     rate = record.meta.rate_hz
     times = np.arange(record.length) / rate
@@ -194,6 +194,8 @@ def _draw_scores(
         axis.plot(times, values[samples.slices[place]], color=colour, linewidth=1.1)
         if np.isfinite(threshold):
             axis.axhline(threshold, color=colour, linewidth=0.8, linestyle="--")
+    stuck = prediction.no_progress[samples.slices[place]]
+    axis.plot(times, stuck, color=HORIZON_COLOURS[2], linewidth=1.1, linestyle=":")
     if record.meta.failure_step >= 0:
         moment = record.meta.failure_step / rate
         axis.axvline(moment, color=ENDING_COLOURS[record.stratum], linewidth=1.6)

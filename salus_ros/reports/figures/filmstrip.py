@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from salus_ros.reports.figures.colours import ENDING_COLOURS, FAILURE_COLOUR, FAINT
 from salus_ros.reports.figures.style import DPI, WIDTH_IN, new_figure
-from salus_ros.reports.numbers.recordings import ENDINGS, Recordings
+from salus_ros.reports.numbers.recordings import Recordings
 
 MOMENTS = 6
 CAMERA = "front"
@@ -55,7 +55,7 @@ def filmstrips(recordings: Recordings) -> list[Strip]:
     """
     has_images = np.asarray([bool(reader.spec.cameras) for reader in recordings.readers])
     strips = []
-    for ending in ENDINGS:
+    for ending in recordings.endings:
         found = np.flatnonzero((recordings.ending == ending) & has_images[recordings.store])
         if found.size:
             by_length = found[np.argsort(recordings.length[found], kind="stable")]

@@ -18,8 +18,7 @@ from salus_ros.reports.figures.colours import (
     INK,
 )
 from salus_ros.reports.figures.style import DPI, new_figure, tidy
-from salus_ros.reports.numbers.recordings import FAILED
-from salus_ros.reports.numbers.signals import ALL, GROUPS, WAY_S, Values
+from salus_ros.reports.numbers.signals import ALL, GROUPS, NO_TIMEOUT, WAY_S, Values
 
 COLUMNS = 4
 CELLS = 48
@@ -91,7 +90,8 @@ def save_distributions(
 
 def save_aurocs(path: Path, numbers: Sequence[Mapping[str, Any]]) -> None:
     """Draw how well each signal alone tells the last second from success: any type, and each."""
-    kinds = [ALL, *(k for k in FAILED if any(d["auroc"][k]["auroc"] is not None for d in numbers))]
+    named = [kind for kind in numbers[0]["auroc"] if kind not in (ALL, NO_TIMEOUT)]
+    kinds = [ALL, *(k for k in named if any(d["auroc"][k]["auroc"] is not None for d in numbers))]
     figure = new_figure(0.42 * len(numbers) + 1.0)
     axis = figure.subplots()
     offsets = np.linspace(-0.3, 0.3, len(kinds))
@@ -135,7 +135,7 @@ def save_ways(path: Path, signals: Sequence[Values], ways: Sequence[Mapping[str,
         signals: Values of each signal.
         ways: What `numbers.signals.way_to_failure` says of each.
     """
-    kinds = [kind for kind in FAILED if any(way[kind]["failures"] for way in ways)]
+    kinds = [kind for kind in signals[0].kinds if any(way[kind]["failures"] for way in ways)]
     height = 1.12 * len(signals) + 0.8
     figure = new_figure(height, layout=None)
     figure.subplots_adjust(

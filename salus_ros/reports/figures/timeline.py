@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.core.schema import HORIZONS_S, SIGNAL_NAMES, SIGNALS
+from salus_ros.core.schema import EPISODE_OUTPUTS, HORIZONS_S, SIGNAL_NAMES, SIGNALS
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.reports.figures.colours import ENDING_COLOURS, FAILURE_COLOUR, INK, LINE_COLOURS
 from salus_ros.reports.figures.style import WIDTH_IN
@@ -107,7 +107,7 @@ def _title(meta: EpisodeMeta, length: int) -> str:
     ending = meta.outcome.name.lower()
     if meta.outcome == Outcome.FAILURE:
         moment = f" at step {meta.failure_step}" if meta.failure_step >= 0 else ""
-        ending = f"failure: {meta.failure_type.label}{moment}"
+        ending = f"failure: {meta.finest_type.label}{moment}"
     return f"episode {meta.id}, {length} steps, {ending}\n{meta.task}"
 
 
@@ -167,11 +167,21 @@ def draw_risk(
             colour, label = LINE_COLOURS[1], "probability that it fails at all"
             axis.plot(times, prediction.episode_failure, color=colour, linewidth=1.2, label=label)
             limits.append((label, predictor.episode_threshold, ":"))
+        if np.isfinite(prediction.no_progress).any():
+            label = "probability of no progress"
+            axis.plot(times, prediction.no_progress, color=LINE_COLOURS[2], lw=1.2, label=label)
         for name, limit, style in limits:
             if np.isfinite(limit):
                 label = f"alarm when the {name} exceeds {limit:.2f}"
                 label += "" if predictor.calibrated else ", not calibrated"
                 axis.axhline(limit, color="#666666", linestyle=style, linewidth=1, label=label)
+    if prediction is None and episode.episode_outputs is not None:
+        for values, name, colour in zip(
+            episode.episode_outputs.T, EPISODE_OUTPUTS, LINE_COLOURS[1:], strict=False
+        ):
+            if np.isfinite(values).any():
+                label = f"{name.replace('_', ' ')}, live"
+                axis.plot(times, values, color=colour, linewidth=1.2, label=label)
     if has_live:
         axis.plot(times, live, color=INK, linewidth=1.6, label="risk, predicted live")
     if episode.alarm is not None and (episode.alarm == 1).any():

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from salus_ros.evaluation.statistics import wilson_interval
 from salus_ros.reports.numbers.recordings import (
-    ENDINGS,
-    FAILED,
     SUCCESS,
     UNLABELLED,
     Recordings,
@@ -79,14 +77,17 @@ def outcomes(recordings: Recordings) -> dict[str, list[dict[str, Any]]]:
 
     Unlabelled episodes are counted apart; the shares are of the labelled ones.
     """
-    groups = {"all": [_group("all", recordings.ending)]}
+    groups = {"all": [_group("all", recordings.ending, recordings.endings)]}
     names = {"task": "task", "fault": "fault", "condition": "condition", "policy": "policy_id"}
     for name, column in names.items():
         values = recordings.columns[column]
         found = counted(values)
         if name == "policy" and len(found) < 2:
             continue
-        groups[name] = [_group(value, recordings.ending[values == value]) for value in found]
+        groups[name] = [
+            _group(value, recordings.ending[values == value], recordings.endings)
+            for value in found
+        ]
     return groups
 
 
@@ -94,7 +95,7 @@ def lengths(recordings: Recordings) -> dict[str, Any]:
     """Length of the episodes of each ending, in steps and in s."""
     seconds = recordings.seconds(recordings.length)
     found = {}
-    for ending in (*ENDINGS, UNLABELLED):
+    for ending in (*recordings.endings, UNLABELLED):
         mask = recordings.ending == ending
         found[ending] = {
             "steps": quantiles(recordings.length[mask]),
@@ -107,7 +108,7 @@ def failure_times(recordings: Recordings) -> dict[str, Any]:
     """When in the episode each type of failure happened, in s; and how many have no moment."""
     moments = recordings.failure_s()
     found = {}
-    for kind in FAILED:
+    for kind in recordings.kinds:
         of_kind = moments[recordings.ending == kind]
         found[kind] = {
             "episodes": int(of_kind.size),
@@ -143,7 +144,7 @@ def faults(recordings: Recordings) -> list[dict[str, Any]]:
                 "over_before": int(np.sum(mask & (at >= 0) & ~acted)),
                 "failed_before": int(np.sum(mask & acted & (failed_at >= 0) & (failed_at < at))),
                 "failed_after": share(int(hits.sum()), int(base.sum())),
-                "types_after": {kind: types[kind] for kind in FAILED},
+                "types_after": {kind: types[kind] for kind in recordings.kinds},
                 "delay_s": quantiles(delay),
                 "strength": quantiles(columns["fault_strength"][mask]),
             }
@@ -160,21 +161,21 @@ def fault_delays(recordings: Recordings) -> dict[str, dict[str, NDArray[np.float
     return {
         name: {
             kind: seconds[after & (columns["fault"] == name) & (recordings.ending == kind)]
-            for kind in FAILED
+            for kind in recordings.kinds
         }
         for name in counted(columns["fault"])
         if (after & (columns["fault"] == name)).any()
     }
 
 
-def _group(name: str, ending: NDArray[Any]) -> dict[str, Any]:
+def _group(name: str, ending: NDArray[Any], endings: Sequence[str]) -> dict[str, Any]:
     counts = Counter(ending)
-    total = sum(counts[kind] for kind in ENDINGS)
+    total = sum(counts[kind] for kind in endings)
     return {
         "name": name,
         "episodes": int(ending.size),
         "unlabelled": counts[UNLABELLED],
-        "endings": {kind: share(counts[kind], total) for kind in ENDINGS},
+        "endings": {kind: share(counts[kind], total) for kind in endings},
     }
 
 

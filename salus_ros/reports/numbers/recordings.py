@@ -9,15 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome
+from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome, counted_as
 from salus_ros.episodes.reader import StoreReader
 
 SUCCESS = "success"
 UNLABELLED = "unlabelled"
-FAILED = tuple(kind.label for kind in FAILURE_TYPES)
-ENDINGS = (SUCCESS, *FAILED)
-"""How a labelled episode can end, in the order of every table and figure."""
-
 TEXTS = ("task", "fault", "condition", "world", "policy_id")
 NUMBERS = ("failure_step", "fault_step", "fault_strength", "seed", "rate_hz", "wall_time_s")
 
@@ -30,7 +26,8 @@ class Recordings:
         readers: The stores, in the order given.
         store: Int64 (E,): which of `readers` an episode is in.
         index: Int64 (E,): its index in that store.
-        ending: Str (E,): one of `ENDINGS`, or `UNLABELLED`.
+        failure_types: The types that are told apart.
+        ending: Str (E,): one of `endings`, or `UNLABELLED`.
         length: Int64 (E,): steps.
         columns: The other columns (E,) of `StoreReader.table`, by name.
         episode: Int64 (N,): which episode a step belongs to.
@@ -44,6 +41,7 @@ class Recordings:
     readers: tuple[StoreReader, ...]
     store: NDArray[np.int64]
     index: NDArray[np.int64]
+    failure_types: tuple[FailureType, ...]
     ending: NDArray[Any]
     length: NDArray[np.int64]
     columns: dict[str, NDArray[Any]]
@@ -64,9 +62,21 @@ class Recordings:
         return len(self.step)
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Ways to fail, in the order of every table and figure: the types, and any beside them."""
+        kinds = [kind.label for kind in self.failure_types]
+        others = (kind.label for kind in FAILURE_TYPES)
+        return (*kinds, *(one for one in others if one not in kinds and one in self.ending))
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """How a labelled episode can end."""
+        return (SUCCESS, *self.kinds)
+
+    @property
     def failed(self) -> NDArray[np.bool_]:
         """Which episodes failed: bool (E,)."""
-        return np.isin(self.ending, FAILED)
+        return np.isin(self.ending, self.kinds)
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -83,8 +93,15 @@ class Recordings:
         return np.where(step >= 0, self.seconds(step), np.nan)
 
 
-def load_recordings(stores: Sequence[str | Path]) -> Recordings:
+def load_recordings(
+    stores: Sequence[str | Path], failure_types: Sequence[FailureType] | None = None
+) -> Recordings:
     """Read the metadata and signals of some stores, and no other array.
+
+    Args:
+        stores: The stores.
+        failure_types: The types that are told apart, see `failures.counted_as`; by default all
+            that any of the stores tells apart.
 
     Raises:
         ConfigError: if no store is given, or one twice.
@@ -97,6 +114,8 @@ def load_recordings(stores: Sequence[str | Path]) -> Recordings:
         )
     readers = tuple(StoreReader(store) for store in stores)
     tables = [reader.table() for reader in readers]
+    types = dict.fromkeys(kind for reader in readers for kind in reader.spec.failure_types)
+    types = dict.fromkeys(types if failure_types is None else failure_types)
     names = tuple(dict.fromkeys(name for reader in readers for name in reader.spec.signals))
     length = np.concatenate([table["length"] for table in tables])
     columns = {
@@ -121,7 +140,8 @@ def load_recordings(stores: Sequence[str | Path]) -> Recordings:
         readers=readers,
         store=np.repeat(np.arange(len(readers)), [len(reader) for reader in readers]),
         index=np.concatenate([np.arange(len(reader)) for reader in readers]),
-        ending=np.concatenate([_endings(table) for table in tables]),
+        failure_types=tuple(types),
+        ending=np.concatenate([_endings(table, tuple(types)) for table in tables]),
         length=length,
         columns=columns,
         episode=episode,
@@ -138,15 +158,20 @@ def name_or_absence(name: str) -> str:
     return name or "(not recorded)"
 
 
-def _endings(table: dict[str, NDArray[Any]]) -> NDArray[Any]:
+def _endings(
+    table: dict[str, NDArray[Any]], failure_types: tuple[FailureType, ...]
+) -> NDArray[Any]:
     words = {
         Outcome.UNKNOWN: UNLABELLED,
         Outcome.SUCCESS: SUCCESS,
     }
     return np.asarray(
         [
-            words.get(Outcome(outcome), FailureType(kind).label)
-            for outcome, kind in zip(table["outcome"], table["failure_type"], strict=True)
+            words.get(Outcome(outcome))
+            or counted_as(FailureType(kind).refined(cause), failure_types).label
+            for outcome, kind, cause in zip(
+                table["outcome"], table["failure_type"], table["failure_cause"], strict=True
+            )
         ],
         dtype=object,
     )

@@ -17,7 +17,7 @@ from salus_ros.evaluation.statistics import (
     weighted_quantiles,
 )
 from salus_ros.reports.numbers.episodes import finite, quantiles
-from salus_ros.reports.numbers.recordings import FAILED, SUCCESS, Recordings
+from salus_ros.reports.numbers.recordings import SUCCESS, Recordings
 
 LAST_S = 1.0
 """Values this long before a failure are compared with those of successful episodes."""
@@ -49,6 +49,7 @@ class Values:
         second: Float64 (V,): time since the start of the episode in s.
         before: Float64 (V,): time until the failure in s; NaN without a known moment.
         ending: Str (E,): how each episode ended.
+        kinds: Ways to fail, in order.
     """
 
     name: str
@@ -57,13 +58,14 @@ class Values:
     second: NDArray[np.float64]
     before: NDArray[np.float64]
     ending: NDArray[Any]
+    kinds: tuple[str, ...]
 
     def mask(self, group: str) -> NDArray[np.bool_]:
         """Which values belong to one of `GROUPS`: bool (V,)."""
         if group == "success":
             return np.asarray((self.ending == SUCCESS)[self.episode], dtype=np.bool_)
         if group == "failed":
-            return np.isin(self.ending, FAILED)[self.episode]
+            return np.isin(self.ending, self.kinds)[self.episode]
         return within(self.before, LAST_S)
 
 
@@ -83,7 +85,7 @@ def signal_values(recordings: Recordings, name: str) -> Values:
     second = recordings.step[rows] / recordings.columns["rate_hz"][episode]
     value = second if name == CLOCK else recordings.signals[rows, column].astype(np.float64)
     before = recordings.failure_s()[episode] - second
-    return Values(name, value, episode, second, before, recordings.ending)
+    return Values(name, value, episode, second, before, recordings.ending, recordings.kinds)
 
 
 def describe_signal(values: Values) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def way_to_failure(values: Values) -> dict[str, Any]:
         alive = np.bincount(pairs[0], minlength=int(moment.max()) + 1)
     number = np.bincount(moment, minlength=alive.size)  # values at each moment
     found = {}
-    for kind in FAILED:
+    for kind in values.kinds:
         on_way = (values.ending == kind)[values.episode] & within(values.before, WAY_S)
         place = bins - np.ceil(values.before[on_way] / BIN_S - 1e-6).astype(np.int64)
         value, episode = values.value[on_way], values.episode[on_way]
@@ -165,9 +167,9 @@ def _aurocs(values: Values) -> dict[str, dict[str, Any]]:
     positives = np.bincount(column, minlength=columns.size)
     timeout = FailureType.TIMEOUT.label
     sets = {
-        ALL: FAILED,
-        NO_TIMEOUT: tuple(kind for kind in FAILED if kind != timeout),
-        **{kind: (kind,) for kind in FAILED},
+        ALL: values.kinds,
+        NO_TIMEOUT: tuple(kind for kind in values.kinds if kind != timeout),
+        **{kind: (kind,) for kind in values.kinds},
     }
     found = {}
     for name, kinds in sets.items():

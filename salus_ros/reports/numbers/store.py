@@ -1,5 +1,6 @@
 """The numbers of one store, as `salus info` shows them."""
 
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.failures import FAILURE_TYPES, Outcome, counted_as
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.reports.numbers.episodes import counted, quantiles
 from salus_ros.reports.numbers.missing import PREDICTION, predicted_episodes
@@ -31,11 +32,7 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
         "megabytes": round(_bytes_on_disc(reader.path) / 1e6, 3),
         "outcomes": {kind.name.lower(): int(np.sum(table["outcome"] == kind)) for kind in Outcome},
         "unlabelled": sum(not meta.labelled for meta in reader.episodes()),
-        "failure_types": {
-            kind.label: int(np.sum(table["failure_type"] == kind))
-            for kind in FailureType
-            if kind != FailureType.NONE
-        },
+        "failure_types": _failures(reader),
         "failure_causes": counted(cause for cause in table["failure_cause"] if cause),
         "length": quantiles(table["length"], (50, 95)),
         "tasks": counted(table["task"]),
@@ -59,6 +56,15 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
         },
         "spec": reader.spec.to_attributes(),
     }
+
+
+def _failures(reader: StoreReader) -> dict[str, int]:
+    """Episodes of each of the store's failure types, and of those beside them that there are."""
+    types = reader.spec.failure_types
+    metas = reader.episodes()
+    found = Counter(counted_as(m.finest_type, types) for m in metas if m.failure_type)
+    named = [*types, *(kind for kind in FAILURE_TYPES if kind not in types and kind in found)]
+    return {kind.label: found[kind] for kind in named}
 
 
 def _gaps(ages: NDArray[Any], reader: StoreReader, ran: NDArray[np.bool_]) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ def _step_rows(results: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[st
     return {
         "all outputs, at 0.5": results,
         "all outputs, chosen threshold": chosen,
-        "without timeout, chosen threshold": chosen.get("without_timeout", {}),
+        "without timeout, chosen threshold": chosen.get("without_timeout") or {},
         **{f"{kind}, at 0.5": part for kind, part in results.get("by_type", {}).items()},
         **{f"any within {span}": part for span, part in results.get("any_failure", {}).items()},
     }

@@ -18,7 +18,7 @@ from salus_ros.reports.figures.learning_curves import save_learning_curves
 from salus_ros.reports.figures.timeline import save_timeline
 from salus_ros.reports.numbers import episodes as episode_numbers
 from salus_ros.reports.numbers.missing import missing_data
-from salus_ros.reports.numbers.recordings import ENDINGS, FAILED, Recordings, load_recordings
+from salus_ros.reports.numbers.recordings import Recordings, load_recordings
 from salus_ros.reports.numbers.signals import (
     ALL,
     BIN_S,
@@ -50,8 +50,6 @@ SECTIONS = {
 """Titles and templates of the sections that every report has."""
 
 WORDS = {
-    "endings": ENDINGS,
-    "failed": FAILED,
     "no_fault": episode_numbers.NO_FAULT,
     "group_labels": signal_figures.GROUP_LABELS,
     "level": f"{100 * CONFIDENCE:.0f} %",
@@ -81,7 +79,8 @@ def write_report(
         out: Folder to write to; made if it is not there.
         episode: Index of the episode of the first store that is shown step by step; by default
             the last one that failed, else the last one.
-        model: Folder of a trained predictor, or its file: adds its risk and its training.
+        model: Folder of a trained predictor, or its file: adds its risk and its training; its
+            failure types are those that are told apart.
 
     Returns:
         Path of `index.html`.
@@ -93,9 +92,10 @@ def write_report(
             store has, or `out` cannot be written.
     """
     given = [stores] if isinstance(stores, str | Path) else list(stores)
-    recordings = load_recordings(given)
-    reader = recordings.readers[0]
     predictor = None if model is None else Predictor.load(model)
+    types = None if predictor is None else predictor.failure_types
+    recordings = load_recordings(given, types)
+    reader = recordings.readers[0]
     training = None if model is None else _training_results(Path(model))
     if predictor is not None and predictor.checkpoint.signal_names != reader.spec.signals:
         raise ConfigError(
@@ -138,8 +138,10 @@ def write_report(
                 "title": f"SALUS report: {', '.join(one.path.name for one in recordings.readers)}",
                 "head": "recordings/head.html",
                 "sections": sections,
+                "endings": recordings.endings,
+                "failed": recordings.kinds,
                 "strips": strips,
-                "matched": _matched(numbers["before_failure"]),
+                "matched": _matched(numbers["before_failure"], recordings.kinds),
             }
         )
         page = write_page("page.html", out, drawn, shown)
@@ -206,16 +208,16 @@ def _draw(
     signal_figures.save_distributions(file("signals"), values, described)
     if any(found["auroc"][ALL]["auroc"] is not None for found in described):
         signal_figures.save_aurocs(file("aurocs"), [*described, numbers["clock"]])
-    if _matched(numbers["before_failure"]):
+    if _matched(numbers["before_failure"], recordings.kinds):
         signal_figures.save_ways(file("before_failure"), values, numbers["before_failure"])
     return drawn
 
 
-def _matched(ways: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _matched(ways: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> dict[str, float]:
     """Share of the points before each type of failure that have successes to compare with."""
     return {
         kind: max(found[kind]["matched"] or 0.0 for found in ways)
-        for kind in FAILED
+        for kind in kinds
         if any(found[kind]["failures"] for found in ways)
     }
 

@@ -29,6 +29,8 @@ def evaluation_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
     if results["eventual"] is not None:
         title = "all episodes, by the probability to fail at all"
         yield _ranking_table(title, results["eventual"])
+    if results["episode_outputs"]:
+        yield _episode_output_table(results["episode_outputs"])
     for group in ("by_task", "by_condition"):
         for name, part in results.get(group, {}).items():
             yield from episode_tables(part["episode_level"], name)
@@ -92,6 +94,45 @@ def _ranking_table(title: str, ranking: Mapping[str, Any]) -> Table:
             number(part["average_precision"], "{:.3f}"),
             number(clock["auroc_within_task"], "{:.3f}"),
             number(clock["auroc_pooled"], "{:.3f}"),
+        )
+    return table
+
+
+def _episode_output_table(outputs: Mapping[str, Any]) -> Table:
+    """Table of `evaluate_episode_output`, of each output about the whole episode."""
+    columns = (
+        "running",
+        "ended so",
+        "AUROC within task",
+        "95 %",
+        "pooled",
+        "AP",
+        "calibration error",
+    )
+    table = new_table(
+        "episodes still running at a share of the time limit, by the latest probability",
+        "output",
+        *columns,
+    )
+    for name, found in outputs.items():
+        title = name.replace("_", " ")
+        for share, part in found["at"].items():
+            low, high = (number(end, "{:.2f}") for end in part["auroc_within_task_interval"])
+            table.add_row(
+                f"{title}, {share}",
+                str(part["running"]),
+                str(part["positives"]),
+                number(part["auroc_within_task"], "{:.3f}"),
+                f"{low} to {high}",
+                *(
+                    number(part[key], "{:.3f}")
+                    for key in ("auroc_pooled", "average_precision", "calibration_error")
+                ),
+            )
+        steps = (found["steps"][key] for key in ("average_precision", "calibration_error"))
+        ended = str(found["episodes"])
+        table.add_row(
+            f"{title}, all steps", "", ended, "", "", "", *(number(x, "{:.3f}") for x in steps)
         )
     return table
 

@@ -97,6 +97,8 @@ def _columns(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if spec["joint_names"]:
         quantities = ", ".join(spec["joint_quantities"])
         yield "joints", f"{quantities} of {', '.join(spec['joint_names'])}"
+    if spec["episode_outputs"]:
+        yield "predicted of the episode", ", ".join(spec["episode_outputs"])
     if spec["truth_names"]:
         names = dict.fromkeys(name.partition(".")[0] for name in spec["truth_names"])
         yield "the world's truth", ", ".join(names)

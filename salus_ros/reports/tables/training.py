@@ -1,11 +1,13 @@
 """Tables of `salus train`: how a training went."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 
+from salus_ros.reports.numbers.recordings import SUCCESS
 from salus_ros.reports.sentences import unlabelled_line
 from salus_ros.reports.tables.layout import listed, new_table, number
 
@@ -21,6 +23,7 @@ PARTS = ("validation", "test")
 def training_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Tables of `training_results.json`, and the thresholds that training chose."""
     yield from split_and_measure_tables(results)
+    yield _told_apart(results)
     threshold = results["threshold"]
     yield f"chosen by {results['selected_by']}; {results['seconds']:.1f} s"
     yield (
@@ -52,6 +55,22 @@ def split_and_measure_tables(results: Mapping[str, Any]) -> Iterator[RenderableT
             yield f"{name}: {reason}"
     if results["unlabelled_episodes"]:
         yield unlabelled_line(results["unlabelled_episodes"])
+
+
+def _told_apart(results: Mapping[str, Any]) -> str:
+    """The failure types, and how many episodes failed in a way that is none of them."""
+    types = results["failure_types"]
+    endings: Counter[str] = Counter()
+    for part in results["splits"].values():
+        endings.update(part["endings"])
+    others = {k: n for k, n in endings.items() if k not in types and k != SUCCESS}
+    line = f"failures told apart: {', '.join(types)}"
+    return line + (
+        f"; {sum(others.values())} episodes failed otherwise ({listed(others)}), which no "
+        "output by type foresees"
+        if others
+        else ""
+    )
 
 
 def _measures(results: Mapping[str, Any]) -> Table:

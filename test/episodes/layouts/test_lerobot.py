@@ -26,7 +26,7 @@ SPEC = dataclasses.replace(
 )
 LEFT_OUT = ("embedding", "chunk_statistics", "probability", "risk", "alarm", "plan", "plan_step")
 LEFT_OUT += ("plan_samples", "visual_embedding", "expert_embedding")
-LEFT_OUT += ("joint_position", "joint_effort", "truth")
+LEFT_OUT += ("joint_position", "joint_effort", "truth", "episode_outputs")
 AGES = np.array([4.0, np.nan], np.float32)
 
 

@@ -7,7 +7,7 @@ import zarr
 from synthetic_episodes import LOW_DIM, WITH_IMAGES, make_episode, make_store
 
 from salus_ros.core.errors import StoreError
-from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome
 from salus_ros.core.labels import horizon_labels
 from salus_ros.episodes import EpisodeStore, StoreReader
 from salus_ros.episodes.layouts.padded import export_padded
@@ -145,6 +145,53 @@ def test_labels_by_another_rule_are_left_out_and_counted(tmp_path):
     assert imported.labels_left_out == 1
     outcomes = {meta.outcome for meta in StoreReader(tmp_path / "b.zarr").episodes()}
     assert outcomes == {Outcome.UNKNOWN}  # all zero tells nothing either
+
+
+CAUSES = {
+    "drop": FailureType.DROP,
+    "misplaced release": FailureType.DROP,
+    "no progress": FailureType.TIMEOUT,
+}
+
+
+@pytest.mark.parametrize(
+    ("types", "columns"),
+    [
+        (FAILURE_TYPES, (0, 0, 2)),
+        ((FailureType.COLLISION, FailureType.MISPLACED_RELEASE, FailureType.DROP), (2, 1, None)),
+    ],
+)
+def test_labels_are_of_the_types_of_the_store_and_the_cause_is_kept(tmp_path, types, columns):
+    with EpisodeStore.create(
+        tmp_path / "a.zarr", dataclasses.replace(LOW_DIM, failure_types=types)
+    ) as store:
+        for cause, kind in CAUSES.items():
+            store.append(make_episode(cause, 30, kind, failure_cause=cause))
+    export_padded(StoreReader(tmp_path / "a.zarr"), tmp_path / "padded")
+    group = zarr.open_group(tmp_path / "padded", mode="r")
+    assert group.attrs["failure_types"] == [kind.label for kind in types]
+    labels = group["horizon_labels"][:].reshape(3, 30, 4, len(types))
+    for number, column in enumerate(columns):
+        expected = np.zeros((30, 4, len(types)))
+        if column is not None:
+            expected[-15:, 3, column] = 1
+        np.testing.assert_array_equal(labels[number, :, 3], expected[:, 3])
+    import_padded(tmp_path / "padded", tmp_path / "b.zarr")
+    before, after = StoreReader(tmp_path / "a.zarr"), StoreReader(tmp_path / "b.zarr")
+    assert after.spec.failure_types == types
+    for now, then in zip(after.episodes(), before.episodes(), strict=True):
+        same(now, then)
+
+
+def test_a_plain_file_may_tell_other_types_apart(tmp_path):
+    types = [FailureType.DROP, FailureType.MISPLACED_RELEASE]
+    labels = np.zeros((2, 200, 4, 2), np.float32)
+    labels[0] = horizon_labels(200, 120, FailureType.MISPLACED_RELEASE, HORIZONS, types)
+    plain_file(tmp_path / "poc", images=None, horizon_labels=labels.reshape(2, 200, 8))
+    names = [kind.label for kind in types]
+    import_padded(tmp_path / "poc", tmp_path / "b.zarr", failure_types=names)
+    failed = StoreReader(tmp_path / "b.zarr").meta(0)
+    assert (failed.failure_type, failed.failure_step) == (FailureType.MISPLACED_RELEASE, 120)
 
 
 def test_a_mask_ends_the_episodes_of_a_plain_file(tmp_path):
