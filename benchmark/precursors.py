@@ -1,10 +1,11 @@
 """How long before a failure it shows in the physics, in each of the built-in worlds.
 
-    python benchmark/precursors.py [--json] [--episodes 12]
+    python benchmark/precursors.py [STORE ...] [--json] [--episodes 12]
 
-The scripted expert acts, half of the time with motion noise, and each episode has one trouble in
-turn: none, the goal seen wrongly, the height seen wrongly, the gripper told to open for a third of
-a second, a slip, a push. A precursor is what real sensors could tell, whoever acts:
+With stores, their episodes are run again from seed and actions. Without, the scripted expert acts,
+half of the time with motion noise, and each episode has one trouble in turn: none, the goal seen
+wrongly, the height seen wrongly, the gripper told to open for a third of a second, a slip, a push.
+A precursor is what real sensors could tell, whoever acts:
 
 - drop, misplaced release: the object slides in the hand by more than 2 mm in 0.1 s, or a pad
   presses with less than 80 % of what it did;
@@ -16,24 +17,32 @@ limit comes is no physical event, so `no progress` has none.
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
+from salus_ros.collection.replay import advance, world_of
 from salus_ros.core.schema import RATE_HZ
+from salus_ros.episodes import Episode
+from salus_ros.episodes.reader import StoreReader
 from salus_ros.worlds.causes import FailureCause
 from salus_ros.worlds.expert import Expert
 from salus_ros.worlds.faults import FAULTS
 from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 
+CONSOLE = Console(stderr=True)
 LEADS_S = (0.2, 0.5)
 SLID_M, SLID_STEPS = 0.002, 3
 WEAK = 0.8
@@ -89,17 +98,29 @@ class Mistaken:
         self._seen.arm.tool_position = self._env.arm.tool_position + self._height
 
 
+def replayed(env: PickPlaceEnv, episode: Episode) -> tuple[FailureCause, float | None]:
+    """As `run`, of a recorded episode; ends before the world does where it did not repeat."""
+    advance(env, episode.meta, episode.action[:0])
+    return played(env, iter(episode.action))
+
+
 def run(env: PickPlaceEnv, seed: int) -> tuple[FailureCause, float | None]:
     """The cause of an episode's failure and the lead of its precursor in s; None: has none."""
     fault = trouble(seed) if trouble(seed) in FAULTS else FAULTS[0]
     env.reset(seed=seed, options={"fault": fault})
-    actor, seen = Mistaken(env, seed), []
-    ended = False
-    while not ended:
-        _, _, terminated, truncated, info = env.step(actor.act())
+    actor = Mistaken(env, seed)
+    return played(env, (actor.act() for _ in itertools.count()))
+
+
+def played(env: PickPlaceEnv, actions: Iterator[Any]) -> tuple[FailureCause, float | None]:
+    """How an episode that has just begun fails with these actions, and the lead, as `run`."""
+    seen = []
+    for action in actions:
+        _, _, terminated, truncated, info = env.step(action)
         place = info["truth"]["object_pose"][:3]
         seen.append((place, env.arm.tool_position, info["truth"]))
-        ended = terminated or truncated
+        if terminated or truncated:
+            break
     cause, step = info["failure_cause"], info["failure_step"]
     if cause in (FailureCause.NONE, FailureCause.NO_PROGRESS):
         return cause, None
@@ -141,11 +162,29 @@ def lead_s(there: NDArray[np.bool_]) -> float:
 def measure(env_id: str, episodes: int) -> dict[str, Any]:
     """Causes in a world, and how many failures of each show so long before."""
     env = PickPlaceEnv(physics=PHYSICS[env_id], render_images=False)
-    leads: dict[str, list[float | None]] = defaultdict(list)
-    for seed in range(episodes):
-        cause, lead = run(env, seed)
-        leads[str(cause)].append(lead)
+    found = summary(run(env, seed) for seed in range(episodes))
     env.close()
+    return found
+
+
+def measure_store(store: str) -> dict[str, Any]:
+    """The same of the episodes of a store."""
+    reader = StoreReader(store)
+    env_id = world_of(reader.episodes())
+    env = PickPlaceEnv(physics=PHYSICS[env_id], render_images=False)
+    episodes = (reader.episode(i, images=False) for i in range(len(reader)))
+    found = summary(
+        replayed(env, episode) for episode in track(episodes, total=len(reader), console=CONSOLE)
+    )
+    env.close()
+    return {"world": env_id, "episodes": len(reader), **found}
+
+
+def summary(ends: Iterable[tuple[FailureCause, float | None]]) -> dict[str, Any]:
+    """Number of successes, and of each cause how many failures show so long before."""
+    leads: dict[str, list[float | None]] = defaultdict(list)
+    for cause, lead in ends:
+        leads[str(cause)].append(lead)
     physical = [lead for found in leads.values() for lead in found if lead is not None]
     return {
         "successes": len(leads.pop("none", [])),
@@ -165,23 +204,29 @@ def described(leads: list[Any]) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--episodes", type=int, default=12, help="of each world")
+    parser.add_argument("stores", nargs="*", metavar="STORE")
+    parser.add_argument("--episodes", type=int, default=12, help="of each world, without stores")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     started = time.perf_counter()
-    worlds = {env_id: measure(env_id, given.episodes) for env_id in PHYSICS}
+    if given.stores:
+        found = {store: measure_store(store) for store in given.stores}
+    else:
+        about = {"episodes": given.episodes}
+        found = {env_id: about | measure(env_id, given.episodes) for env_id in PHYSICS}
     result = {
         "cpus": os.cpu_count(),
-        "episodes": given.episodes,
         "seconds": round(time.perf_counter() - started),
-        "worlds": worlds,
+        "stores" if given.stores else "worlds": found,
     }
     if given.json:
         sys.stdout.write(json.dumps(result, indent=1) + "\n")
         return
-    for env_id, found in worlds.items():
-        sys.stdout.write(f"{env_id}: {found.pop('successes')} of {given.episodes} succeed\n")
-        for cause, shares in found.items():
+    for name, about in found.items():
+        successes, episodes = about.pop("successes"), about.pop("episodes")
+        sys.stdout.write(f"{name}: {successes} of {episodes} succeed\n")
+        about.pop("world", None)
+        for cause, shares in about.items():
             told = ", ".join(f"{name} {value}" for name, value in shares.items())
             sys.stdout.write(f"  {cause:<18} {told}\n")
 

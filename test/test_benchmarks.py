@@ -6,9 +6,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from salus_ros.core.failures import FAILURE_TYPES
+from salus_ros.core.failures import FAILURE_TYPES, Outcome
+from salus_ros.episodes.reader import StoreReader
 from salus_ros.policies.tiny import SHIPPED
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmark"
@@ -68,3 +70,13 @@ def test_what_cannot_be_played_is_refused(knowable, tmp_path):
         knowable("--states", "0")
     with pytest.raises(SystemExit, match="no/such"):
         knowable(store="no/such")
+
+
+def test_precursors_of_recorded_failures(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["precursors.py", "shipped:pictures", "--json"])
+    runpy.run_path(str(BENCHMARKS / "precursors.py"), run_name="__main__")
+    found = json.loads(capsys.readouterr().out)["stores"]["shipped:pictures"]
+    table = StoreReader("shipped:pictures").table()
+    assert found["successes"] == np.sum(table["outcome"] == Outcome.SUCCESS)
+    physical = np.isin(table["failure_type"], (1, 2, 4)).sum()  # all but timeouts
+    assert found["all physical"]["failures"] == physical > 0
