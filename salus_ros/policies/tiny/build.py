@@ -140,6 +140,7 @@ TINY = Architecture(
     max_dim=8,
     expert_width=1.0,
     freeze_backbone=False,
+    num_steps=5,
 )
 
 SMOLVLA_450M = Architecture(
