@@ -8,7 +8,7 @@ from recordings import CONFIG
 
 from salus_ros.collection.replay import STATE_ATOL_RAD, replay, world_of
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.failures import FAILURE_TYPES, Outcome
 from salus_ros.episodes import StoreReader
 from salus_ros.worlds.faults import FAULTS
 from salus_ros.worlds.mujoco import ENV_ID
@@ -42,7 +42,7 @@ def test_a_shipped_episode_replays(env, reader, fault):
     assert np.isnan(found.truth_error)  # none is kept there
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FailureType if kind is not FailureType.NONE])
+@pytest.mark.parametrize("kind", FAILURE_TYPES)
 def test_a_shipped_failure_is_the_same_failure(env, kind):
     reader = StoreReader("shipped:standard")
     found = replay(env, shipped(reader, lambda meta: meta.failure_type is kind))
