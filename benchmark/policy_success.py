@@ -1,12 +1,13 @@
-"""How often the shipped policy succeeds on episodes that ship, by task, fault and condition.
+"""How often a policy succeeds in recorded episodes, by task, fault and condition.
 
-    python benchmark/policy_success.py > benchmark/results/policy.json
+    python benchmark/policy_success.py [STORE ...] > benchmark/results/policy.json
 
-The seeds of those episodes are not among those of its demonstrations.
+Without stores, in those that ship. Their seeds are not among those of its demonstrations.
 """
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,16 +41,22 @@ def describe(table: dict[str, NDArray[Any]], chosen: NDArray[np.bool_]) -> dict[
 
 def main() -> None:
     """Print one JSON object."""
+    stores = sys.argv[1:] or ["shipped:standard", "shipped:shifted"]
     result: dict[str, Any] = {
-        "command": "python benchmark/policy_success.py",
+        "command": " ".join(["python benchmark/policy_success.py", *sys.argv[1:]]),
         "hardware": "collected on 2 CPU cores (AMD EPYC)",
-        "training": TRAINING,
     }
-    for name in ("standard", "shifted"):
-        table = StoreReader(f"shipped:{name}").table()
+    if not sys.argv[1:]:
+        result["training"] = TRAINING
+    for store in stores:
+        name = Path(store.removeprefix("shipped:")).stem
+        table = StoreReader(store).table()
         result["policy"] = str(table["policy_id"][0])
+        failed = table["outcome"] == Outcome.FAILURE
+        begun = (table["fault_step"] >= 0) & (table["fault_step"] <= table["failure_step"])
         clean = table["fault"] == "none"
         result[name] = {
+            "failures_before_any_fault": round(float(1 - begun[failed].mean()), 3),
             "without_fault": describe(table, clean),
             "without_fault_by_task": {
                 str(task): describe(table, clean & (table["task"] == task))
