@@ -11,8 +11,8 @@ from salus_ros.core.errors import ConfigError, ObservationError, PolicyError
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.policies.reference import LatentReference
 from salus_ros.policies.runner import SmolVLARunner
-from salus_ros.policies.smolvla.folder import SAMPLING, save_noise_memory
-from salus_ros.policies.tiny import SHIPPED
+from salus_ros.policies.smolvla.folder import SAMPLING, own_noise_memory, save_noise_memory
+from salus_ros.policies.tiny import shipped_policy
 
 TASK = "put the red cube in the bin"
 NEEDS_A_PREVIOUS = ["attention_shift", "chunk_inconsistency", "latent_drift"]
@@ -214,8 +214,13 @@ def test_what_it_says_is_unavailable_is_what_never_comes(
     assert runner.sibling().unavailable == runner.unavailable
 
 
-def test_with_a_reference_nothing_is_unavailable():
-    assert SmolVLARunner(SHIPPED).unavailable == {}
+@pytest.mark.parametrize("env_id", ["salus/PickPlace-v0", "salus/PickPlace-v1"])
+def test_every_signal_of_a_shipped_policy_exists(env_id):
+    runner = SmolVLARunner(shipped_policy(env_id))
+    assert runner.unavailable == {}
+    assert runner.policy_id.startswith("tiny_smolvla")
+    remembers = own_noise_memory(shipped_policy(env_id)) > 0
+    assert remembers == ("v1" in env_id) == ("v1" in runner.policy_id)
 
 
 def test_bad_observations_are_refused_with_what_is_needed(runner, observation):
