@@ -15,7 +15,8 @@ cluster_utils = pytest.importorskip("ray.cluster_utils", reason="the extra 'ray'
 
 
 @pytest.fixture
-def two_nodes():
+def two_nodes(monkeypatch):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     cluster.second = cluster.add_node(num_cpus=1)
     yield cluster
