@@ -11,14 +11,14 @@ from rich.console import Console
 
 from salus_ros.cli.output import EXIT_INTERRUPTED, err_console, out_console, print_json
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import FAILURE_TYPES, FailureType
+from salus_ros.core.failures import ALL_FAILURE_TYPES, FAILURE_TYPES
 from salus_ros.core.failures import failure_types as read_types
 from salus_ros.prediction.config import PRESETS, TrainingConfig, describe
 
 TENSORBOARD_FOLDER = "tensorboard"
 
 _DEFAULT = tuple(kind.label for kind in FAILURE_TYPES)
-_ALL = tuple(kind.label for kind in FailureType if kind != FailureType.NONE)
+_ALL = tuple(kind.label for kind in ALL_FAILURE_TYPES)
 
 
 def train(

@@ -163,11 +163,13 @@ class _Slot:
     ) -> None:
         """Begin a future at the moment that the world is in; `ahead` are recorded actions."""
         self._step, (self._seen, self._info) = step, known
+        self.runner.reset(meta.seed)
         if start.seed is not None:
             self._env.branch(start.seed)
-        self.runner.reset(start.seed if start.seed is not None and not start.follow else meta.seed)
-        if start.seed is not None and start.follow:
-            self.runner.branch(start.seed, step)
+            if start.follow:
+                self.runner.branch(start.seed, step)
+            else:
+                self.runner.reset(start.seed)
         self.script = deque(ahead[: start.follow])
         self._done: list[NDArray[np.float32]] = []
         self._ended = False

@@ -17,7 +17,7 @@ from multiprocessing.connection import Client, Connection, Listener, wait
 from typing import Any, Self
 
 from salus_ros.core.errors import ConfigError, SalusError
-from salus_ros.core.pool import ONE_THREAD, Desk, failed, run_work
+from salus_ros.core.pool import ONE_THREAD, Desk, run_work
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -123,7 +123,8 @@ class RayWorker:
         try:
             ray.get(self._end)
         except ray.exceptions.RayTaskError as error:
-            failed(self._pipe, SalusError(f"a worker of the cluster could not begin: {error}"))
+            told = SalusError(f"a worker of the cluster could not begin: {error}")
+            Desk[Any, Any](self._pipe).fail(told)
         except Exception:  # noqa: BLE001 - it is gone, whatever Ray calls it
             pass
         else:

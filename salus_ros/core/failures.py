@@ -61,6 +61,9 @@ class FailureType(IntEnum):
 _PARENTS = {FailureType.MISPLACED_RELEASE: FailureType.DROP}
 """Types that are kinds of another."""
 
+ALL_FAILURE_TYPES = tuple(kind for kind in FailureType if kind != FailureType.NONE)
+"""Every type that a failure can have; some are kinds of others."""
+
 FAILURE_TYPES: tuple[FailureType, ...] = (
     FailureType.DROP,
     FailureType.COLLISION,
@@ -96,7 +99,7 @@ def failure_types(labels: Sequence[str]) -> tuple[FailureType, ...]:
     Raises:
         ConfigError: if it is empty, names one twice or one that there is not.
     """
-    known = {kind.label: kind for kind in FailureType if kind != FailureType.NONE}
+    known = {kind.label: kind for kind in ALL_FAILURE_TYPES}
     if not labels or len(set(labels)) < len(labels) or not set(labels) <= set(known):
         raise ConfigError(
             f"failure types are {', '.join(labels) or 'none'}; allowed is each of "

@@ -87,6 +87,10 @@ class Desk[Task: Hashable, Piece]:
         """Tell the parent's `on_progress` at once how far a task is."""
         self._say(_Word.PROGRESS, task, figures)
 
+    def fail(self, error: SalusError) -> None:
+        """Say that the worker cannot go on."""
+        self._say(_Word.FAILED, error)
+
     def _say(self, *message: Any) -> None:
         try:
             self._pipe.send(message)
@@ -363,14 +367,9 @@ def run_work(work: Callable[[Desk[Any, Any]], None], pipe: Connection) -> None:
     try:
         work(desk)
     except SalusError as error:
-        failed(pipe, error)
+        desk.fail(error)
     except Exception:  # noqa: BLE001 - told to the one that can say it
-        failed(pipe, SalusError(f"a worker failed:\n{traceback.format_exc()}"))
-
-
-def failed(pipe: Connection, error: SalusError) -> None:
-    """Tell the pool at the other end that a worker cannot go on."""
-    Desk[Any, Any](pipe)._say(_Word.FAILED, error)
+        desk.fail(SalusError(f"a worker failed:\n{traceback.format_exc()}"))
 
 
 def end_with_parent() -> None:

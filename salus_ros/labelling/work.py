@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from salus_ros.core.errors import ConfigError, StoreError
-from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.failures import ALL_FAILURE_TYPES, FailureType, Outcome
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.files import is_packed
 from salus_ros.episodes.reader import StoreReader
@@ -239,7 +239,7 @@ def parse_ending(
         ConfigError: if a word is not known, or they contradict each other.
     """
     outcomes = {one.name.lower(): one for one in Outcome}
-    kinds = {one.label: one for one in FailureType if one != FailureType.NONE}
+    kinds = {one.label: one for one in ALL_FAILURE_TYPES}
     if outcome not in outcomes:
         raise ConfigError(f"outcome is '{outcome}'; allowed is one of {', '.join(outcomes)}")
     if outcomes[outcome] != Outcome.FAILURE:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from salus_ros.core import schema
 from salus_ros.core.errors import ObservationError
-from salus_ros.core.failures import FAILURE_TYPES, FailureType
+from salus_ros.core.failures import ALL_FAILURE_TYPES, FAILURE_TYPES, FailureType
 
 PROBABILITY_TOLERANCE = 1e-6
 """Part by which a probability may leave [0, 1]: that of float32, in which they are sent."""
@@ -259,7 +259,7 @@ def check_form(
 
 def _failure_types(message: Any) -> tuple[FailureType, ...]:
     given = [int(kind) for kind in message.failure_types]
-    known = [int(kind) for kind in FailureType if kind != FailureType.NONE]
+    known = [int(kind) for kind in ALL_FAILURE_TYPES]
     if not given or set(given) - set(known) or len(set(given)) < len(given):
         raise ObservationError(
             f"its failure types are {given}; allowed is each of {known} once, and one at least"

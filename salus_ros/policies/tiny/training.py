@@ -129,7 +129,8 @@ def train(
         config: Options.
         device: Torch device.
         progress: Called with the iteration and the running loss.
-        init: Policy folder whose weights are begun with; random ones by default.
+        init: Policy folder whose weights are begun with; random ones by default. Not read where a
+            training goes on.
 
     Returns:
         Summary: iterations done, running loss, options.
@@ -141,7 +142,7 @@ def train(
     """
     torch.manual_seed(config.seed)
     policy = build_policy(out, TINY, device)
-    if init is not None:
+    if init is not None and not (out / CHECKPOINT).exists():
         _begin_with(policy, init, device)
     stats = normalisation(demos)
     prepare, _ = make_smolvla_pre_post_processors(policy.config, dataset_stats=stats)
@@ -177,8 +178,9 @@ def train(
 
 
 def _begin_with(policy: SmolVLAPolicy, init: Path, device: str) -> None:
+    weights = load_policy(init, device).policy.state_dict()
     try:
-        policy.load_state_dict(load_policy(init, device).policy.state_dict())
+        policy.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
             f"{init} is not a tiny SmolVLA ({str(error).splitlines()[1].strip()}); give a folder "
