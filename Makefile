@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 SOURCES := salus_ros test benchmark examples launch scripts setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench pin clean
+.PHONY: help setup physx demo test lint format bench docs pin clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -15,12 +15,16 @@ help: ## Say what can be made
 setup: ## Make .venv, build salus_msgs and salus_ros (done by the other targets too)
 	@python=$$(scripts/find_python.sh) && "$$python" scripts/setup_environment.py
 
+physx: setup ## Make .venv-physx, for PhysX under the built-in world (1.3 GB)
+	@scripts/setup_physx.sh
+
 demo: setup ## Run the whole graph: collect, train, predict live, report
 	@$(ENV) python -m salus_ros.cli demo </dev/null
 
 # Two processes, but for the tests of graphs of processes, which need the cores.
 GRAPHS := $(addprefix test/,$(addsuffix .py,cli/test_demo nodes/test_arm nodes/test_bag_parity \
-  nodes/test_graph nodes/test_launch nodes/test_parity nodes/test_process nodes/test_recorder_killed))
+  nodes/test_graph nodes/test_launch nodes/test_parity nodes/test_process nodes/test_recorder_killed \
+  nodes/test_recovery_graph))
 test: setup ## Run all tests
 	@$(ENV) status=0; \
 	  python -m pytest -n 2 --dist loadfile $(GRAPHS:%=--ignore %) || status=1; \
@@ -36,10 +40,16 @@ format: setup ## Format the code and mend what can be mended
 bench: setup ## Run every benchmark in turn
 	@$(ENV) for file in benchmark/bench_*.py; do python "$$file" || exit 1; done
 
+docs: setup ## Write the pages that the code tells, and those of the docstrings to build/docs
+	@$(ENV) python scripts/docs_pages.py && \
+	  pdoc --docformat google --output-directory build/docs salus_ros '!salus_ros.cli.__main__'
+
 # Keeps the versions that stand there; to renew them all: make pin PIN=--upgrade
 pin: setup ## Write requirements/pinned.txt from requirements/*.in
 	@$(ENV) uv pip compile $(PIN) --quiet --universal --python-version 3.12 --no-header \
 	  requirements/run.in requirements/dev.in requirements/ros.in -o requirements/pinned.txt
+	@$(ENV) uv pip compile $(PIN) --quiet --python-version 3.12 --no-header --no-annotate \
+	  requirements/physx.in -o requirements/physx.txt
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv build install log
+	rm -rf .venv .venv-physx build install log

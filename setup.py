@@ -35,6 +35,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         shipped("launch", "*.launch.py"),
         shipped("config", "*.*"),
+        shipped("config/robots", "*.yaml"),
     ],
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith("#")],
     extras_require={
@@ -47,9 +48,13 @@ setup(
             "salus = salus_ros.cli:main",
             "simulator = salus_ros.nodes.start:simulator",
             "vla = salus_ros.nodes.start:vla",
+            "watch = salus_ros.nodes.start:watch",
             "predictor = salus_ros.nodes.start:predictor",
             "recorder = salus_ros.nodes.start:recorder",
             "episode = salus_ros.nodes.start:episode",
+            "action_bridge = salus_ros.nodes.start:action_bridge",
+            "recovery = salus_ros.nodes.start:recovery",
+            "view = salus_ros.nodes.start:view",
         ],
     },
 )

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from salus_msgs.msg import FailureHorizons, VlaSignals
-from salus_ros.messages.signals import embedding_array, signals_array
+from salus_ros.messages.signals import read_signals
 from salus_ros.nodes import convert
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.config import PRESETS
@@ -70,14 +70,13 @@ def microseconds(step: Callable[[], object], steps: int, device: str) -> tuple[f
 
 def measure(name: str, device: str, steps: int) -> dict[str, float]:
     """Measure one kind of model."""
-    samples = load_samples(["shipped:pictures"])
+    samples = load_samples(["shipped:shifted"]).subset(range(10))
     predictor = make_predictor(name, device, samples)
     stream = predictor.stream()
     messages, out = [], FailureHorizons()
-    assert samples.embedding is not None
     for row in range(100):  # of one episode, in its order
         message = VlaSignals()
-        message.embedding = samples.embedding[row].astype(np.float32)
+        message.embedding = samples.extras["embedding"][row].astype(np.float32)
         convert.fill_signals(message, samples.signals[row], samples.valid[row])
         messages.append(message)
     number = 0
@@ -85,8 +84,9 @@ def measure(name: str, device: str, steps: int) -> dict[str, float]:
     def live() -> None:
         nonlocal number
         message = messages[number % len(messages)]
-        signals, valid = signals_array(message)
-        prediction = stream.update(signals, valid, embedding_array(message), number)
+        said = read_signals(message)
+        extras = predictor.checkpoint.features.read(said)
+        prediction = stream.update(said.signals, said.valid, extras, number)
         out.probability = convert.float_array(prediction.probability)
         out.any_failure = convert.float_array(prediction.any_failure)
         out.risk = float(prediction.risk[0])

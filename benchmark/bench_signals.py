@@ -22,10 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from salus_ros.policies.runner import Observation, SmolVLARunner, step_together
-from salus_ros.policies.smolvla.computer import SignalComputer
+from salus_ros.policies.runner import PolicyRunner, step_together
+from salus_ros.policies.signals import SignalComputer
 from salus_ros.policies.smolvla.loading import load_policy
-from salus_ros.policies.smolvla.tap import SmolVLATap
+from salus_ros.policies.smolvla.sampler import SmolVLASampler
+from salus_ros.policies.tap import Observation
 from salus_ros.policies.tiny.build import (
     SMOLVLA_450M,
     TINY,
@@ -58,7 +59,7 @@ def measure(name: str, device: str, runs: int) -> dict[str, object]:
     )
     config = loaded.config
     noise = torch.randn(max(SAMPLES), config.chunk_size, config.max_action_dim, device=device)
-    tap = SmolVLATap(loaded.policy, config.n_action_steps)
+    tap = SmolVLASampler(loaded.policy, config.n_action_steps)
     computer = SignalComputer(config.n_action_steps)
 
     def stock() -> None:
@@ -83,7 +84,7 @@ def measure_batches(name: str, device: str, runs: int) -> dict[str, dict[str, fl
     """Median ms per observation of each batch, and its median ratio to the batch of one."""
     with tempfile.TemporaryDirectory() as folder:
         save_policy(build_policy(Path(folder), ARCHITECTURES[name]), Path(folder), None)
-        base = SmolVLARunner(folder, device, num_samples=4, replan_every=1)
+        base = PolicyRunner(folder, device, num_samples=4, replan_every=1)
     batches = BATCHES[:2] if name == "450m" and device == "cpu" else BATCHES
     runners = [base.sibling() for _ in range(batches[-1])]
     rng = np.random.default_rng(0)

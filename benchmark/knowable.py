@@ -52,8 +52,8 @@ from salus_ros.evaluation.limits import (
     step_weights,
     strata,
 )
-from salus_ros.policies.smolvla.folder import policy_id
-from salus_ros.policies.tiny import SHIPPED
+from salus_ros.policies.checkpoint import policy_id
+from salus_ros.policies.tiny import shipped_policy
 from salus_ros.training.dataset import Samples, load_samples
 from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
@@ -95,9 +95,12 @@ def open_subject(given: argparse.Namespace) -> Subject:
         if getattr(given, name) < 1:
             raise ConfigError(f"--{name} is {getattr(given, name)}; at least 1 is needed")
     reader = StoreReader(given.store)
-    samples = load_samples([given.store])
+    samples = load_samples([given.store], inputs=())
     metas = [record.meta for record in samples.records]
-    acted, asked = sorted({meta.policy_id for meta in metas}), policy_id(given.policy)
+    env_id = world_of(metas)
+    policy = given.policy or shipped_policy(env_id)
+    acted = sorted({meta.policy_id for meta in metas})
+    asked = policy_id(policy, given.noise_memory)
     if acted != [asked]:
         raise ConfigError(
             f"in '{given.store}' acted the policies {', '.join(acted)}, given is '{asked}'; give "
@@ -112,8 +115,8 @@ def open_subject(given: argparse.Namespace) -> Subject:
         )
     config = BranchConfig(
         store=str(given.store),
-        policy=given.policy,
-        env_id=world_of(metas),
+        policy=policy,
+        env_id=env_id,
         replan_every=every,
         noise_memory=given.noise_memory,
         branches=given.branches,
@@ -202,7 +205,7 @@ def judge(subject: Subject, chosen: NDArray[np.int64], played: PlayedMoments) ->
 def landmark_rows(subject: Subject, number: int) -> NDArray[np.int64]:
     """Rows of some episodes at the last replan of the first quarter of the time limit."""
     samples, rows = subject.samples, subject.replans
-    quarter = int(episodes_of(samples).quarter()[0])
+    quarter = int(episodes_of(samples).share_of_limit(0.25)[0])
     landmark = (quarter - 1) // subject.config.replan_every * subject.config.replan_every
     there = rows[samples.step[rows] == landmark]
     return np.random.default_rng(subject.config.seed).permutation(there)[:number]
@@ -241,7 +244,9 @@ def parse() -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", help="made by `salus collect`, or shipped:standard")
-    parser.add_argument("--policy", type=Path, default=SHIPPED, help="the one that acted in it")
+    parser.add_argument(
+        "--policy", type=Path, help="the one that acted in it; the shipped one of its world"
+    )
     parser.add_argument("--states", type=int, default=600)
     parser.add_argument("--branches", type=int, default=4, help="of each state and observer")
     parser.add_argument("--replays", type=int, default=100, help="episodes run again to compare")
@@ -259,7 +264,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     subject = open_subject(given)
     samples, config = subject.samples, subject.config
-    settings = asdict(config) | {"policy": policy_id(given.policy)}
+    settings = asdict(config) | {"policy": policy_id(config.policy, given.noise_memory)}
     played = PlayedMoments(given.log, settings)
     replays = replay_some(subject, given.replays)
     near = strata(samples.labels[subject.replans], samples.failure_types)

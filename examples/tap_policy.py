@@ -8,13 +8,13 @@ from pathlib import Path
 
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.episodes.reader import StoreReader
-from salus_ros.policies.runner import SmolVLARunner
+from salus_ros.policies.runner import PolicyRunner
 from salus_ros.policies.tiny import SHIPPED
 
 
 def main(policy: Path, steps: int) -> None:
     """Run the policy on the first steps of a shipped episode, whatever it did then."""
-    runner = SmolVLARunner(policy, num_samples=4, replan_every=3)
+    runner = PolicyRunner(policy, num_samples=4, replan_every=3)
     episode = StoreReader("shipped:pictures").episode(0)
     for step in range(steps):
         images = {camera: frames[step] for camera, frames in episode.images.items()}

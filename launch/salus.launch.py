@@ -3,6 +3,9 @@
 ros2 launch salus_ros salus.launch.py
 ros2 launch salus_ros salus.launch.py record:=runs/a.zarr episodes:=20 exit_when_done:=true
 ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ cameras:=top,wrist
+ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ robot:=so101
+ros2 launch salus_ros salus.launch.py source:=physx
+ros2 launch salus_ros salus.launch.py source:=none watch_only:=true
 ros2 launch salus_ros salus.launch.py rviz:=true rqt:=true
 ros2 launch salus_ros salus.launch.py bag:=runs/bag episodes:=20 exit_when_done:=true
 
@@ -10,7 +13,7 @@ Arguments that are left empty keep the value of `params_file`. All of them are c
 anything starts. When a node ends, the others are ended in order, who records last.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from launch.action import Action
@@ -30,7 +33,15 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 
 from launch import LaunchContext, LaunchDescription
-from salus_ros.nodes.launching import Ending, check, misspelt, names_of
+from salus_ros.nodes.launching import (
+    NO_RECOVERY,
+    Ending,
+    check,
+    misspelt,
+    names_of,
+    with_robot,
+    with_source,
+)
 
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "salus.yaml"
 BOOLEAN = ["true", "false"]
@@ -48,6 +59,9 @@ CAMERAS = ("front", "side", "wrist")
 BAG_TOPICS = ["joint_states", "episode", "action", "signals", "failure_horizons", "risk", "clock"]
 """What `bag` records beside the cameras; `salus convert` makes of it what the recorder records."""
 
+RECOVERY_TOPICS = ["policy_action", "recovery_status", "recovery_plan"]
+"""What it records too where there is a recovery."""
+
 
 def argument(
     name: str, description: str, default: str = "", choices: list[str] | None = None
@@ -61,9 +75,10 @@ def argument(
 ARGUMENTS = [
     argument(
         "source",
-        "Where images and joints come from: the built-in world, or topics of others",
+        "Where images and joints come from: the built-in world, with MuJoCo or PhysX under it, or "
+        "topics of others",
         default="mujoco",
-        choices=["mujoco", "none"],
+        choices=["mujoco", "physx", "none"],
     ),
     argument(
         "mode",
@@ -74,6 +89,13 @@ ARGUMENTS = [
     argument(
         "policy",
         "Folder of a SmolVLA checkpoint; empty: the small one that ships with SALUS",
+    ),
+    argument(
+        "watch_only",
+        "No policy is run: one that runs elsewhere publishes PolicyAction on `action`, with its "
+        "chunks, of which the watch node makes the signals",
+        default="false",
+        choices=BOOLEAN,
     ),
     argument(
         "model",
@@ -97,7 +119,34 @@ ARGUMENTS = [
     argument(
         "env_id",
         "Gymnasium id of the world, module:Id-v0 for one that a module registers "
-        "(salus/PickPlace-v0)",
+        "(salus/PickPlace-v1)",
+    ),
+    argument(
+        "robot",
+        "With source:=none, the robot that the policy moves: panda, so101, ur5e, or the file of a "
+        "profile. It gives cameras, state_joints and rate, and starts the action bridge",
+    ),
+    argument(
+        "gate",
+        "What an alarm does to the robot: shadow only says what it would have done, enforce does "
+        "it (shadow)",
+        choices=["", "shadow", "enforce"],
+    ),
+    argument(
+        "on_alarm",
+        "slow, hold, or stop, until the service action_bridge/reset (hold)",
+        choices=["", "slow", "hold", "stop"],
+    ),
+    argument(
+        "recovery",
+        "What takes the arm when a failure is foreseen, as in `salus recover trial`: none, "
+        "shadow, scripted@alarm, home@stuck, shadow:hold@either; several joined by +",
+        default=NO_RECOVERY,
+    ),
+    argument(
+        "recovery_alpha",
+        "Rate of the alarm that recovery goes by, one that the model is calibrated for; empty: "
+        "the predictor's own alarm",
     ),
     argument(
         "cameras",
@@ -187,6 +236,13 @@ ARGUMENTS = [
         choices=BOOLEAN,
     ),
     argument(
+        "view",
+        "Show all of it as a page in the browser, with buttons; its log says the address "
+        "(host, port and token are in params_file)",
+        default="false",
+        choices=BOOLEAN,
+    ),
+    argument(
         "use_sim_time",
         "Take the time from /clock; auto: where the built-in world is in lockstep",
         default="auto",
@@ -214,7 +270,8 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     """
     arguments = {item.name: LaunchConfiguration(item.name).perform(context) for item in ARGUMENTS}
     check(arguments)
-    simulated = arguments["source"] == "mujoco"
+    arguments = with_robot(with_source(arguments), CONFIG.with_name("robots"))
+    simulated = arguments["source"] != "none"
     lockstep = simulated and arguments["mode"] == "lockstep"
     sim_time = arguments["use_sim_time"]
     clock = {"use_sim_time": lockstep if sim_time == "auto" else sim_time == "true"}
@@ -232,7 +289,12 @@ def make_nodes(context: LaunchContext) -> list[Action]:
             if arguments[argument]
         }
 
-    def node(executable: str, parameters: dict, end_s: float = END_S) -> LifecycleNode:
+    def node(
+        executable: str,
+        parameters: dict,
+        end_s: float = END_S,
+        renamed: Sequence[tuple[str, str]] = (),
+    ) -> LifecycleNode:
         return LifecycleNode(
             package="salus_ros",
             executable=executable,
@@ -240,7 +302,12 @@ def make_nodes(context: LaunchContext) -> list[Action]:
             namespace=arguments["namespace"],
             parameters=[arguments["params_file"], parameters],
             # Every graph has a clock and frames of its own, so that two can run side by side.
-            remappings=[("/clock", "clock"), ("/tf", "tf"), ("/tf_static", "tf_static")],
+            remappings=[
+                ("/clock", "clock"),
+                ("/tf", "tf"),
+                ("/tf_static", "tf_static"),
+                *renamed,
+            ],
             ros_arguments=["--log-level", arguments["log_level"]],
             output="screen",
             emulate_tty=True,
@@ -263,9 +330,33 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     )
     predictor = given(model_path=("model", str), device=("device", str))
     vla |= shared | sensors | clock | {"wait_for": ",".join(["predictor", *recorders])}
-    predictor |= clock | {"wait_for": ",".join(recorders)}
-    listeners = {"wait_for": ",".join(["vla", "predictor", *recorders])}
-    acting = dict(vla=node("vla", vla), predictor=node("predictor", predictor))
+    predictor |= sensors | clock | {"wait_for": ",".join(recorders)}
+    recovers = arguments["recovery"] != NO_RECOVERY
+    shadow = arguments["recovery"].startswith("shadow")
+    watches = arguments["watch_only"] == "true"  # it reads no observation: nobody waits for it
+    nodes = [*["vla"] * (not watches), "predictor", *["recovery"] * recovers]
+    listeners = {"wait_for": ",".join([*nodes, *recorders])}
+    # Recovery stands between the policy and who acts; its shadow only listens.
+    behind = [("action", "policy_action")] if recovers and not shadow else []
+    acting: dict[str, ExecuteProcess] = {}
+    if watches:
+        own = {"wait_for": vla["wait_for"]}
+        acting["watch"] = node("watch", clock | own, renamed=behind)
+    else:
+        acting["vla"] = node("vla", vla, renamed=behind)
+    acting["predictor"] = node("predictor", predictor)
+    if recovers:
+        recovery = given(
+            arm=("recovery", str),
+            alpha=("recovery_alpha", float),
+            model_path=("model", str),
+            env_id=("env_id", str),
+            device=("device", str),
+        )
+        own = {"mode": arguments["mode"], "hold_over_episodes": not simulated}
+        own |= {"wait_for": "" if shadow else ",".join(recorders)}
+        beside = [("policy_action", "action")] if shadow else []
+        acting["recovery"] = node("recovery", recovery | sensors | clock | own, renamed=beside)
     writing = {}
     if recording:
         store = given(store_path=("record", str)) | shared | sensors
@@ -292,12 +383,20 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     elif arguments["episode_source"] != "topic":
         episodes = given(rate_hz=("rate", float), task=("task", str))
         acting["episode"] = node("episode", episodes | clock | listeners)
+    if arguments["robot"]:
+        arm = given(robot=("robot", str), gate_mode=("gate", str), on_alarm=("on_alarm", str))
+        acting["action_bridge"] = node("action_bridge", arm | clock)
+    viewers = make_viewers(arguments, clock, acting["watch" if watches else "vla"])
+    if arguments["view"] == "true":
+        # It may end, or not begin, without ending who acts; and it needs no clock.
+        shown = {name: shared[name] for name in ("cameras", "image_transport") if name in shared}
+        viewers.append(node("view", shown))
     known = [item.name for item in ARGUMENTS]
     return [
         *(LogInfo(msg=text) for text in misspelt(context.launch_configurations, known)),
         end_in_order(acting, writing),
         *writing.values(),
-        *make_viewers(arguments, clock, acting["vla"]),
+        *viewers,
         *acting.values(),
     ]
 
@@ -341,6 +440,7 @@ def make_bag_recorder(arguments: dict[str, str]) -> ExecuteProcess:
         image += "/compressed"
     cameras = names_of(arguments["cameras"]) if arguments["cameras"] else CAMERAS
     topics = [f"camera/{name}/{topic}" for name in cameras for topic in (image, "camera_info")]
+    topics += [] if arguments["recovery"] == NO_RECOVERY else RECOVERY_TOPICS
     prefix = f"/{namespace}/" if namespace else "/"
     return ExecuteProcess(
         cmd=[
@@ -354,7 +454,7 @@ def make_bag_recorder(arguments: dict[str, str]) -> ExecuteProcess:
 
 
 def make_viewers(
-    arguments: dict[str, str], clock: dict[str, bool], vla: LifecycleNode
+    arguments: dict[str, str], clock: dict[str, bool], signals: LifecycleNode
 ) -> list[Action]:
     """Make the programs to look at the graph with that the arguments ask for."""
     viewers: list[Action] = []
@@ -390,7 +490,7 @@ def make_viewers(
         )
         # Its plots forget topics that are not there yet.
         ready = OnStateTransition(
-            target_lifecycle_node=vla, goal_state="active", handle_once=True, entities=[rqt]
+            target_lifecycle_node=signals, goal_state="active", handle_once=True, entities=[rqt]
         )
         viewers.append(RegisterEventHandler(ready))
     return viewers

@@ -9,7 +9,7 @@ policy=$out/tiny_smolvla_v1
 begin=$(dirname "$0")/../salus_ros/assets/policy/tiny_smolvla # it has learnt to see and to read
 [ -f "$out/demonstrations.npz" ] ||
     salus policy demonstrate --env-id $world --episodes 600 --out "$out/demonstrations.npz"
-salus policy train "$out/demonstrations.npz" --init "$begin" --iterations 4500 --noise-memory 100 \
+salus policy train "$out/demonstrations.npz" --init "$begin" --iterations 4500 --noise-memory 250 \
     --out "$policy"
 salus collect --policy "$policy" --env-id $world --fault none \
     --seed 2000000 --episodes 120 --out "$out/reference.zarr"

@@ -10,6 +10,13 @@ from typing import Any
 
 from salus_ros.evaluation.detectors.catalogue import OURS, PUBLISHED, ablations
 from salus_ros.evaluation.statistics import wilson_interval
+from salus_ros.reports.numbers.operator import (
+    RULES,
+    Sheet,
+    benchmark_sheets,
+    evaluation_sheets,
+    with_interval,
+)
 from salus_ros.training.conformal import least_count
 
 Values = Mapping[str, Any]
@@ -17,6 +24,7 @@ Values = Mapping[str, Any]
 RISK = f"{OURS}_horizons"
 CLOCK = f"{OURS}_clock"
 SIGNALS = f"{OURS}_signals"
+EVENTUAL = f"{OURS}_eventual"
 ALPHAS = ("0.01", "0.05", "0.1", "0.2")
 NOTES = Path(__file__).with_name("results_notes.md")
 
@@ -44,46 +52,60 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+def sheets(several: Sequence[Sheet]) -> list[str]:
+    """Tables in Markdown, with what their columns mean below."""
+    return [
+        part
+        for sheet in several
+        for part in (f"**{sheet.title}**", table(sheet.head, sheet.rows), sheet.note)
+        if part
+    ]
+
+
 def targets(result: Values) -> str:
-    """Every target with its figure."""
+    """Every target with its figure, and beside it that of the model with a clock as input."""
     found = result["detectors"]
     steps, clock = found[OURS]["steps"], found[CLOCK]["steps"]
-    ours = found[OURS]["test"]
+    ours, timed = (found[name]["test"]["operator"] for name in (OURS, CLOCK))
     rows = []
 
-    def add(what: str, asked: str, value: str, reached: bool, other: str = "") -> None:
-        rows.append([what, asked, value, other, "yes" if reached else "**no**"])
+    def add(what: str, asked: str, value: str, reached: bool | None, other: str = "") -> None:
+        said = "-" if reached is None else "yes" if reached else "**no**"
+        rows.append([what, asked, value, other, said])
 
-    for name, key, least in (
-        ("micro F1 over the 16 outputs", "f1", 0.80),
-        ("precision", "precision", 0.80),
-        ("recall", "recall", 0.80),
-        ("F1 without timeouts", "f1_without_timeout", 0.70),
+    def least(what: str, limit: float, figure: float | None, told: str, other: str = "") -> None:
+        add(what, f">= {limit:.2f}", told, None if figure is None else figure >= limit, other)
+
+    chosen, other = (one["foreseen"]["at_share"] for one in (ours, timed))
+    for name, what, limit in (
+        ("all", "recall with 0.2 s of lead where 5 % of the successes alarm", 0.70),
+        ("sudden", "the same, drops, misplaced releases and collisions alone", 0.45),
     ):
-        reached = (steps[key][0] or 0.0) >= least
-        add(name, f">= {least:.2f}", spread(steps[key]), reached, spread(clock[key]))
-    for cut in ("shortest", "quarter"):
-        figures = ours[cut]
-        add(
-            f"episode AUROC within task, {cut}",
-            ">= 0.90",
-            f"{number(figures['auroc_within_task'])} "
-            f"({interval(figures['auroc_within_task_interval'])})",
-            figures["auroc_within_task"] >= 0.9,
-            number(found[CLOCK]["test"][cut]["auroc_within_task"]),
-        )
-        best = max(
-            (name for name in PUBLISHED if name in found),
-            key=lambda name: found[name]["test"][cut]["auroc_within_task"],
-        )
-        gap = found[best]["test"][cut]
-        add(
-            f"the same above the best published detector ({best})",
-            ">= 0.05",
-            f"{number(gap['auroc_within_task_below_reference'])} "
-            f"({interval(gap['auroc_within_task_below_reference_interval'])})",
-            gap["auroc_within_task_below_reference"] >= 0.05,
-        )
+        told = with_interval(chosen["recall"][name], chosen["recall_interval"][name])
+        least(what, limit, chosen["recall"][name], told, number(other["recall"][name], 2))
+    quarter, other = (one["running"]["failure"]["25%"] for one in (ours, timed))
+    auroc = quarter["auroc_within_task"]
+    told = with_interval(auroc, quarter["auroc_within_task_interval"])
+    what = "AUROC within task at a quarter, of those still running"
+    least(what, 0.90, auroc, told, number(other["auroc_within_task"], 2))
+    best, gap = best_published(found)
+    below = gap["auroc_within_task_below_reference"]
+    ends = gap["auroc_within_task_below_reference_interval"]
+    what = f"AUROC of the latest score at a quarter, above the best published one ({best})"
+    reached = None if None in ends else below >= 0.05 and ends[0] > 0
+    add(what, ">= 0.05, interval above 0", with_interval(below, ends), reached)
+    for kind in ("drop", "collision"):
+        one = found[OURS]["outputs"]["0.5 s"][kind]
+        skill = one.get("skill")
+        timed_skill = found[CLOCK]["outputs"]["0.5 s"][kind].get("skill")
+        least(f"AP / limit within 0.5 s, {kind}", 0.60, skill, number(skill, 2),
+              number(timed_skill, 2))  # fmt: skip
+    events = steps["f1_events"]
+    least("F1 without timeouts, at their own threshold", 0.45, events[0], spread(events),
+          spread(clock["f1_events"]))  # fmt: skip
+    reached = clock["f1"][0] >= 0.75
+    add("micro F1 with a clock as input", ">= 0.75", spread(steps["f1"]), reached,
+        spread(clock["f1"]))  # fmt: skip
     share = steps["alarm_false"][0]
     successes = result["episodes"] - result["failures"]
     low, high = wilson_interval(round(share * successes), successes)
@@ -94,30 +116,31 @@ def targets(result: Values) -> str:
         low <= 0.05 <= high,
         number(clock["alarm_false"][0]),
     )
-    lead = steps["alarm_lead_before_drop_or_collision_s"]
-    add(
-        "median lead before a drop or collision",
-        ">= 0.4 s",
-        f"{spread(lead)} s",
-        (lead[0] or 0) >= 0.4,
-        spread(clock["alarm_lead_before_drop_or_collision_s"]),
-    )
     error = steps["calibration_error"]
     add("expected calibration error", "<= 0.02", spread(error), error[0] <= 0.02,
         spread(clock["calibration_error"]))  # fmt: skip
     return table(["what", "target", "default model", "with a clock as input", "reached"], rows)
 
 
+def best_published(found: Values) -> tuple[str, Values]:
+    """The published detector that ranks best by its score at a quarter, and its figures."""
+    figures = {
+        name: found[name]["test"]["latest"]["quarter"] for name in PUBLISHED if name in found
+    }
+    best = max(figures, key=lambda name: figures[name]["auroc_within_task"] or 0.0)
+    return best, figures[best]
+
+
 def step_table(found: Values) -> str:
     """Figures of single steps, of SALUS's own models."""
-    names = ("f1", "precision", "recall", "f1_without_timeout", "macro_f1", "average_precision",
+    names = ("f1", "precision", "recall", "f1_events", "macro_f1", "average_precision",
              "calibration_error")  # fmt: skip
     rows = [
         [name, *(spread(one["steps"][key]) for key in names)]
         for name, one in found.items()
-        if one["steps"] and name not in (RISK, *ablations())
+        if one["steps"] and name not in (RISK, EVENTUAL, *ablations())
     ]
-    head = ["model", "F1", "precision", "recall", "F1 without timeout", "macro F1", "AP", "ECE"]
+    head = ["model", "F1", "precision", "recall", "F1 without timeouts", "macro F1", "AP", "ECE"]
     return table(head, rows)
 
 
@@ -163,9 +186,10 @@ def alarm_table(found: Values) -> str:
 
 
 def promise_table(found: Values) -> str:
-    """Promised and realised false alarms of either score."""
+    """Promised and realised false alarms of the alarm's score, and of its two parts."""
     rows = []
-    for name, what in ((OURS, "fails at all"), (RISK, "risk within 0.5 s")):
+    names = {OURS: "the alarm", EVENTUAL: "fails at all", RISK: "risk within 0.5 s"}
+    for name, what in names.items():
         for alpha in ALPHAS:
             one = found[name]["test"]["alarms"][alpha]
             other = found[name]["held_out"]["alarms"][alpha]
@@ -193,11 +217,11 @@ def ablation_table(found: Values) -> str:
                 name, number(quarter["auroc_within_task"]), number(latest["auroc_within_task"]),
                 number(found[name]["held_out"]["latest"]["quarter"]["auroc_within_task"]),
                 spread(found[name]["steps"]["f1"]),
-                spread(found[name]["steps"]["f1_without_timeout"]),
+                spread(found[name]["steps"]["f1_events"]),
                 spread(found[name]["steps"]["average_precision"]),
             ])  # fmt: skip
     head = ["model", "quarter", "latest at the quarter", "the same, shifted", "F1",
-            "F1 without timeout", "AP"]  # fmt: skip
+            "F1 without timeouts", "AP"]  # fmt: skip
     return table(head, rows)
 
 
@@ -205,7 +229,8 @@ def actprobe_table(seen: Values, unseen: Values) -> str:
     """Early AUROC on ActProbe's rollouts, by its own protocol and within tasks."""
     published = {
         "actprobe": ("80.1", "71.4"), "stac_single": ("65.3", "65.2"),
-        "safe_lstm": ("78.2", "59.2"), "knn": ("68.9", "57.2"),
+        "safe_lstm": ("78.2", "59.2"), "knn": ("68.9", "57.2"), "safe_mlp": ("77.3", "58.9"),
+        "logpzo": ("73.1", "58.3"),
     }  # fmt: skip
     rows = []
     for name in seen["detectors"]:
@@ -216,13 +241,26 @@ def actprobe_table(seen: Values, unseen: Values) -> str:
                 f"{number(here['quarter']['auroc_pooled'])} "
                 f"({interval(here['quarter']['auroc_pooled_interval'], 2)})",
                 published.get(name, ("", ""))[place],
+                _below(here["quarter"]),
                 number(here["quarter"]["auroc_within_task"]),
                 number(here["latest"]["quarter"]["auroc_within_task"]),
             ]
         rows.append(cells)
-    head = ["detector", "seen: pooled (95 %)", "published", "in task", "latest in task",
-            "unseen: pooled (95 %)", "published", "in task", "latest in task"]  # fmt: skip
+    columns = ["pooled (95 %)", "published", "below the default (95 %)", "in task",
+               "latest in task"]  # fmt: skip
+    head = ["detector", *columns, *columns]
+    head[1], head[6] = f"seen: {head[1]}", f"unseen: {head[6]}"
     return table(head, rows)
+
+
+def _below(figures: Values) -> str:
+    """How far the pooled AUROC is below that of the reference; "" for the reference."""
+    if figures.get("auroc_pooled_below_reference") is None:
+        return ""
+    return (
+        f"{number(figures['auroc_pooled_below_reference'])} "
+        f"({interval(figures['auroc_pooled_below_reference_interval'])})"
+    )
 
 
 def shares(result: Values) -> str:
@@ -248,25 +286,6 @@ def unpromised(successes: int) -> str:
     )
 
 
-def whole_episode_table(outputs: dict[str, Any]) -> str:
-    """What is told of the episode as a whole, at the moments of `evaluate_episode_output`."""
-    rows = [
-        (
-            name.replace("_", " "),
-            share,
-            f"{part['positives']} of {part['running']}",
-            number(part["auroc_within_task"]),
-            interval(part["auroc_within_task_interval"]),
-            number(part["average_precision"]),
-            number(part["calibration_error"]),
-        )
-        for name, found in outputs.items()
-        for share, part in found["at"].items()
-    ]
-    head = ("", "at", "ended so", "AUROC within task", "95 %", "AP", "calibration error")
-    return table(head, rows)
-
-
 def page(folder: Path) -> str:
     """The whole page."""
     result = json.loads((folder / "benchmark" / "benchmark.json").read_text())
@@ -274,6 +293,7 @@ def page(folder: Path) -> str:
     evaluation = json.loads((folder / "evaluation" / "evaluation.json").read_text())
     calibration = json.loads((folder / "tcn" / "calibration.json").read_text())
     found = result["detectors"]
+    compared = {name: one for name, one in found.items() if name not in ablations()}
     other = result["held_out"]
     successes = [fold["calibration_successes"] for fold in result["folds"]]
     test = evaluation["at_threshold"]
@@ -294,21 +314,27 @@ def page(folder: Path) -> str:
         "off by default.",
         targets(result),
         NOTES.read_text().strip(),
+        "## What an operator feels",
+        RULES,
+        *sheets(benchmark_sheets(result | {"detectors": compared})),
+        "The same models on the shifted conditions:",
+        *sheets(benchmark_sheets(result | {"detectors": compared}, "held_out")),
         "## Steps",
-        "All 16 outputs after calibration, at the threshold with the best F1 on its episodes.",
+        "All 16 outputs after calibration, at the threshold with the best F1 on its episodes; "
+        "those without timeouts at one of their own.",
         step_table(found),
         "## Alarm",
-        "The alarm sounds when the probability that the episode fails at all, which is never "
-        "below the risk (any failure within the longest horizon), is above its threshold, "
-        f"conformal at alpha = 0.05 on the {some(successes, 2)} successes of its half of the "
+        "The alarm sounds when the risk (any failure within the longest horizon) or the "
+        "probability that the episode fails at all is above its threshold; both move together, "
+        f"conformal at alpha = 0.05 on the {some(successes, 2)} successes of their half of the "
         "calibration part.",
         alarm_table(found),
-        "The same at other alphas, and what the risk would do in its place, both of raw scores: "
+        "The same at other alphas, and what either of the two would do alone, of raw scores: "
         f"no probabilities are fitted, so all {some(successes)} successes of the calibration part "
         f"set the threshold.{unpromised(min(successes))} The promise is for episodes like those "
         "of the calibration; the shifted ones are not.",
         promise_table(found),
-        "## Detectors",
+        "## Early ranking, as published",
         "AUROC within tasks of the largest score up to the shortest episode of the task and up "
         "to a quarter of the time limit; pooled and average precision at the quarter. `with "
         "band`: of scores relative to a functional band of successes. `latest`: of the score at "
@@ -319,9 +345,10 @@ def page(folder: Path) -> str:
         "The same models on the shifted conditions:",
         table(DETECTOR_HEAD, list(detector_rows(found, "held_out"))),
         "## Ablation",
-        "The default model with parts of its inputs; `without_*` and `*_alone` are of the twelve "
-        "signals without the embedding. `state_and_action` reads the joints and the action in "
-        "place of anything of the policy; `half_of_training` learns from half of the episodes.",
+        "The default model without the look-ahead (`without_lookahead`), without the joints "
+        "(`without_joints`), with half of the episodes to "
+        "learn from (`half_of_training`), and with the twelve signals alone. `salus benchmark "
+        "--ablation` has more.",
         ablation_table(found),
         "## One model, as the commands make it",
         f"`salus train shipped:standard`: {training['splits']['train']['episodes']} episodes to "
@@ -330,12 +357,9 @@ def page(folder: Path) -> str:
         "successes of which set the threshold, and `salus evaluate` on the "
         f"{evaluation['episodes']} it never saw, shifted ones included: F1 {number(test['f1'])} "
         f"({interval(test['f1_interval'])}), without "
-        f"timeouts {number(test['without_timeout']['f1'])}, calibration error "
+        f"timeouts {number((evaluation['events'] or {}).get('f1'))}, calibration error "
         f"{number(evaluation['calibration_error'], 4)}.",
-        "What it says of the episode as a whole, that it will fail at all and that it will end in "
-        "no progress, by its time limit: the latest probability of the episodes that are still "
-        "running at a share of the time limit, where a clock says the same of all.",
-        whole_episode_table(evaluation["episode_outputs"]),
+        *sheets(evaluation_sheets(evaluation["operator"])),
     ]
     logs = [folder / f"actprobe_{name}" / "benchmark.json" for name in ("seen", "unseen")]
     if all(file.exists() for file in logs):
@@ -343,12 +367,16 @@ def page(folder: Path) -> str:
         parts += [
             "## Rollouts of pi0 on LIBERO-10",
             f"{seen['episodes']} rollouts recorded by ActProbe's authors, {seen['failures']} "
-            f"failures, all at the time limit; their protocol (70/15/15 of every task, or three "
-            "tasks unseen; half of their validation part is for calibration here) with "
-            f"{len(seen['folds'])} seeds of ours. Early AUROC is that of the largest score "
-            "over the first quarter of the time limit. The logs have no hidden "
-            "states, so detectors that read them cannot run.",
+            f"failures, {seen['failures_by_type'].get('timeout', 0)} of them at the time limit; "
+            "their protocol (70/15/15 of every task, or three tasks unseen; half of their "
+            f"validation part is for calibration here) with {len(seen['folds'])} seeds of ours. "
+            "Early AUROC is that of the largest score over the first quarter of the time limit; "
+            "intervals draw the episodes once for all seeds. The logs have no hidden states, so "
+            "detectors that read them cannot run. The default for such logs, chosen without their "
+            f"test episodes, is `{seen['reference']}`.",
             actprobe_table(seen, unseen),
+            "What an operator feels there, of the tasks that were seen:",
+            *sheets(benchmark_sheets(seen)[:2]),
         ]
     return "\n\n".join(parts) + "\n"
 

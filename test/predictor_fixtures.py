@@ -38,13 +38,14 @@ PLANTED = StoreSpec(
     state_dim=7,
     action_dim=7,
     embedding_dim=6,
+    expert_dim=4,
     chunk_statistics=CHUNK_STATISTICS,
     streams=("state", "signals"),
 )
 
 
 def planted_episode(number: int):
-    """Every second episode fails; its signals, embedding and chunk statistics say so."""
+    """Every second episode fails; its signals, states, chunk statistics and action say so."""
     kind = (FailureType.NONE, FailureType.DROP)[number % 2]
     rng = np.random.default_rng(number)
     episode = make_episode(
@@ -58,6 +59,8 @@ def planted_episode(number: int):
     hold = np.arange(len(episode.action)) // 3 * 3  # as the policy does between its replans
     shift = 1.0 if kind else 0.0
     episode.embedding[:] = (episode.embedding + shift)[hold]
+    episode.expert_embedding[:] = (episode.expert_embedding + shift)[hold]
+    episode.action[:] += 5 * shift * (-1) ** np.arange(len(hold))[:, None]  # to and fro
     statistics = (0.3 * episode.chunk_statistics + 2 + shift)[hold]
     statistics[:3, :2] = np.nan  # no previous replan
     episode.chunk_statistics[:] = statistics

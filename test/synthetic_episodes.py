@@ -8,7 +8,9 @@ from salus_ros.core.labels import before_failure, horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes import Episode, EpisodeMeta, EpisodeStore, StoreSpec
 from salus_ros.episodes.layout import data_arrays
-from salus_ros.training.dataset import EpisodeRecord, Samples
+from salus_ros.evaluation.episode_metrics import Episodes
+from salus_ros.prediction.extras import of_episode, stored_parts
+from salus_ros.training.dataset import OPTIONAL, EpisodeRecord, Samples
 
 LOW_DIM = StoreSpec(state_dim=7, action_dim=7, streams=("state", "signals"))
 WITH_IMAGES = StoreSpec(
@@ -25,8 +27,11 @@ WITH_IMAGES = StoreSpec(
     expert_dim=6,
     joint_names=("arm", "finger"),
     joint_quantities=("position", "effort"),
+    lookahead_cell="here",
+    lookahead_names=("near", "far"),
     truth_names=("object.x", "force_n"),
     episode_outputs=("episode_failure", "no_progress"),
+    further_signals=("hesitation", "regret"),
     streams=("front",),
     shard_steps=7,
 )
@@ -85,7 +90,7 @@ def make_episode(
 def _optional(rng, length, spec: StoreSpec):
     """The plan in force since the last third step, what the policy sees, joints and truth."""
     since = np.arange(length) - np.arange(length) % 3
-    names = ("plan_samples", "visual_embedding", "expert_embedding")
+    names = ("plan_samples", "visual_embedding", "expert_embedding", "lookahead")
     layouts = data_arrays(spec)
     made = {
         name: rng.normal(size=(length, *layouts[name].row_shape))[since].astype(np.float16)
@@ -95,6 +100,9 @@ def _optional(rng, length, spec: StoreSpec):
     if "plan_samples" in made:
         made["plan"] = made["plan_samples"][:, 0]
         made["plan_step"] = np.float32(np.arange(length) % 3)
+    if spec.further_signals:
+        made["further_signals"] = rng.normal(size=(length, len(spec.further_signals)))[since]
+        made["further_signals"][:3, -1] = np.nan  # nothing to compare with yet
     for name in (f"joint_{quantity}" for quantity in spec.joint_quantities):
         made[name] = rng.normal(size=(length, len(spec.joint_names)))
     if spec.truth_names:
@@ -114,6 +122,20 @@ def make_store(path, kinds, spec: StoreSpec = LOW_DIM, seed: int = 0, lengths=(4
     return path
 
 
+def make_outcomes(lengths, failure_steps, tasks=None, kinds=None):
+    """How made-up episodes of 10 Hz went: a failure step each, -1 for none."""
+    failure_steps = np.array(failure_steps)
+    return Episodes(
+        length=np.array(lengths),
+        failed=failure_steps >= 0,
+        failure_step=failure_steps,
+        failure_type=np.array(kinds) if kinds else (failure_steps >= 0).astype(np.int64),
+        task=np.zeros(len(lengths), np.int64) if tasks is None else np.array(tasks),
+        rate_hz=np.full(len(lengths), 10.0),
+        time_limit=np.full(len(lengths), 200),
+    )
+
+
 def make_samples(episodes, spec: StoreSpec) -> Samples:
     """What `load_samples` would read of a store with these episodes, without writing it."""
     rows = {name: [] for name in ("labels", "usable", "episode", "step")}
@@ -126,15 +148,18 @@ def make_samples(episodes, spec: StoreSpec) -> Samples:
         rows["episode"].append(np.full(length, number))
         rows["step"].append(np.arange(length))
     names = {"signals": "signals", "valid": "signals_valid", "fresh": "signals_fresh"}
-    names |= {name: name for name in ("action", "state", "embedding", "chunk_statistics")}
+    names |= {name: name for name in OPTIONAL}
     arrays = {name: np.concatenate(parts) for name, parts in rows.items()} | {
         name: None
         if getattr(episodes[0], field) is None
         else np.concatenate([getattr(episode, field) for episode in episodes])
         for name, field in names.items()
     }
+    extras = [of_episode(episode) for episode in episodes]
     return Samples(
         **arrays,
+        extras={name: np.concatenate([of[name] for of in extras]) for name in extras[0]},
+        parts=stored_parts(spec),
         records=tuple(
             EpisodeRecord(
                 f"{n:016x}", "memory", n, episode.meta, len(episode.action), spec.failure_types
@@ -147,4 +172,6 @@ def make_samples(episodes, spec: StoreSpec) -> Samples:
         failure_types=spec.failure_types,
         time_limit=200,
         chunk_statistic_names=spec.chunk_statistics,
+        truth_names=spec.truth_names,
+        state_names=spec.state_names,
     )

@@ -11,7 +11,8 @@ import pytest
 
 from salus_ros.core.failures import FAILURE_TYPES, Outcome
 from salus_ros.episodes.reader import StoreReader
-from salus_ros.policies.tiny import SHIPPED
+from salus_ros.policies.tiny import shipped_policy
+from salus_ros.worlds.physics import FIRST_ENV_ID
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmark"
 
@@ -63,7 +64,7 @@ def test_stopped_at_once_there_is_nothing_to_tell(knowable):
 
 def test_what_cannot_be_played_is_refused(knowable, tmp_path):
     another = tmp_path / "another"
-    shutil.copytree(SHIPPED, another)
+    shutil.copytree(shipped_policy(FIRST_ENV_ID), another)
     with pytest.raises(SystemExit, match="in 'shipped:pictures' acted the policies tiny_smolvla"):
         knowable("--policy", str(another))
     with pytest.raises(SystemExit, match="--states is 0; at least 1"):

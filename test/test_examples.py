@@ -25,7 +25,9 @@ def run(capsys):
 
 def test_every_example_has_a_test():
     tested = {"read_episodes", "train_and_predict", "convert_bag", "tap_policy"}
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
+    tested |= {"own_policy", "watch_only", "own_world", "own_detector"}
+    elsewhere = {"own_arm"}  # test/nodes/test_own_arm.py
+    assert {file.stem for file in EXAMPLES.glob("*.py")} == tested | elsewhere
 
 
 def test_read_episodes(run):
@@ -56,3 +58,37 @@ def test_tap_policy(run):
     assert said.count("step ") == 4
     assert said.count("planned anew") == 2
     assert "latent_drift: does not" not in said  # the second plan has one before it
+
+
+def test_own_policy(run, tmp_path):
+    said = run("own_policy", tmp_path / "mine.zarr", 13)
+    assert said.count("step ") == 13
+    assert "no latent_ood: " not in said  # the shipped policy has its reference
+    assert "latent_drift: nan" not in said
+    (meta,) = StoreReader(tmp_path / "mine.zarr").episodes()
+    assert meta.ending == "success"
+
+
+def test_watch_only(run):
+    said = run("watch_only", 9).splitlines()
+    assert [line.split(":")[0] for line in said[:5]] == [
+        "step 0 planned anew",
+        *(f"step {step}" for step in range(1, 4)),
+        "step 4 planned anew",
+    ]
+    assert "inconsistency nan" in said[0]
+    assert "nan" not in said[4]
+
+
+def test_own_world(run):
+    said = run("own_world", 3)
+    assert said.startswith("own/Pendulum-v0: cameras {'front': (64, 64)}, at most 60 steps")
+    assert said.count("'lift the pole', seed") == 3
+    assert "failure by timeout after 60 steps" in said
+
+
+def test_own_detector(run):
+    said = run("own_detector", "shipped:shifted")
+    assert "107 episodes to fit, 41 to test" in said
+    assert "surprise: foresees 0." in said
+    assert "clock: foresees" in said

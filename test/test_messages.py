@@ -11,6 +11,7 @@ from builtin_interfaces.msg import Time
 import salus_msgs.msg
 import salus_msgs.srv
 from salus_msgs.msg import VlaSignals
+from salus_ros.control.gate import GateState
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.phases import Phase
 from salus_ros.core.schema import SIGNAL_NAMES
@@ -20,9 +21,12 @@ MESSAGES = (
     "EpisodeStatus",
     "FailureHorizons",
     "FailureType",
+    "GateStatus",
     "Outcome",
     "PolicyAction",
     "RecorderStatus",
+    "RecoveryPlan",
+    "RecoveryStatus",
     "StreamStamp",
     "StreamStatus",
     "VlaSignals",
@@ -48,7 +52,11 @@ def test_constants_are_those_of_core_and_stand_in_one_place(kind):
 
 @pytest.mark.parametrize(
     ("prefix", "message", "kind"),
-    [("PHASE_", "EpisodeStatus", Phase), ("STATE_", "RecorderStatus", State)],
+    [
+        ("PHASE_", "EpisodeStatus", Phase),
+        ("STATE_", "RecorderStatus", State),
+        ("STATE_", "GateStatus", GateState),
+    ],
 )
 def test_constants_of_one_message_are_those_of_the_package(prefix, message, kind):
     found = constants(getattr(salus_msgs.msg, message))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from salus_ros.bags.mapping import Mapping
 from salus_ros.bags.reading import Bag
+from salus_ros.policies.noise import noise_seed
 from salus_ros.recording.arrays import ReadImage
 from salus_ros.recording.blocks import BlockMaker, Kept, Lost, Piece
 from salus_ros.recording.rows import Block, Dropped, Result, Row
@@ -72,7 +73,8 @@ class Outcomes:
             if self._policy is not None and not isinstance(result, Dropped):
                 meta = result.meta
                 task = self._mapping.task or ("" if meta is None else meta.task)
-                seed = None if not begins else -1 if meta is None else meta.seed
+                own = -1 if meta is None else meta.seed
+                seed = noise_seed(own, result.episode_id) if begins else None
                 self._policy.fill(rows, task, self._read_image, seed)
             pieces = list(self._blocks.take(result))
             for row in rows:

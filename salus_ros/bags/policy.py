@@ -11,7 +11,7 @@ from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.episodes import StoreSpec
 from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
-from salus_ros.policies.runner import SmolVLARunner
+from salus_ros.policies.runner import PolicyRunner
 from salus_ros.recording.arrays import ReadImage
 from salus_ros.recording.policy_columns import signals_row
 from salus_ros.recording.rows import SIGNALS, STATE, Row
@@ -22,10 +22,9 @@ class PolicyOptions:
     """Which policy to run, and how.
 
     Attributes:
-        path: Folder of a SmolVLA checkpoint.
+        path: Folder of a LeRobot checkpoint.
         num_samples: Action chunks at each replan, at least 1.
         replan_every: Steps between replans.
-        seed: Of its noise, in episodes that have none of their own.
         device: Torch device.
         threads: Threads of torch; 0 leaves that to torch.
     """
@@ -33,7 +32,6 @@ class PolicyOptions:
     path: Path
     num_samples: int = 4
     replan_every: int = 3
-    seed: int = 0
     device: str = "cpu"
     threads: int = 0
 
@@ -57,10 +55,9 @@ class PolicySignals:
             import torch
 
             torch.set_num_threads(options.threads)
-        self._runner = SmolVLARunner(
+        self._runner = PolicyRunner(
             options.path, options.device, options.num_samples, options.replan_every
         )
-        self._seed = options.seed
         self.camera_of = match_cameras(self._runner.cameras, cameras)
         self.policy_id = self._runner.policy_id
 
@@ -80,14 +77,14 @@ class PolicySignals:
             rows: The rows.
             task: Instruction of the episode.
             read_image: Reads what a row holds of a camera.
-            seed: Of the episode, where these are its first rows; -1 for one that has none.
+            seed: Of the episode's noise, where these are its first rows.
 
         Raises:
             ConfigError: if the state has not as many values as the policy takes.
         """
         runner = self._runner
         if seed is not None:
-            runner.reset(seed if seed >= 0 else self._seed)
+            runner.reset(seed)
         for row in rows:
             row.take_out(SIGNALS)
             state = row.samples[STATE]
@@ -99,7 +96,7 @@ class PolicySignals:
             images = self._images(row, read_image)
             if state is not None and images is not None:
                 said = runner.step(images, state, task, row.step)
-                row.samples[SIGNALS] = signals_row(said, runner.cameras)
+                row.samples[SIGNALS] = signals_row(said, runner.cameras, runner.further_signals)
                 row.age_ms[SIGNALS] = 0.0
 
     def _images(self, row: Row, read_image: ReadImage) -> dict[str, NDArray[np.uint8]] | None:

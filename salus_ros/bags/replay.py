@@ -41,7 +41,7 @@ from salus_ros.recording.rows import (
     STATE,
     Label,
 )
-from salus_ros.recording.status import Judgements, check_id, take_status
+from salus_ros.recording.status import Judgements, check_id, check_intervention, take_status
 from salus_ros.recording.streams import JointStream, Source, Stream
 from salus_ros.recording.ticks import Ticker
 from salus_ros.recording.time import DISORDER_NS, NANO, Order
@@ -354,7 +354,9 @@ class Replay:
                 inputs.setdefault(one.stream, []).append(to_ns(one.stamp))
         action = self._readers[ACTION].read(message, POLICY_ACTION)
         given = (message.episode_id, message.step, stamp_ns, action, message.policy_id, now_s)
-        self._assembler.action(*given, inputs)
+        intervention = getattr(message, "intervention", "")  # which bags of before do not say
+        check_intervention(intervention)
+        self._assembler.action(*given, inputs, intervention)
 
     def _take_status(self, status: Any, stamp_ns: int, now_s: float) -> Iterator[Relabelled]:
         if self._bag.types[self._mapping.episode_topic] != EPISODE_STATUS:

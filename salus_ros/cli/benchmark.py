@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from salus_ros.cli.figure_options import AtSteps, LimitsFile
 from salus_ros.cli.output import AsJson, out_console, print_line
 from salus_ros.cli.progress import bar
 
@@ -19,7 +20,8 @@ def benchmark(
         list[Path],
         typer.Argument(
             metavar="STORE...",
-            help="Episode stores, or one folder of ActProbe's logs (*.jsonl, *.jsonl.gz).",
+            help="Episode stores; or logs in ActProbe's form (*.jsonl, *.jsonl.gz), or folders of "
+            "them.",
             show_default=False,
         ),
     ],
@@ -42,6 +44,8 @@ def benchmark(
         ),
     ] = "folds",
     splits: Annotated[int, typer.Option(help="Number of splits, each with a seed.")] = 5,
+    limits: LimitsFile = None,
+    at_step: AtSteps = None,
     workers: Annotated[int, typer.Option(help="Processes, each on one thread.")] = max(
         1, os.cpu_count() or 1
     ),
@@ -60,12 +64,22 @@ def benchmark(
     from salus_ros.evaluation.detectors.benchmark import Benchmark
     from salus_ros.evaluation.detectors.catalogue import ablations, catalogue
     from salus_ros.evaluation.folds import make_folds
-    from salus_ros.evaluation.rollout_logs import is_actprobe, load_actprobe
+    from salus_ros.evaluation.held import STEPS
+    from salus_ros.evaluation.knowable_file import Limits
+    from salus_ros.evaluation.rollout_files import holds_logs
+    from salus_ros.evaluation.rollout_logs import load_actprobe
     from salus_ros.reports.tables.benchmark import benchmark_tables
     from salus_ros.training.dataset import load_samples
 
-    logs = len(stores) == 1 and is_actprobe(stores[0])
-    samples = load_actprobe(stores[0]) if logs else load_samples(stores)
+    known = None if limits is None else Limits.load(limits)
+    notes: tuple[str, ...] = ()
+    if any(map(holds_logs, stores)):
+        logs = load_actprobe(*stores)
+        samples, notes = logs.samples, logs.notes
+    else:
+        samples = load_samples(stores)
+    if known is not None:
+        known.check(samples)
     others = load_samples(held_out) if held_out else None
     names = list(detector or ())
     if ablation:
@@ -73,7 +87,8 @@ def benchmark(
     run = Benchmark(samples, make_folds(samples, protocol, splits), names, others, out / "scores")
     with bar("fits", run.total) as advance:
         run.run(workers, advance)
-    results = {"protocol": protocol, "stores": list(map(str, stores))} | run.results()
+    results = {"protocol": protocol, "stores": list(map(str, stores)), "notes": list(notes)}
+    results |= run.results(known, at_step or STEPS)
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results, indent=1, allow_nan=False) + "\n"
     (out / NUMBERS_NAME).write_text(text)
@@ -82,4 +97,6 @@ def benchmark(
         return
     for table in benchmark_tables(results):
         out_console.print(table)
+    for note in notes:
+        print_line(note)
     print_line(f"wrote {out / NUMBERS_NAME}")

@@ -31,11 +31,10 @@ def calibrate(
     from salus_ros.reports.sentences import unlabelled_line
     from salus_ros.reports.tables.calibration import calibration_tables
     from salus_ros.training.calibrate import calibrate as fit
-    from salus_ros.training.dataset import load_samples
+    from salus_ros.training.dataset import samples_for
 
     predictor = Predictor.load(model, device)
-    samples = load_samples(stores, predictor.horizons_s, predictor.failure_types)
-    predictor.check_signals(samples.signal_names)
+    samples = samples_for(predictor, stores)
     result = fit(predictor, samples, alpha)
     path = result.save(model if model.is_dir() else model.parent)
     if as_json:

@@ -8,7 +8,17 @@ import typer
 
 from salus_ros.cli.output import EXIT_INTERRUPTED, AsJson, err_console, print_result
 from salus_ros.cli.progress import bar
-from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, NoiseMemory, Task
+from salus_ros.cli.world_options import (
+    Condition,
+    Device,
+    EnvId,
+    Fault,
+    NoiseMemory,
+    NumSamples,
+    ReplanEvery,
+    Task,
+)
+from salus_ros.worlds.physics import ENV_ID
 
 if TYPE_CHECKING:
     from salus_ros.collection.collect import CollectionResult
@@ -39,7 +49,7 @@ def collect(
     policy: Annotated[
         Path | None, typer.Option(help="Policy folder; the shipped one of the world by default.")
     ] = None,
-    env_id: EnvId = "salus/PickPlace-v0",
+    env_id: EnvId = ENV_ID,
     task: Task = "",
     fault: Fault = "random",
     fault_rate: Annotated[
@@ -50,8 +60,8 @@ def collect(
         ),
     ] = None,
     condition: Condition = "standard",
-    num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 4,
-    replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
+    num_samples: NumSamples = 4,
+    replan_every: ReplanEvery = 3,
     noise_memory: NoiseMemory = None,
     plan_samples: Annotated[
         bool, typer.Option(help="Keep all planned chunks, not only the one that is executed.")
@@ -62,6 +72,10 @@ def collect(
             help="Keep poses and contact forces, which only the world knows, to measure."
         ),
     ] = True,
+    lookahead: Annotated[
+        bool,
+        typer.Option(help="Keep what is seen ahead along the plan, see `salus lookahead`."),
+    ] = False,
     images: Annotated[
         bool, typer.Option(help="Keep the images (some 10 MB an episode on disk).")
     ] = False,
@@ -100,6 +114,7 @@ def collect(
         noise_memory=noise_memory,
         plan_samples=plan_samples,
         truth=truth,
+        lookahead=lookahead,
         images=images,
         image_codec=image_codec,
         envs=envs or (2 if images else 8),

@@ -10,8 +10,10 @@ import typer
 from rich.text import Text
 
 from salus_ros import __version__
+from salus_ros.cli.adapt import adapt
 from salus_ros.cli.benchmark import benchmark
 from salus_ros.cli.calibrate import calibrate
+from salus_ros.cli.check_policy import check_app
 from salus_ros.cli.collect import collect
 from salus_ros.cli.convert import convert
 from salus_ros.cli.demo import demo
@@ -22,11 +24,17 @@ from salus_ros.cli.help_text import add_verb
 from salus_ros.cli.import_store import import_store
 from salus_ros.cli.info import info
 from salus_ros.cli.label import label
+from salus_ros.cli.lookahead import lookahead
+from salus_ros.cli.manifold import manifold_app
 from salus_ros.cli.output import EXIT_ERROR, err_console, out_console
 from salus_ros.cli.pack import pack
 from salus_ros.cli.policy import policy_app
+from salus_ros.cli.predict import predict
+from salus_ros.cli.recover import recover_app
 from salus_ros.cli.report import report
 from salus_ros.cli.train import train_command
+from salus_ros.cli.view import view
+from salus_ros.cli.world import world_app
 from salus_ros.core.errors import SalusError
 
 START, RECORD, EPISODES, LEARN = (
@@ -56,7 +64,12 @@ add_verb(
     "It takes some two minutes; Ctrl-C stops it, and whole episodes are kept.",
     panel=START,
 )
-add_verb(app, doctor, "salus doctor --store runs/a.zarr", panel=START)
+add_verb(
+    app,
+    doctor,
+    "salus doctor --policy runs/my_policy --store runs/a.zarr",
+    panel=START,
+)
 add_verb(
     app,
     collect,
@@ -79,6 +92,8 @@ add_verb(
     panel=RECORD,
 )
 app.add_typer(policy_app, name="policy", rich_help_panel=RECORD)
+app.add_typer(check_app, name="check", rich_help_panel=RECORD)
+app.add_typer(world_app, name="world", rich_help_panel=RECORD)
 add_verb(app, info, "salus info runs/a.zarr --json", panel=EPISODES)
 add_verb(
     app,
@@ -97,6 +112,13 @@ add_verb(
 )
 add_verb(
     app,
+    view,
+    "salus view runs/a.zarr --episode 3",
+    "The running graph: [bold]ros2 launch salus_ros salus.launch.py view:=true[/]",
+    panel=EPISODES,
+)
+add_verb(
+    app,
     pack,
     "salus pack runs/a.zarr runs/b.zarr --out runs/ab.zarr.zip",
     "Plain zarr reads the file too; images are kept without loss.",
@@ -108,6 +130,13 @@ add_verb(
     "salus export runs/a.zarr --layout padded --out runs/padded.zarr",
     name="export",
     panel=EPISODES,
+)
+add_verb(
+    app,
+    adapt,
+    "salus adapt runs/arm.zarr --out runs/arm_model",
+    "The predictor node takes the folder: model_path.",
+    panel=LEARN,
 )
 add_verb(
     app,
@@ -124,8 +153,23 @@ add_verb(
     panel=LEARN,
 )
 add_verb(
+    app,
+    predict,
+    "salus predict shipped:shifted --model runs/tcn --out runs/predicted.zarr",
+    panel=LEARN,
+)
+add_verb(
+    app,
+    lookahead,
+    "salus lookahead runs/a.zarr --out runs/a_lookahead.zarr --workers 2",
+    "Ctrl-C or kill loses only the episodes in flight; the same command goes on.",
+    panel=LEARN,
+)
+add_verb(
     app, benchmark, "salus benchmark shipped:standard --held-out shipped:shifted", panel=LEARN
 )
+app.add_typer(manifold_app, name="manifold", rich_help_panel=LEARN)
+app.add_typer(recover_app, name="recover", rich_help_panel=LEARN)
 
 
 def _print_version(wanted: bool) -> None:

@@ -57,7 +57,7 @@ def convert(
         str,
         typer.Option(
             metavar="FOLDER|tiny",
-            help="SmolVLA checkpoint that is run over images and state, for its signals; tiny is "
+            help="LeRobot checkpoint that is run over images and state, for its signals; tiny is "
             "the one that ships with SALUS. [default: the signals of the bag, if any]",
             show_default=False,
         ),
@@ -66,9 +66,6 @@ def convert(
     replan_every: Annotated[
         int, typer.Option(min=1, help="With --policy: steps between replans.")
     ] = 3,
-    seed: Annotated[
-        int, typer.Option(min=0, help="With --policy: of episodes that have no seed of their own.")
-    ] = 0,
     device: Annotated[str, typer.Option(help="With --policy: torch device.")] = "cpu",
     workers: Annotated[
         int, typer.Option(min=1, help="Bags that are read at once, each by its own process.")
@@ -105,7 +102,7 @@ def convert(
 
         folder = SHIPPED if policy == "tiny" else Path(policy)
         threads = 1 if workers > 1 else 0
-        options = PolicyOptions(folder, num_samples, replan_every, seed, device, threads)
+        options = PolicyOptions(folder, num_samples, replan_every, device, threads)
     reports: list[dict[str, Any]] = []
     with Converter(mapping, out, options) as converter:
         if workers > 1 and len(opened) > 1:

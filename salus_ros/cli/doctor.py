@@ -17,12 +17,18 @@ def doctor(
 ) -> None:
     """Check what this machine has (ROS, rendering, CUDA, a policy) and say what to do.
 
-    Exits with 1 when something is missing that recording and predicting need.
+    Given a policy and a store, it says what of them does not go together: cameras, sizes,
+    normalisation and units, order of joints, rate. Exits with 1 when something is missing that
+    recording and predicting need.
     """
     from salus_ros.cli.machine import examine
+    from salus_ros.cli.policy_fit import fit_checks
     from salus_ros.reports.tables.checks import check_tables
 
-    checks = [check.to_dict() for check in examine(policy, store)]
+    found = examine(policy, store)
+    if policy is not None and store is not None and found[-1].state == found[-2].state == "ok":
+        found += fit_checks(policy, store)
+    checks = [check.to_dict() for check in found]
     print_result({"checks": checks}, as_json, check_tables)
     if any(check["state"] == "missing" for check in checks):
         raise typer.Exit(EXIT_CHECK_FAILED)

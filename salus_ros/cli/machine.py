@@ -4,7 +4,6 @@ What could crash or hang (a graphics driver, a middleware) is tried in a process
 """
 
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -12,10 +11,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from salus_ros.core.errors import SalusError
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.policies.checkpoint import check_files
 
 State = Literal["ok", "note", "missing"]
 
@@ -137,16 +137,12 @@ def _policy(folder: Path | None) -> Check:
             remedy = "train one or download one, and give its folder with --policy"
             return Check("policy", "note", "no policy is shipped with this package", remedy)
         folder = shipped[0]
-    remedy = "give a LeRobot policy folder: config.json of type smolvla and model.safetensors"
     try:
-        config: Any = json.loads((folder / "config.json").read_text())
-        kind = config.get("type")
-    except (OSError, ValueError, AttributeError) as error:
-        return Check("policy", "missing", f"{folder}: config.json: {error}", remedy)
+        kind = check_files(folder)
+    except SalusError as error:
+        remedy = "give a LeRobot checkpoint folder; `salus check policy` tries it"
+        return Check("policy", "missing", str(error), remedy)
     weights = folder / "model.safetensors"
-    if kind != "smolvla" or not weights.is_file():
-        has = "without" if not weights.is_file() else "with"
-        return Check("policy", "missing", f"{folder}: type {kind!r}, {has} weights", remedy)
     megabytes = weights.stat().st_size / 1e6
     return Check("policy", "ok", f"{folder}: {kind}, {megabytes:.1f} MB")
 

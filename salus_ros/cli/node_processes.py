@@ -1,6 +1,7 @@
 """The nodes as processes of their own, as `ros2 launch` would start them, and what they say."""
 
 import json
+import math
 import os
 import queue
 import signal
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from salus_ros.episodes.reader import StoreReader
 
 NAMESPACE = f"/salus_demo_{os.getpid()}"
 """One for each run, so that two demos on one machine do not hear each other."""
+
+SHOWN = 0.005
+"""Probability below which a kind of failure is not worth a word."""
 
 SILENCE_S = 180.0
 """It gives up when the graph says nothing for so long."""
@@ -39,6 +44,7 @@ class Seen:
         prediction_ms: Times from signals to their prediction.
         finished: Whether the simulator has run all its episodes.
         step: Step of the running episode; None between two.
+        alarm: Whether the last prediction of the running episode alarms.
     """
 
     endings: list[str] = field(default_factory=list)
@@ -47,6 +53,7 @@ class Seen:
     prediction_ms: list[float] = field(default_factory=list)
     finished: bool = False
     step: int | None = None
+    alarm: bool = False
 
 
 class RunningGraph:
@@ -157,6 +164,7 @@ class RunningGraph:
                 seen.finished |= said["finished"]
                 over = said["ended"] or said["finished"]
                 seen.step = None if over else int(said["step"])
+                seen.alarm &= not over
                 if said["ended"]:
                     success = said["outcome"] == "success"
                     seen.endings.append("success" if success else said["failure_type"])
@@ -166,6 +174,9 @@ class RunningGraph:
                 seen.inference_ms.append(said["ms"])
             case "prediction":
                 seen.prediction_ms.append(said["ms"])
+                if said["alarm"] != seen.alarm:
+                    seen.alarm = said["alarm"]
+                    err_console.print(alarm_line(said))
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -175,6 +186,20 @@ class RunningGraph:
     def _tail(self, node: str) -> str:
         lines = (self._folder / "logs" / f"{node}.log").read_text().strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+def alarm_line(said: Mapping[str, Any]) -> str:
+    """Say that the alarm began or ended: how likely the episode fails, how soon, and of what."""
+    begun = f"{'ALARM' if said['alarm'] else 'the alarm ends'} at step {said['step']}"
+    if not math.isfinite(said["risk"]):
+        return f"{begun}: the step cannot be judged"
+    kinds = sorted(said["types"].items(), key=lambda item: -item[1])
+    soon = ", ".join(f"{kind} {share:.0%}" for kind, share in kinds if share >= SHOWN)
+    told = [f"a failure within {said['horizon_s']:.1f} s {said['risk']:.0%}"]
+    told[0] += f" ({soon})" if soon else ""
+    if math.isfinite(said["episode_failure"]):
+        told.append(f"at all {said['episode_failure']:.0%}")
+    return f"{begun}: {', '.join(told)}"
 
 
 def episodes_in(store: Path) -> int:

@@ -24,10 +24,19 @@ def pack(
         list[str] | None,
         typer.Option(
             help="Leave out embedding, chunk_statistics, plan, plan_samples, visual_embedding, "
-            "expert_embedding or joints; may be given several times.",
+            "expert_embedding, further_signals or joints; may be given several times.",
             show_default=False,
         ),
     ] = None,
+    keep_bits: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=23,
+            help="Keep this many bits of the mantissa of such columns, so that they are off by a "
+            "2^-(bits + 1)th at most; 0: all. State, action, signals and predictions stay exact.",
+        ),
+    ] = 0,
     episodes: Annotated[
         int | None, typer.Option(min=1, help="Take this many at most; all by default.")
     ] = None,
@@ -44,7 +53,9 @@ def pack(
     from salus_ros.reports.tables.packed import packed_tables
 
     check_target(out, force=force)
-    chosen = select_episodes(stores, images=images, without=without or (), limit=episodes)
+    chosen = select_episodes(
+        stores, images=images, without=without or (), keep_bits=keep_bits, limit=episodes
+    )
     with nullcontext() if as_json else bar("episodes", len(chosen), err_console) as advance:
         packed = write(chosen, out, force=force, on_episode=advance)
     summary = _summary(packed, chosen.repeated)

@@ -49,12 +49,13 @@ def train(
     from salus_ros.reports.tables.training import training_tables
     from salus_ros.training.acceleration import processes
     from salus_ros.training.dataset import load_samples
-    from salus_ros.training.train import train_predictor
+    from salus_ros.training.train import train_predictor, without_lacking
 
-    samples = load_samples(stores, failure_types=types)
-    without = samples.embedding is None and "embedding" in config.inputs
-    if without and "inputs" not in given:
-        config = replace(config, inputs=tuple(n for n in config.inputs if n != "embedding"))
+    samples = load_samples(stores, failure_types=types, inputs=config.inputs)
+    wanted = config.inputs
+    if "inputs" not in given:
+        config = without_lacking(config, samples)
+    lacking = [name for name in wanted if name not in config.inputs]
     with (
         processes(device) as first,
         epoch_bar(Console(stderr=True, quiet=not first), config.epochs) as on_epoch,
@@ -69,8 +70,10 @@ def train(
     else:
         for table in training_tables(results):
             out_console.print(table)
-    if without:
-        err_console.print("the episodes have no embedding of one width, so none was used")
+    if lacking:
+        err_console.print(
+            f"the episodes have no {', '.join(lacking)} (or not all alike), so none was used"
+        )
     if results["interrupted"]:
         err_console.print(
             f"interrupted; the best of {results['epochs_run']} epochs is in {out}, and the same "

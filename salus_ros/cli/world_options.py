@@ -6,7 +6,10 @@ import typer
 
 EnvId = Annotated[
     str,
-    typer.Option(help="World: salus/PickPlace-v0, or salus/PickPlace-v1 whose failures build up."),
+    typer.Option(
+        help="World: salus/PickPlace-v1, whose failures build up; the first, PickPlace-v0; or "
+        "PickPlace-physx, v1 with PhysX under it (make physx)."
+    ),
 ]
 Task = Annotated[str, typer.Option(help="One instruction; drawn for each by default.")]
 Fault = Annotated[
@@ -15,6 +18,8 @@ Fault = Annotated[
 Condition = Annotated[
     str, typer.Option(help="standard, or shifted: poses, light and faults not trained on.")
 ]
+NumSamples = Annotated[int, typer.Option(min=1, help="Chunks per replan.")]
+ReplanEvery = Annotated[int, typer.Option(min=1, help="Steps between replans.")]
 NoiseMemory = Annotated[
     float | None,
     typer.Option(

@@ -13,7 +13,8 @@ from salus_ros.collection.rollout import check_fit
 from salus_ros.core.failures import Outcome
 from salus_ros.episodes import EpisodeMeta
 from salus_ros.evaluation.limits import Fate
-from salus_ros.policies.runner import Observation, SmolVLARunner, step_together
+from salus_ros.policies.runner import PolicyRunner, step_together
+from salus_ros.policies.tap import Observation
 from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.mujoco.world import Info, PickPlaceEnv
 from salus_ros.worlds.mujoco.world import Observation as Seen
@@ -59,7 +60,7 @@ class Branches:
         env_id: World, one of `PHYSICS`.
         number: Futures at a time.
         replan_every: Steps between runs of the policy.
-        noise_memory: Of the policy, see `SmolVLARunner`.
+        noise_memory: Of the policy, see `PolicyRunner`.
         device: Torch device of the policy.
 
     Raises:
@@ -78,7 +79,7 @@ class Branches:
         device: str = "cpu",
     ) -> None:
         # The first chunk is the executed one: it does not depend on how many there are.
-        runner = SmolVLARunner(policy, device, 1, replan_every, noise_memory)
+        runner = PolicyRunner(policy, device, 1, replan_every, noise_memory)
         camera_of = check_fit(runner)
         physics = PHYSICS[env_id]
         self._envs = [PickPlaceEnv(physics=physics, render_every=0) for _ in range(number)]
@@ -149,7 +150,7 @@ class _Slot:
     """One world, one runner, one future."""
 
     def __init__(
-        self, env: PickPlaceEnv, runner: SmolVLARunner, camera_of: Mapping[str, str]
+        self, env: PickPlaceEnv, runner: PolicyRunner, camera_of: Mapping[str, str]
     ) -> None:
         self._env, self.runner, self._camera_of = env, runner, camera_of
 
@@ -176,7 +177,7 @@ class _Slot:
 
     def see(self) -> Observation:
         """What the policy is given at this step."""
-        if self.runner.due(self._step):
+        if self.runner.looks(self._step):
             self._seen = self._env.look()
         pixels = self._seen["pixels"]
         return Observation(

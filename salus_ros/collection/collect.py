@@ -17,9 +17,9 @@ from salus_ros.core.pool import Lost
 from salus_ros.episodes import EpisodeMeta, EpisodeStore
 from salus_ros.episodes.reader import StoreReader, existing
 from salus_ros.policies.cameras import match_cameras
-from salus_ros.policies.smolvla.folder import policy_cameras, policy_id
-from salus_ros.worlds.mujoco import ENV_ID
+from salus_ros.policies.checkpoint import policy_cameras, policy_id
 from salus_ros.worlds.panda import CAMERAS
+from salus_ros.worlds.physics import FIRST_ENV_ID
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ def collect(
     missing = [s for s in wanted if s not in present]
     if not missing:
         return result
-    given = policy_id(config.policy)
+    given = policy_id(config.policy, config.noise_memory)
     result.camera_of = match_cameras(policy_cameras(config.policy), CAMERAS)
     for index in present.values():
         _check_policy(given, held[index], out)
@@ -139,7 +139,7 @@ def collect(
 
 def _check_same(config: CollectionConfig, meta: EpisodeMeta, out: Path) -> None:
     pairs = {
-        "env_id": (meta.world or ENV_ID, config.env_id),  # before it was kept there was one
+        "env_id": (meta.world or FIRST_ENV_ID, config.env_id),  # before it was kept there was one
         "condition": (meta.condition, config.condition),
         "fault": (meta.fault, config.fault_of(meta.seed)),
         "task": (meta.task, config.task or meta.task),

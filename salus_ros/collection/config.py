@@ -10,9 +10,10 @@ from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
 from salus_ros.worlds.conditions import CONDITIONS
 from salus_ros.worlds.faults import FAULTS, RANDOM_FAULT, fault_of
-from salus_ros.worlds.mujoco import ENV_ID, PHYSICS
+from salus_ros.worlds.mujoco import WORLDS
 from salus_ros.worlds.mujoco.truth import COLUMNS
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, JOINTS, STATE_DIM
+from salus_ros.worlds.physics import ENV_ID
 from salus_ros.worlds.tasks import TASKS
 
 
@@ -22,7 +23,7 @@ class CollectionConfig:
 
     Attributes:
         policy: Policy folder.
-        env_id: World, one of `PHYSICS`.
+        env_id: World, one of `WORLDS`.
         task: One of `TASKS`; empty: drawn by each seed.
         fault: One of `FAULTS`, or "random": drawn by each seed.
         fault_rate: Share of the episodes that get each fault, where it is drawn; None for the
@@ -30,9 +31,10 @@ class CollectionConfig:
         condition: One of `CONDITIONS`.
         num_samples: Chunks per replan, for the signals.
         replan_every: Steps between runs of the policy.
-        noise_memory: In steps; None: the policy's own. See `SmolVLARunner`.
+        noise_memory: In steps; None: the policy's own. See `PolicyRunner`.
         plan_samples: Whether to keep all sampled plans, not only the one that is executed.
         truth: Whether to keep what only the world can know, see `Episode.truth`.
+        lookahead: Whether to keep what is seen ahead along the plan, see `Episode.lookahead`.
         images: Whether to keep the images.
         image_codec: How a new store compresses them, one of `IMAGE_CODECS`.
         envs: Episodes that one process runs side by side.
@@ -50,13 +52,14 @@ class CollectionConfig:
     noise_memory: float | None = None
     plan_samples: bool = False
     truth: bool = True
+    lookahead: bool = False
     images: bool = False
     image_codec: str = "lossless"
     envs: int = 8
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        _check("env_id", self.env_id, tuple(PHYSICS))
+        _check("env_id", self.env_id, tuple(WORLDS))
         _check("task", self.task, ("", *TASKS))
         _check("fault", self.fault, (RANDOM_FAULT, *FAULTS))
         _check("image codec", self.image_codec, IMAGE_CODECS)
@@ -90,7 +93,7 @@ class CollectionConfig:
 
     def fault_of(self, seed: int) -> str:
         """The fault of the episode with this seed."""
-        own = PHYSICS[self.env_id].fault_rate
+        own = WORLDS[self.env_id]["physics"].fault_rate
         return fault_of(self.fault, seed, own if self.fault_rate is None else self.fault_rate)
 
 

@@ -12,8 +12,9 @@ from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import Outcome
 from salus_ros.core.pool import Desk, Lost, Pool
 from salus_ros.policies.tiny.demonstrations import Demonstrations, shrink
-from salus_ros.worlds.mujoco import ENV_ID, PHYSICS
+from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.panda import CAMERAS
+from salus_ros.worlds.physics import ENV_ID
 
 if TYPE_CHECKING:
     from salus_ros.worlds.mujoco.world import PickPlaceEnv

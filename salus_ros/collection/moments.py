@@ -19,7 +19,7 @@ from salus_ros.core.failures import FailureType
 from salus_ros.core.pool import Desk, Pool
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.evaluation.limits import Fate
-from salus_ros.worlds.mujoco import ENV_ID
+from salus_ros.worlds.physics import ENV_ID
 
 OBSERVERS = ("state", "state and plan")
 """Who knows the true state, and who knows the plan that was just drawn too."""
@@ -41,7 +41,7 @@ class BranchConfig:
         policy: Folder of the policy that acted in them.
         env_id: World that they ran in.
         replan_every: Steps between its replans there.
-        noise_memory: Of the policy there, see `SmolVLARunner`.
+        noise_memory: Of the policy there, see `PolicyRunner`.
         branches: Futures for each observer.
         horizon: Steps after the moment within which failures are to be known.
         seed: Of all new noise.

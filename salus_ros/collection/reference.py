@@ -9,8 +9,8 @@ import numpy as np
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.failures import Outcome
 from salus_ros.episodes.reader import StoreReader
+from salus_ros.policies.checkpoint import policy_id
 from salus_ros.policies.reference import LatentReference
-from salus_ros.policies.smolvla.folder import policy_id
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ def fit_reference(policy: Path, stores: Sequence[Path | str]) -> FittedReference
     """Fit a reference to the successful episodes of a policy and write it beside its weights.
 
     Args:
-        policy: Checkpoint folder of any SmolVLA.
+        policy: Folder of a checkpoint whose tap reads a hidden state.
         stores: Episodes of it: collected, recorded live or converted from bags.
 
     Raises:

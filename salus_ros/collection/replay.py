@@ -12,9 +12,10 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import Episode, EpisodeMeta
 from salus_ros.episodes.columns import columns
 from salus_ros.worlds.adapter import cause_of
-from salus_ros.worlds.mujoco import ENV_ID, PHYSICS
+from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.mujoco.truth import COLUMNS, truth_row
 from salus_ros.worlds.mujoco.world import Info, Observation, PickPlaceEnv
+from salus_ros.worlds.physics import FIRST_ENV_ID
 
 STATE_ATOL_RAD = 1e-6
 """How far a replayed joint may be measured from the recorded one: mathematical functions differ in
@@ -65,7 +66,7 @@ def world_of(metas: list[EpisodeMeta]) -> str:
     Raises:
         ConfigError: if it is not one, or they have no seeds.
     """
-    worlds = sorted({meta.world or ENV_ID for meta in metas})  # once there was but one
+    worlds = sorted({meta.world or FIRST_ENV_ID for meta in metas})  # once there was but one
     if len(worlds) != 1 or worlds[0] not in PHYSICS:
         raise ConfigError(
             f"the episodes ran in {', '.join(worlds) or 'no world'}; only those of one of "

@@ -15,13 +15,16 @@ from salus_ros.core.errors import PolicyError
 from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.policies.cameras import match_cameras
-from salus_ros.policies.runner import Observation, PolicyStep, SmolVLARunner, step_together
+from salus_ros.policies.following import PolicyStep
+from salus_ros.policies.runner import PolicyRunner, step_together
+from salus_ros.policies.tap import Observation
+from salus_ros.prediction.lookahead import StepLookahead, look_ahead, with_lookahead
 from salus_ros.recording.joint_columns import joint_sample
 from salus_ros.recording.memory import EpisodeRecording
 from salus_ros.recording.policy_columns import signals_row
 from salus_ros.recording.rows import JOINT, SIGNALS, STATE, TRUTH
 from salus_ros.worlds.adapter import JOINT_INFO, cause_of
-from salus_ros.worlds.mujoco import PHYSICS
+from salus_ros.worlds.mujoco import WORLDS
 from salus_ros.worlds.mujoco.truth import truth_row
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, STATE_DIM
@@ -46,7 +49,7 @@ class Rollout:
 
     def __init__(self, config: CollectionConfig) -> None:
         self._config = config
-        runner = SmolVLARunner(
+        runner = PolicyRunner(
             config.policy,
             config.device,
             config.num_samples,
@@ -57,18 +60,23 @@ class Rollout:
         self.policy_id, self.unavailable = runner.policy_id, runner.unavailable
         runners = [runner, *(runner.sibling() for _ in range(config.envs - 1))]
         # Images that are not kept are needed only where the policy looks at them.
-        every = 1 if config.images else config.replan_every
-        physics = PHYSICS[config.env_id]
-        envs = [PickPlaceEnv(physics=physics, render_every=every) for _ in runners]
+        every = 1 if config.images or runner.observation_steps > 1 else config.replan_every
+        world = WORLDS[config.env_id]
+        envs = [PickPlaceEnv(**world, render_every=every) for _ in runners]
         self.spec = config.store_spec(
             embedding_dim=runner.embedding_dim,
             plan_length=runner.plan_length,
-            plan_samples=config.num_samples if config.plan_samples else 0,
-            visual_cameras=runner.cameras,
+            plan_samples=runner.num_samples if config.plan_samples else 0,
+            visual_cameras=runner.cameras if runner.visual_dim else (),
             visual_dim=runner.visual_dim,
-            expert_dim=runner.embedding_dim,
+            expert_dim=runner.expert_dim,
+            further_signals=runner.further_signals,
             **_joint_sizes(envs[0]),
         )
+        self._look: StepLookahead | None = None
+        if config.lookahead:
+            self._look = StepLookahead(config.env_id)
+            self.spec = with_lookahead(self.spec, self._look)
         self._slots = [
             _Slot(config, self.spec, env, runner, camera_of)
             for env, runner in zip(envs, runners, strict=True)
@@ -99,6 +107,8 @@ class Rollout:
             for slot, answer in zip(running, answers, strict=True):
                 episode = slot.act(answer)
                 if episode is not None:
+                    if self._look is not None:
+                        episode = look_ahead(episode, self.spec, self._look)
                     yield episode
             tick += 1
 
@@ -129,7 +139,7 @@ class _Slot:
         config: CollectionConfig,
         spec: StoreSpec,
         env: PickPlaceEnv,
-        runner: SmolVLARunner,
+        runner: PolicyRunner,
         camera_of: Mapping[str, str],
     ) -> None:
         self._config, self._spec, self._env = config, spec, env
@@ -158,9 +168,12 @@ class _Slot:
         samples: dict[str, Any] = {name: self._pixels[name] for name in self._spec.cameras}
         samples[STATE] = np.asarray(self.observation.state, np.float32)
         samples[SIGNALS] = signals_row(
-            answer, self.runner.cameras, samples=self._config.plan_samples
+            answer,
+            self.runner.cameras,
+            self.runner.further_signals,
+            samples=self._config.plan_samples,
         )
-        samples[JOINT] = joint_sample(self._spec.joint_names, _joints_of(self._info))
+        samples[JOINT] = joint_sample(self._spec.joint_names, joints_of(self._info))
         if self._config.truth:
             samples[TRUTH] = truth_row(self._info["truth"])
         given = (samples, answer.action, self.runner.policy_id, now_s)
@@ -213,7 +226,7 @@ class _Slot:
         )
 
 
-def check_fit(runner: SmolVLARunner) -> dict[str, str]:
+def check_fit(runner: PolicyRunner) -> dict[str, str]:
     """The world's camera for each of the policy's.
 
     Raises:
@@ -228,7 +241,8 @@ def check_fit(runner: SmolVLARunner) -> dict[str, str]:
     return match_cameras(runner.cameras, CAMERAS)
 
 
-def _joints_of(info: Mapping[str, Any]) -> dict[str, tuple[Sequence[str], Any]]:
+def joints_of(info: Mapping[str, Any]) -> dict[str, tuple[Sequence[str], Any]]:
+    """For each quantity that a world tells, the names of the joints and their values."""
     names = info["joint_names"]
     return {q: (names, info[key]) for q, key in JOINT_INFO.items() if key in info}
 
@@ -238,5 +252,5 @@ def _joint_sizes(env: PickPlaceEnv) -> dict[str, tuple[str, ...]]:
     _, info = env.reset(seed=0)
     return {
         "joint_names": tuple(info["joint_names"]),
-        "joint_quantities": tuple(_joints_of(info)),
+        "joint_quantities": tuple(joints_of(info)),
     }

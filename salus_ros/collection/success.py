@@ -8,7 +8,11 @@ from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.workers import rollout_pool
 from salus_ros.core.pool import Lost
 from salus_ros.evaluation.statistics import wilson_interval
-from salus_ros.policies.smolvla.folder import own_noise_memory, policy_id
+from salus_ros.policies.checkpoint import (
+    noise_memory_json,
+    own_noise_memory,
+    policy_id,
+)
 from salus_ros.worlds.tasks import TASKS
 
 HELD_OUT_SEED = 1_000_000
@@ -51,16 +55,16 @@ def evaluate_policy(
             if progress is not None:
                 progress(total.total(), total)
     return {
-        "policy": policy_id(config.policy),
+        "policy": policy_id(config.policy, config.noise_memory),
         "first_seed": seed,
         "world": config.env_id,
         "condition": config.condition,
         "fault": config.fault,
         "num_samples": config.num_samples,
         "replan_every": config.replan_every,
-        "noise_memory": own_noise_memory(config.policy)
-        if config.noise_memory is None
-        else config.noise_memory,
+        "noise_memory": noise_memory_json(
+            own_noise_memory(config.policy) if config.noise_memory is None else config.noise_memory
+        ),
         **_rate(total),
         "mean_steps": steps / episodes,
         "tasks": {task: _rate(endings[task]) for task in TASKS if task in endings},

@@ -41,3 +41,7 @@ class StoreError(SalusError):
 
 class SimulatorError(SalusError):
     """The simulated world cannot be built or rendered on this machine."""
+
+
+class RecoveryError(SalusError):
+    """A recovery behaviour cannot go on, so that the arm is held."""

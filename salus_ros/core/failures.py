@@ -106,3 +106,8 @@ def failure_types(labels: Sequence[str]) -> tuple[FailureType, ...]:
             f"{', '.join(known)} once, and one at least"
         )
     return tuple(known[label] for label in labels)
+
+
+def events_of(types: Sequence[FailureType]) -> list[int]:
+    """Places of the types that are events: all but the timeout, which a clock foresees."""
+    return [place for place, kind in enumerate(types) if FailureType.TIMEOUT not in kind.lineage]

@@ -1,5 +1,6 @@
 """Names, sizes and units of everything that is recorded, published or learnt from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -47,6 +48,24 @@ SIGNALS: tuple[SignalSpec, ...] = (
 """The twelve signals, in the order of every array; four of each kind."""
 
 SIGNAL_NAMES: tuple[str, ...] = tuple(spec.name for spec in SIGNALS)
+
+MOST_FURTHER = 256
+"""Signals beyond the twelve that a policy may have."""
+
+LONGEST_NAME = 80
+"""Characters of the name of one."""
+
+
+def further_fault(names: Sequence[str]) -> str:
+    """What is wrong with the names of signals beyond the twelve; empty for nothing."""
+    sound = all(0 < len(name) <= LONGEST_NAME for name in names)
+    if sound and len(names) <= MOST_FURTHER and len({*names, *SIGNAL_NAMES}) == len(names) + 12:
+        return ""
+    return (
+        f"allowed are up to {MOST_FURTHER} different names of 1 to {LONGEST_NAME} characters, "
+        f"none of them one of the twelve ({', '.join(SIGNAL_NAMES)})"
+    )
+
 
 JOINT_QUANTITIES: tuple[str, ...] = ("position", "velocity", "effort")
 """What joint states say of a joint: rad or m, rad/s or m/s, Nm or N."""

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.episodes.interventions import parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class EpisodeMeta:
         world: Gymnasium id of the world that it ran in; empty on a real robot, or unknown.
         source: What the episode was made from, known by its content and not by its name: a
             conversion finds there what it has converted already. Empty where there is none.
+        interventions: Where something else than the policy acted, see `interventions`; empty where
+            nothing did, or nobody recorded it.
         policy_id: Which policy acted and gave the signals; after `salus convert --policy` the one
             that gave them.
         model_id: Which predictor wrote the live predictions; empty without one.
@@ -59,6 +62,7 @@ class EpisodeMeta:
     world: str = ""
     failure_cause: str = ""
     source: str = ""
+    interventions: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outcome", Outcome(self.outcome))
@@ -89,6 +93,7 @@ class EpisodeMeta:
                 f"episode '{self.id}': fault strength {self.fault_strength} is not allowed "
                 "without a fault; use NaN"
             )
+        parse(self.interventions)
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise StoreError(f"episode '{self.id}': rate_hz {self.rate_hz} must be above 0")
 
@@ -112,11 +117,17 @@ class EpisodeMeta:
         )
 
     def check_length(self, steps: int) -> None:
-        """Refuse a failure that lies after the end of an episode of this many steps."""
+        """Refuse what lies after the end of an episode of this many steps."""
         if self.failure_step > steps:
             raise StoreError(
                 f"episode '{self.id}': failure step {self.failure_step} lies after its {steps} "
                 f"steps; allowed is 0 to {steps}, or -1 where the moment is not known"
+            )
+        spans = parse(self.interventions)
+        if spans and spans[-1].stop > steps:
+            raise StoreError(
+                f"episode '{self.id}': the interventions '{self.interventions}' go beyond its "
+                f"{steps} steps"
             )
 
     @property
@@ -151,6 +162,8 @@ class Episode:
         signals: Float32 (T, 12), in the order of `schema.SIGNALS`; NaN where not valid.
         signals_valid: Bool (T, 12).
         signals_fresh: Bool (T,): computed at this step, not held from an earlier one.
+        further_signals: Float32 (T, F), of the store's `further_signals`, held and replaced as
+            `signals` are; NaN where one does not exist; or None.
         images: Uint8 (T, H, W, 3) per camera name; empty without cameras.
         embedding: Float16 (T, D), or None.
         chunk_statistics: Float32 (T, C), NaN where one does not exist; or None.
@@ -169,6 +182,8 @@ class Episode:
             message says it; or None.
         joint_velocity: Float32 (T, J) in rad/s or m/s, likewise.
         joint_effort: Float32 (T, J) in Nm or N, likewise.
+        lookahead: Float16 (T, N), what the arm would meet if it did as was planned at the step, of
+            the store's `lookahead_names`; NaN where joints or plan are missing; or None.
         truth: Float32 (T, N), what only the world can know of the step, of the store's
             `truth_names`: poses of things and contact forces. To measure with and to teach with,
             never an input of what predicts; or None.
@@ -189,6 +204,7 @@ class Episode:
     signals_valid: NDArray[np.bool_]
     signals_fresh: NDArray[np.bool_]
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    further_signals: NDArray[np.float32] | None = None
     embedding: NDArray[np.float16] | None = None
     chunk_statistics: NDArray[np.float32] | None = None
     plan: NDArray[np.float16] | None = None
@@ -199,6 +215,7 @@ class Episode:
     joint_position: NDArray[np.float32] | None = None
     joint_velocity: NDArray[np.float32] | None = None
     joint_effort: NDArray[np.float32] | None = None
+    lookahead: NDArray[np.float16] | None = None
     truth: NDArray[np.float32] | None = None
     age_ms: NDArray[np.float32] | None = None
     probability: NDArray[np.float32] | None = None
@@ -271,6 +288,7 @@ _FORMS: dict[str, tuple[int, DTypeLike]] = {
     "signals": (2, np.float32),
     "signals_valid": (2, np.bool_),
     "signals_fresh": (1, np.bool_),
+    "further_signals": (2, np.float32),
     "embedding": (2, np.float16),
     "chunk_statistics": (2, np.float32),
     "plan": (3, np.float16),
@@ -281,6 +299,7 @@ _FORMS: dict[str, tuple[int, DTypeLike]] = {
     "joint_position": (2, np.float32),
     "joint_velocity": (2, np.float32),
     "joint_effort": (2, np.float32),
+    "lookahead": (2, np.float16),
     "truth": (2, np.float32),
     "age_ms": (2, np.float32),
     "probability": (3, np.float32),

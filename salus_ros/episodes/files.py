@@ -129,7 +129,7 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> tuple[zarr.Group, StoreS
     if attributes.get("schema_version") not in READ_VERSIONS:
         raise StoreError(
             f"'{path}' has schema version {attributes.get('schema_version')!r}, this version of "
-            f"SALUS reads {' and '.join(map(str, READ_VERSIONS))}; it was written by salus_ros "
+            f"SALUS reads {', '.join(map(str, READ_VERSIONS))}; it was written by salus_ros "
             f"{attributes.get('salus_version')!r}: use that version, or record it again"
         )
     with store_errors(path, "read the sizes of"):

@@ -1,9 +1,9 @@
 """The arrays of an episode store on disk, and how they are chunked and compressed.
 
-    data/   action, state, stamp_ns, signals, signals_valid, signals_fresh, embedding,
-            chunk_statistics, plan, plan_step, plan_samples, visual_embedding, expert_embedding,
-            joint_position, joint_velocity, joint_effort, truth, age_ms, probability, risk,
-            alarm, episode_outputs, images_<camera>
+    data/   action, state, stamp_ns, signals, signals_valid, signals_fresh, further_signals,
+            embedding, chunk_statistics, plan, plan_step, plan_samples, visual_embedding,
+            expert_embedding, joint_position, joint_velocity, joint_effort, lookahead, truth,
+            age_ms, probability, risk, alarm, episode_outputs, images_<camera>
                                                                   every one (N, ...), time first
     meta/   episode_ends and one array per field of `EpisodeMeta`     every one (E,)
 
@@ -22,10 +22,10 @@ from salus_ros.core.failures import FailureType
 from salus_ros.episodes.spec import StoreSpec
 
 FORMAT = "salus-episodes"
-SCHEMA_VERSION = 3
-"""Version of what `EpisodeStore` writes; version 2 lacks the arrays of `SINCE`."""
+SCHEMA_VERSION = 4
+"""Version of what `EpisodeStore` writes; earlier ones lack arrays of `SINCE`."""
 
-READ_VERSIONS = (2, SCHEMA_VERSION)
+READ_VERSIONS = (2, 3, SCHEMA_VERSION)
 EPISODE_ENDS = "meta/episode_ends"
 CHUNK_BYTES = 128 * 1024
 """Size of a low-dimensional chunk: an append rewrites at most one, and few are read."""
@@ -92,6 +92,7 @@ def data_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
         "action": (spec.action_dim,),
         "state": (spec.state_dim,),
         "signals": (len(spec.signals),),
+        "further_signals": (len(spec.further_signals),),
         "chunk_statistics": (len(spec.chunk_statistics),),
         "age_ms": (len(spec.streams),),
         "probability": outputs,
@@ -111,6 +112,7 @@ def data_arrays(spec: StoreSpec) -> dict[str, ArrayLayout]:
         "plan_samples": (spec.plan_samples, *plan),
         "visual_embedding": (len(spec.visual_cameras), spec.visual_dim),
         "expert_embedding": (spec.expert_dim,),
+        "lookahead": (len(spec.lookahead_names),),
     }
     layouts = {name: _rows(shape, np.float32, np.nan) for name, shape in float_rows.items()}
     layouts |= {name: _rows(shape, np.float16, np.nan) for name, shape in half_rows.items()}
@@ -159,10 +161,11 @@ META_ARRAYS: dict[str, ArrayLayout] = {
     "world": _column(_TEXT, ""),
     "failure_cause": _column(_TEXT, ""),
     "source": _column(_TEXT, ""),
+    "interventions": _column(_TEXT, ""),
 }
 """Arrays under `meta/` beside `episode_ends`: one per field of `EpisodeMeta`, by its name."""
 
-SINCE: dict[str, int] = {"source": 3, "world": 3, "failure_cause": 3}
+SINCE: dict[str, int] = {"source": 3, "world": 3, "failure_cause": 3, "interventions": 4}
 """First schema version of the arrays under `meta/` that stores did not have from the start."""
 
 

@@ -20,6 +20,7 @@ from salus_ros.episodes.files import (
     read_table,
     store_errors,
 )
+from salus_ros.episodes.interventions import by_step
 from salus_ros.episodes.layout import data_arrays, image_array
 from salus_ros.episodes.location import holds_something, resolve
 
@@ -154,6 +155,14 @@ class StoreReader:
         with store_errors(self.path, f"read the images of episode {index} of"):
             part = slice(rows.start + first, rows.start + last, stride)
             return self._read(image_array(camera), part)
+
+    def intervention(self, index: int) -> NDArray[np.int16]:
+        """Which intervention acts at each step of episode `index`: int16 (T,).
+
+        0 for the policy, n for the n-th of `interventions.parse` of its metadata, which names it.
+        """
+        rows = self.rows(index)
+        return by_step(str(self._table["interventions"][index]), rows.stop - rows.start)
 
     def episode(self, index: int, *, images: bool = True) -> Episode:
         """Read episode `index` whole.

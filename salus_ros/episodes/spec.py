@@ -30,15 +30,29 @@ OPTIONAL_COLUMNS: dict[str, tuple[str, ...]] = {
     "visual_embedding": ("visual_cameras", "visual_dim"),
     "expert_embedding": ("expert_dim",),
     "joints": ("joint_names", "joint_quantities"),
+    "lookahead": ("lookahead_names", "lookahead_cell"),
     "truth": ("truth_names",),
     "episode_outputs": ("episode_outputs",),
+    "further_signals": ("further_signals",),
 }
 """Columns that a store may be without, and the sizes that then have their defaults."""
 
-_COUNTS = ("plan_length", "plan_samples", "visual_dim", "expert_dim")
-_LISTS = ("visual_cameras", "joint_names", "joint_quantities", "truth_names", "episode_outputs")
+_EXACT = ("episode_outputs", "further_signals")
+ROUNDED = tuple(name for name in OPTIONAL_COLUMNS if name not in _EXACT)
+"""Columns that packing may round: neither what an episode is known by nor what was predicted."""
 
-_OWN = ("shard_steps", "image_codec", "state_names", "action_names")
+_COUNTS = ("plan_length", "plan_samples", "visual_dim", "expert_dim")
+_LISTS = (
+    "visual_cameras",
+    "joint_names",
+    "joint_quantities",
+    "lookahead_names",
+    "truth_names",
+    "episode_outputs",
+    "further_signals",
+)
+
+_OWN = ("shard_steps", "image_codec", "kept_bits", "state_names", "action_names")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +74,15 @@ class StoreSpec:
         expert_dim: E, values of the expert embedding; 0 for a store without.
         joint_names: Names of the J joints of `joint_position` and its like; empty without them.
         joint_quantities: Which of `schema.JOINT_QUANTITIES` are kept of them.
+        lookahead_names: Names of the values that looking ahead along the plan gives, see
+            `Episode.lookahead`; empty for a store without.
+        lookahead_cell: The cell whose model was used for it; empty for a store without.
         truth_names: Names of the values that only a world can know, see `Episode.truth`; empty
             for a store without.
         episode_outputs: Those of `schema.EPISODE_OUTPUTS` that are kept of the live predictions,
             from the first on; empty for a store without.
         signals: Names of the signals, in column order.
+        further_signals: Names of the F signals beyond them; empty for a store without.
         chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
         streams: Names of the M columns of `age_ms`; empty for none.
         horizons_s: The H horizons of the live predictions in s.
@@ -72,6 +90,8 @@ class StoreSpec:
             episodes count as where nobody asks for others, see `failures.counted_as`.
         shard_steps: Frames per image file; 0, for a new store, chooses it by the size of an image.
         image_codec: One of `IMAGE_CODECS`.
+        kept_bits: Bits that `salus pack` has kept of the mantissa of the columns of `ROUNDED`; 0
+            where they are as they were recorded.
     """
 
     cameras: tuple[str, ...] = ()
@@ -88,15 +108,19 @@ class StoreSpec:
     expert_dim: int = 0
     joint_names: tuple[str, ...] = ()
     joint_quantities: tuple[str, ...] = ()
+    lookahead_names: tuple[str, ...] = ()
+    lookahead_cell: str = ""
     truth_names: tuple[str, ...] = ()
     episode_outputs: tuple[str, ...] = ()
     signals: tuple[str, ...] = schema.SIGNAL_NAMES
+    further_signals: tuple[str, ...] = ()
     chunk_statistics: tuple[str, ...] = ()
     streams: tuple[str, ...] = ()
     horizons_s: tuple[float, ...] = schema.HORIZONS_S
     failure_types: tuple[FailureType, ...] = FAILURE_TYPES
     shard_steps: int = 0
     image_codec: str = "lossless"
+    kept_bits: int = 0
 
     def __post_init__(self) -> None:
         if self.image_codec not in IMAGE_CODECS:
@@ -122,6 +146,8 @@ class StoreSpec:
                 )
         if len(set(self.joint_names)) < len(self.joint_names):
             raise StoreError(f"joint_names are {list(self.joint_names)}; each joint is there once")
+        if fault := schema.further_fault(self.further_signals):
+            raise StoreError(f"further_signals are {list(self.further_signals)}; {fault}")
         if self.episode_outputs != schema.EPISODE_OUTPUTS[: len(self.episode_outputs)]:
             raise StoreError(
                 f"episode_outputs are {list(self.episode_outputs)}; allowed are "
@@ -183,6 +209,7 @@ class StoreSpec:
             failure_types=tuple(FailureType.from_label(k) for k in attributes["failure_types"]),
             shard_steps=int(attributes["shard_steps"]),
             image_codec=str(attributes.get("image_codec", "lossless")),
+            kept_bits=int(attributes.get("kept_bits", 0)),
         )
 
     def differences(self, other: "StoreSpec") -> list[tuple[str, Any, Any]]:
@@ -236,7 +263,8 @@ class StoreSpec:
 def _later(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Sizes and names that stores did not have from the start."""
     counts = {name: int(attributes.get(name, 0)) for name in _COUNTS}
-    return counts | {name: tuple(attributes.get(name, ())) for name in _LISTS}
+    lists = {name: tuple(attributes.get(name, ())) for name in _LISTS}
+    return counts | lists | {"lookahead_cell": str(attributes.get("lookahead_cell", ""))}
 
 
 def _shard_steps(image_size: tuple[int, int]) -> int:

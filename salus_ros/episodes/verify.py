@@ -27,7 +27,7 @@ from salus_ros.episodes.reader import StoreReader
 from salus_ros.episodes.spec import StoreSpec
 
 STAMP, SIGNALS, VALID = "data/stamp_ns", "data/signals", "data/signals_valid"
-WHOLE = ("plan", "plan_samples", "visual_embedding", "expert_embedding", "truth")
+WHOLE = ("plan", "plan_samples", "visual_embedding", "expert_embedding", "lookahead", "truth")
 """Arrays under `data/` whose row is finite, or NaN throughout."""
 
 
@@ -82,8 +82,9 @@ def verify(path: str | Path, on_progress: Callable[[float], None] | None = None)
 
     Found are chunks and files that are gone, cut short or changed; arrays that are of another
     form or shorter than `episode_ends` says; signals that are marked valid but not finite; plans,
-    embeddings, joints and truth that are infinite, or partly there where they are there as a whole
-    or not at all; stamps that do not increase; and metadata that contradicts itself.
+    embeddings, further signals, joints and truth that are infinite, or partly there where they
+    are there as a whole or not at all; stamps that do not increase; and metadata that contradicts
+    itself.
 
     Args:
         path: Folder, packed file, or `shipped:NAME`.
@@ -232,7 +233,7 @@ def _check_of(name: str, spec: StoreSpec) -> Check | None:
         steps = np.arange(spec.plan_length)
         what = f"is no action of a plan of {spec.plan_length}"
         return Check(what, lambda block: ~(np.isin(block, steps) | np.isnan(block)))
-    if short.removeprefix("joint_") in JOINT_QUANTITIES:
+    if short.removeprefix("joint_") in JOINT_QUANTITIES or short == "further_signals":
         return Check("is infinite", lambda block: np.isinf(block).any(axis=1))
     return None
 

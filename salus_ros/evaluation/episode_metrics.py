@@ -6,6 +6,7 @@ at the time limit are longer, and a maximum over more steps is higher.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -22,9 +23,9 @@ class Episodes:
     """How E episodes went; their steps follow each other in arrays of N rows.
 
     length: int64 (E,), N in all; failed: bool (E,); failure_step: int64 (E,), -1 for none;
-    failure_type: int64 (E,), the `FailureType` that each counts as; task: int64 (E,), the same
-    number for the same task; rate_hz: float64 (E,); time_limit: steps after which an episode
-    counts as failed.
+    failure_type: int64 (E,), the finest `FailureType` that is known of each; task: int64 (E,), the
+    same number for the same task; rate_hz: float64 (E,); time_limit: int64 (E,), steps after which
+    each counts as failed.
     """
 
     length: NDArray[np.int64]
@@ -33,7 +34,7 @@ class Episodes:
     failure_type: NDArray[np.int64]
     task: NDArray[np.int64]
     rate_hz: Array
-    time_limit: int
+    time_limit: NDArray[np.int64]
 
     def __len__(self) -> int:
         """Number of episodes E."""
@@ -57,13 +58,14 @@ class Episodes:
 
     def subset(self, chosen: NDArray[np.bool_], failed: NDArray[np.bool_]) -> "Episodes":
         """Some of the episodes, a mask (E,), with `failed` (E,) in place of their own."""
-        names = [one.name for one in fields(self) if one.name != "time_limit"]
+        names = [one.name for one in fields(self)]
         arrays: dict[str, Any] = {name: getattr(self, name)[chosen] for name in names}
         return replace(self, **arrays | {"failed": failed[chosen]})
 
-    def quarter(self) -> NDArray[np.int64]:
-        """A quarter of the time limit, (E,)."""
-        return np.full(len(self), math.ceil(self.time_limit / 4))
+    def share_of_limit(self, share: float) -> NDArray[np.int64]:
+        """A share in [0, 1] of the time limit of each episode in steps, (E,)."""
+        steps: NDArray[np.int64] = np.ceil(share * self.time_limit).astype(np.int64)
+        return steps
 
 
 def episode_scores(
@@ -110,34 +112,35 @@ class Ranking:
     """AUROC of episode scores, pooled and within tasks, with bootstrap replicates.
 
     Within tasks only pairs of a failure and a success of one task count, so that a task's own
-    failure rate gives nothing.
+    failure rate gives nothing. An episode without a score was not judged: it is in no pair.
 
     Args:
-        scores: (E,); NaN counts as the lowest score.
+        scores: (E,), NaN for none.
         episodes: The episodes.
         within: Whether to compare within tasks only.
     """
 
     def __init__(self, scores: Array, episodes: Episodes, *, within: bool) -> None:
-        scores = np.where(np.isnan(scores), -np.inf, scores)
-        _, ranks = np.unique(scores, return_inverse=True)  # -inf has no place among the wins
-        failed, good = np.flatnonzero(episodes.failed), np.flatnonzero(~episodes.failed)
-        self._failed, self._good = failed, good
-        shape = (len(good), len(failed))
-        values = ranks.astype(np.float64)
-        wins = count_wins(
-            values[good], np.arange(len(good)), values[failed], np.arange(len(failed)), shape
-        )
-        same = np.ones(shape)
-        if within:
-            same = (episodes.task[good][:, None] == episodes.task[failed]).astype(np.float64)
-        self._wins, self._pairs = wins * same, same
+        values = np.unique(scores, return_inverse=True)[1].astype(np.float64)  # infinity too
+        group = episodes.task if within else np.zeros(len(episodes), np.int64)
+        judged = ~np.isnan(scores)
+        self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], Array]] = []
+        for one in np.unique(group):
+            good, bad = (
+                np.flatnonzero((group == one) & judged & ended)
+                for ended in (~episodes.failed, episodes.failed)
+            )
+            shape = len(good), len(bad)
+            wins = count_wins(
+                values[good], np.arange(shape[0]), values[bad], np.arange(shape[1]), shape
+            )
+            self._parts.append((good, bad, wins))
 
     @property
     def auroc(self) -> float:
         """The AUROC; NaN without a pair."""
-        pairs = self._pairs.sum()
-        return float(self._wins.sum() / pairs) if pairs else float("nan")
+        pairs = sum(wins.size for *_, wins in self._parts)
+        return float(sum(wins.sum() for *_, wins in self._parts) / pairs) if pairs else math.nan
 
     def replicates(self, drawn: Array) -> Array:
         """AUROC (R,) of resampled episodes; NaN where a resample has no pair.
@@ -145,33 +148,48 @@ class Ranking:
         Args:
             drawn: How often each episode is drawn, (R, E), see `draw_episodes`.
         """
-        good, bad = drawn[:, self._good], drawn[:, self._failed]
-        won = ((good @ self._wins) * bad).sum(axis=1)
-        pairs = ((good @ self._pairs) * bad).sum(axis=1)
-        replicates: Array = np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)
-        return replicates
+        return ratio(*self.counts(drawn))
+
+    def counts(self, drawn: Array) -> tuple[Array, Array]:
+        """Pairs that are in order (a tie is half of one), and all pairs, (R,) each.
+
+        Args:
+            drawn: As of `replicates`.
+        """
+        won: Array = np.zeros(len(drawn))
+        pairs: Array = np.zeros(len(drawn))
+        for good, bad, wins in self._parts:
+            won += ((drawn[:, good] @ wins) * drawn[:, bad]).sum(axis=1)
+            pairs += drawn[:, good].sum(axis=1) * drawn[:, bad].sum(axis=1)
+        return won, pairs
+
+
+def ratio(parts: Array, wholes: Array) -> Array:
+    """Quotients of the same shape; NaN where there is no whole."""
+    found: Array = np.divide(parts, wholes, out=np.full(wholes.shape, np.nan), where=wholes > 0)
+    return found
 
 
 def average_precision_replicates(scores: Array, failed: NDArray[np.bool_], drawn: Array) -> Array:
     """Average precision (R,) of resampled episodes; NaN where a resample has no failure.
 
     Args:
-        scores: (E,); NaN counts as the lowest score.
+        scores: (E,); those that are NaN do not count.
         failed: Which episodes failed, (E,).
         drawn: How often each episode is drawn, (R, E), see `draw_episodes`; any weights of what
             has a score and a label.
     """
-    known = np.where(np.isnan(scores), -np.inf, scores)
-    order = np.argsort(-known, kind="stable")
-    ends = np.flatnonzero(np.append(known[order][1:] != known[order][:-1], True))  # of ties
+    order = np.argsort(-scores, kind="stable")
+    order = order[~np.isnan(scores[order])]
+    known = scores[order]
+    if not known.size:
+        return np.full(len(drawn), np.nan)
+    ends = np.flatnonzero(np.append(known[1:] != known[:-1], True))  # of ties
     found = np.cumsum(drawn[:, order] * failed[order], axis=1)[:, ends]
     predicted = np.cumsum(drawn[:, order], axis=1)[:, ends]
     precision = np.divide(found, predicted, out=np.zeros_like(found), where=predicted > 0)
     hits = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1)
-    replicates: Array = np.divide(
-        hits, found[:, -1], out=np.full(len(hits), np.nan), where=found[:, -1] > 0
-    )
-    return replicates
+    return ratio(hits, found[:, -1])
 
 
 def draw_episodes(failed: NDArray[np.bool_], seed: int = 0, number: int = REPLICATES) -> Array:
@@ -197,6 +215,27 @@ def draw_episodes(failed: NDArray[np.bool_], seed: int = 0, number: int = REPLIC
             even = np.full(places.size, 1 / places.size)
             drawn[:, places] = rng.multinomial(places.size, even, size=number)
     return drawn
+
+
+def draw_folds(keys: Sequence[Sequence[str]], episodes: Sequence[Episodes]) -> list[Array]:
+    """Resample the episodes of all folds by one draw.
+
+    Args:
+        keys: Content keys of the episodes of each fold; the same key is the same episode, in
+            whichever fold and however often.
+        episodes: The episodes of each fold.
+
+    Returns:
+        For each fold how often each of its episodes is drawn, (R, E).
+    """
+    failed = {
+        key: bool(bad)
+        for names, some in zip(keys, episodes, strict=True)
+        for key, bad in zip(names, some.failed, strict=True)
+    }
+    place = {key: number for number, key in enumerate(failed)}
+    drawn = draw_episodes(np.array(list(failed.values()), np.bool_))
+    return [drawn[:, [place[key] for key in names]] for names in keys]
 
 
 def percentile_interval(replicates: Array) -> tuple[float, float]:
@@ -282,13 +321,3 @@ def raise_alarms(
     detected = (first >= 0) & episodes.failed
     lead = np.where(detected, (episodes.failure_step - first) / episodes.rate_hz, np.nan)
     return Alarms(first, lead, onsets, episodes)
-
-
-def matched_threshold(score: NDArray[np.floating], episodes: Episodes, false_alarms: int) -> float:
-    """Lowest threshold that at most so many successful episodes exceed.
-
-    With it another score is compared at the same false alarms, chosen on the same episodes.
-    """
-    peaks = episode_scores(score, episodes, episodes.length)[~episodes.failed]
-    peaks = -np.sort(-np.where(np.isnan(peaks), -np.inf, peaks))
-    return float(peaks[false_alarms]) if false_alarms < peaks.size else -np.inf

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import FailureType
+from salus_ros.core.failures import FailureType, events_of
 from salus_ros.core.labels import before_failure, horizon_labels
 from salus_ros.evaluation.episode_metrics import (
     average_precision_replicates,
@@ -155,7 +155,7 @@ def knowable(
     """
     drawn = draw_episodes(failed)[:, episode] * weights
     rows = np.vstack([weights, drawn])  # as it is, then resampled: (1 + R, N)
-    kept = [k for k, kind in enumerate(types) if kind != FailureType.TIMEOUT]
+    kept = events_of(types)
 
     def figure(name: str, replicates: Array, positive: NDArray[np.bool_]) -> dict[str, Any]:
         enough = len(np.unique(episode[positive])) >= LEAST_EPISODES

@@ -10,22 +10,26 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.schema import EPISODE_OUTPUTS
-from salus_ros.evaluation.episode_evaluation import (
-    evaluate_episode_output,
-    evaluate_episodes,
-    rank_at_cuts,
-)
+from salus_ros.evaluation.beside_rules import beside_rules, own_alarm
+from salus_ros.evaluation.episode_evaluation import evaluate_episodes
+from salus_ros.evaluation.held import STEPS, Held
+from salus_ros.evaluation.knowable_file import Limits
 from salus_ros.evaluation.metrics import auroc, average_precision
+from salus_ros.evaluation.operator_evaluation import evaluate_as_operator
+from salus_ros.evaluation.readout import Readout
+from salus_ros.evaluation.rules import TaskPrior
 from salus_ros.evaluation.step_evaluation import (
     DECISIONS,
     decisions,
     defined,
+    evaluate_events,
     evaluate_steps,
     figures,
+    probability_scores,
     undefined,
 )
 from salus_ros.prediction.predictor import Prediction, Predictor
-from salus_ros.training.dataset import Samples, load_samples
+from salus_ros.training.dataset import EpisodeRecord, Samples, samples_for
 
 DECISION_THRESHOLD = 0.5
 """Probability above which an output counts as predicted, as in the proof of concept."""
@@ -44,7 +48,8 @@ def evaluate(predictor: Predictor, samples: Samples, rows: NDArray[np.bool_]) ->
 
     Returns:
         JSON values: `loss`; the figures of `evaluate_steps` at probability 0.5, and below
-        `at_threshold` those of its decisions at the predictor's output threshold; `auroc` over
+        `at_threshold` those of its decisions at the predictor's output threshold; `events`, see
+        `evaluate_events`, at its threshold for them; `auroc` over
         all outputs; `any_failure`, of any type, by horizon; `risk` with the figures of the alarm
         against "a failure within the longest horizon"; `steps`, `episodes`, `positives` and
         `undefined`.
@@ -57,7 +62,7 @@ def evaluate(predictor: Predictor, samples: Samples, rows: NDArray[np.bool_]) ->
 
 def _outputs(predictor: Predictor, samples: Samples) -> tuple[NDArray[np.float32], Prediction]:
     """Logits (N, H, K) and the prediction of all steps, from one run of the network."""
-    predictor.check_signals(samples.signal_names)
+    predictor.check_inputs(samples.signal_names, samples.parts)
     given = (samples.horizons_s, samples.failure_types)
     taken = (predictor.horizons_s, predictor.failure_types)
     if given != taken:
@@ -86,7 +91,8 @@ def _evaluate(
     if not len(labels):
         reason = "no usable step: no episode, or none with a valid signal before its failure"
         reasons = dict.fromkeys(("loss", *DECISIONS), reason)
-        return result | {"loss": None, **decisions(labels, labels), "undefined": reasons}
+        nothing = {"loss": None, "events": None, "undefined": reasons}
+        return result | nothing | decisions(labels, labels)
     prediction = prediction.rows(rows)
     probability = prediction.probability
     about = (probability, labels, owner, predictor.horizons_s, predictor.failure_types)
@@ -121,11 +127,19 @@ def _evaluate(
             "threshold": defined(limit),
             **evaluate_steps(*about, limit, ranked=False),
         }
+    result["events"] = evaluate_events(
+        probability, labels, owner, predictor.failure_types, predictor.event_threshold
+    )
     return result
 
 
 def evaluate_stores(
-    predictor: Predictor, stores: Sequence[str | Path], *, include_seen: bool = False
+    predictor: Predictor,
+    stores: Sequence[str | Path],
+    *,
+    include_seen: bool = False,
+    limits: Limits | None = None,
+    steps: Sequence[int] = STEPS,
 ) -> dict[str, Any]:
     """Compute all figures of a predictor on some stores, without the episodes it has seen.
 
@@ -133,56 +147,106 @@ def evaluate_stores(
         predictor: The predictor.
         stores: Episode stores.
         include_seen: Count the seen episodes too.
+        limits: What is knowable of them, to stand beside.
+        steps: At which the episodes that are still running are ranked.
 
     Returns:
         As `evaluate_held_out`, and `left_out` as `held_out` returns it.
 
     Raises:
         StoreError: if a store cannot be read.
-        ConfigError: if one has other signals, or no episode is left.
+        ConfigError: if one has other signals, no episode is left, or the limits are of another
+            world.
     """
-    samples, left_out = held_out(predictor, stores, include_seen=include_seen)
-    return evaluate_held_out(predictor, samples) | {"left_out": left_out}
+    samples, left_out, learnt = held_out(predictor, stores, include_seen=include_seen)
+    found = evaluate_held_out(predictor, samples, learnt, limits, steps)
+    return found | {"left_out": left_out}
 
 
-def evaluate_held_out(predictor: Predictor, samples: Samples) -> dict[str, Any]:
-    """Compute all figures of a predictor on some episodes.
+def evaluate_alarm(predictor: Predictor, stores: Sequence[str | Path]) -> dict[str, Any]:
+    """The alarm of a predictor on the episodes of some stores that it has not seen.
+
+    Args:
+        predictor: The predictor.
+        stores: Episode stores.
 
     Returns:
-        As `evaluate`, with `episode_level` (see `evaluate_episodes`) by the risk, `eventual` (see
-        `rank_at_cuts`) by the probability that the episode fails at all, None for a model without
-        it; `episode_outputs`, of those of `EPISODE_OUTPUTS` that the model has, see
-        `evaluate_episode_output`; `by_task` and `by_condition`, where there are several, with
+        As `evaluate_episodes`.
+
+    Raises:
+        StoreError: if a store cannot be read.
+        ConfigError: if one has other signals, or no episode is left.
+    """
+    samples, _, _ = held_out(predictor, stores)
+    found: dict[str, Any] = _alarm(predictor, _outputs(predictor, samples)[1], samples)
+    return dict(found["episode_level"])
+
+
+def evaluate_held_out(
+    predictor: Predictor,
+    samples: Samples,
+    learnt: Sequence[EpisodeRecord] = (),
+    limits: Limits | None = None,
+    steps: Sequence[int] = STEPS,
+) -> dict[str, Any]:
+    """Compute all figures of a predictor on some episodes.
+
+    Args:
+        predictor: The predictor.
+        samples: The episodes.
+        learnt: Episodes that it was trained on, for the prior of a task.
+        limits: What is knowable, to stand beside.
+        steps: At which the episodes that are still running are ranked.
+
+    Returns:
+        As `evaluate`, with `operator`, the primary figures, see `beside_rules`; `episode_level`
+        (see `evaluate_episodes`); `episode_outputs`, of those of `EPISODE_OUTPUTS` that the model
+        has, how many `episodes` ended so and `SCORES` over all usable `steps`; `by_task` and
+        `by_condition`, where there are several, with the `operator` figures of the predictor,
         `episode_level` and the figures of the `steps` at the chosen threshold; `model_id` and
         `calibrated`.
+
+    Raises:
+        ConfigError: as `evaluate`, or if the limits are of another world.
     """
     logits, prediction = _outputs(predictor, samples)
-    alpha = None if predictor.calibration is None else predictor.calibration.alpha
-    level = None if math.isnan(predictor.threshold) else predictor.alarm_level(prediction)
-    eventual = bool(np.isfinite(prediction.episode_failure).any())
-    result = _evaluate(predictor, samples, samples.usable, logits, prediction) | {
-        "episode_level": evaluate_episodes(prediction.risk, samples, level, alpha),
-        "eventual": rank_at_cuts(prediction.episode_failure, samples) if eventual else None,
+    usable = samples.usable
+    result = _evaluate(predictor, samples, usable, logits, prediction) | {
+        "operator": beside_rules(
+            predictor, prediction, Held([samples], steps), TaskPrior(learnt), limits
+        ),
+        **_alarm(predictor, prediction, samples),
         "episode_outputs": {
-            name: evaluate_episode_output(
-                getattr(prediction, name), samples.endings[:, EPISODE_OUTPUTS.index(name)], samples
-            )
-            for name in predictor.checkpoint.episode_outputs
+            name: {
+                "episodes": int(ended.sum()),
+                "steps": probability_scores(
+                    getattr(prediction, name)[usable], ended[samples.episode[usable]]
+                ),
+            }
+            for name, ended in zip(EPISODE_OUTPUTS, samples.endings.T, strict=True)
+            if name in predictor.checkpoint.episode_outputs
         },
         "model_id": predictor.model_id,
         "calibrated": predictor.calibrated,
     }
+    if result["events"] is None:
+        reason = "no threshold of their own: not calibrated, or on no failure but timeouts"
+        result["undefined"]["events"] = reason
     for name in ("task", "condition"):
         values = np.array([str(getattr(record.meta, name)) for record in samples.records])
         groups: list[str] = np.unique(values).tolist()
         if len(groups) > 1:
             result[f"by_{name}"] = {
-                value: _evaluate_group(
-                    predictor, samples, prediction, values == value, level, alpha
-                )
+                value: _evaluate_group(predictor, samples, prediction, values == value, steps)
                 for value in groups
             }
     return result
+
+
+def _alarm(predictor: Predictor, prediction: Prediction, samples: Samples) -> dict[str, Any]:
+    alpha = None if predictor.calibration is None else predictor.calibration.alpha
+    level = None if math.isnan(predictor.threshold) else predictor.alarm_level(prediction)
+    return {"episode_level": evaluate_episodes(samples, level, alpha)}
 
 
 def _evaluate_group(
@@ -190,25 +254,26 @@ def _evaluate_group(
     samples: Samples,
     prediction: Prediction,
     chosen: NDArray[np.bool_],
-    level: NDArray[np.float32] | None,
-    alpha: float | None,
+    steps: Sequence[int],
 ) -> dict[str, Any]:
     """Figures of some of the episodes, a mask over `samples.records`."""
     rows = chosen[samples.episode]
     usable = rows & samples.usable
     part = samples.subset(np.flatnonzero(chosen).tolist())
+    some = prediction.rows(rows)
     limit = predictor.output_threshold
     return {
         "steps": figures(prediction.probability[usable], samples.labels[usable], limit),
-        "episode_level": evaluate_episodes(
-            prediction.risk[rows], part, None if level is None else level[rows], alpha
+        "operator": evaluate_as_operator(
+            [Readout.of(some)], Held([part], steps), own_alarm(predictor, some)
         ),
+        **_alarm(predictor, some, part),
     }
 
 
 def held_out(
     predictor: Predictor, stores: Sequence[str | Path], *, include_seen: bool = False
-) -> tuple[Samples, dict[str, Any]]:
+) -> tuple[Samples, dict[str, Any], tuple[EpisodeRecord, ...]]:
     """Read the episodes of some stores that a predictor has not seen.
 
     Seen are the episodes it was trained on, those that chose its epoch and thresholds, and those
@@ -221,15 +286,14 @@ def held_out(
         include_seen: Keep the seen episodes too.
 
     Returns:
-        The episodes, and what was left out: `seen_in_training`, `used_in_calibration`,
-        `unlabelled` and a `note`.
+        The episodes; what was left out: `seen_in_training`, `used_in_calibration`, `unlabelled`
+        and a `note`; and the episodes that it was trained on, as far as the stores have them.
 
     Raises:
         StoreError: if a store cannot be read.
         ConfigError: if one has other signals, or no episode is left.
     """
-    samples = load_samples(stores, predictor.horizons_s, predictor.failure_types)
-    predictor.check_signals(samples.signal_names)
+    samples = samples_for(predictor, stores)
     split = predictor.checkpoint.split
     trained = {*split.get("train", ()), *split.get("validation", ())}
     calibrated = set(split.get("calibration", ()))
@@ -252,12 +316,13 @@ def held_out(
         f"calibration, or kept for it; they are {handled}; {samples.unlabelled} more have no "
         "known outcome, or failed at an unknown moment, and are left out"
     )
-    return samples.subset(kept), {
+    left_out = {
         "seen_in_training": 0 if include_seen else len(seen),
         "used_in_calibration": 0 if include_seen else len(used),
         "unlabelled": samples.unlabelled,
         "note": note,
     }
+    return samples.subset(kept), left_out, tuple(samples.records[n] for n in seen)
 
 
 def weighted_loss(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_ros.core.failures import FailureType
+from salus_ros.core.failures import FailureType, events_of
 from salus_ros.evaluation.episode_metrics import percentile_interval
 from salus_ros.evaluation.metrics import (
     Decisions,
@@ -50,7 +50,7 @@ def evaluate_steps(
         changes, so they are not repeated), None where it is the only one. A figure that nothing
         defines is None.
     """
-    kept = [k for k, kind in enumerate(types) if kind != FailureType.TIMEOUT]
+    kept = events_of(types)
     by_type = {
         kind.label: figures(probability[:, :, k], labels[:, :, k], threshold, ranked=ranked)
         for k, kind in enumerate(types)
@@ -87,6 +87,37 @@ def evaluate_steps(
     }
 
 
+def evaluate_events(
+    probability: NDArray[np.float32],
+    labels: NDArray[np.bool_],
+    episode: NDArray[np.int64],
+    types: Sequence[FailureType],
+    threshold: float,
+) -> dict[str, Any] | None:
+    """Compute the figures of all types but the timeout at a threshold of their own.
+
+    Args:
+        probability: Float32 (N, H, K), N at least 1.
+        labels: Bool, same shape.
+        episode: Which episode each step belongs to, (N,).
+        types: The K failure types.
+        threshold: Chosen for these types, on other episodes; NaN for none.
+
+    Returns:
+        JSON values: `threshold`, `DECISIONS` and `f1_interval`; None without such a type or a
+        threshold.
+    """
+    kept = events_of(types)
+    if not kept or math.isnan(threshold):
+        return None
+    predicted, labels = probability[:, :, kept] > threshold, labels[:, :, kept]
+    return {
+        "threshold": threshold,
+        **decisions(predicted, labels),
+        "f1_interval": f1_interval(predicted, labels, episode),
+    }
+
+
 def figures(
     probability: NDArray[np.float32],
     labels: NDArray[np.bool_],
@@ -109,6 +140,40 @@ def probability_scores(
         expected_calibration_error(probability, labels),
     )
     return dict(zip(SCORES, map(defined, values), strict=True))
+
+
+def precision_by_output(
+    scores: NDArray[np.floating],
+    labels: NDArray[np.bool_],
+    horizons_s: Sequence[float],
+    types: Sequence[FailureType],
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Average precision of each output beside its base rate, which a score by chance has.
+
+    Args:
+        scores: (N, H, K), or (N,) for one that does for all outputs; steps with a NaN, which were
+            not judged, do not count.
+        labels: Bool (N, H, K).
+        horizons_s: The H horizons in s.
+        types: The K failure types.
+
+    Returns:
+        By horizon and type `average_precision`, None without a positive, and `base_rate`, the
+        share of positives, None without a step.
+    """
+    several = scores if scores.ndim == 3 else scores[:, None, None]
+    judged = ~np.isnan(several).any(axis=(1, 2))
+    several, labels = np.broadcast_to(several, labels.shape)[judged], labels[judged]
+    return {
+        f"{horizon:g} s": {
+            kind.label: {
+                "average_precision": defined(average_precision(several[:, h, k], labels[:, h, k])),
+                "base_rate": defined(float(labels[:, h, k].mean()) if len(labels) else math.nan),
+            }
+            for k, kind in enumerate(types)
+        }
+        for h, horizon in enumerate(horizons_s)
+    }
 
 
 def decisions(predicted: NDArray[np.bool_], labels: NDArray[np.bool_]) -> dict[str, Any]:

@@ -43,9 +43,11 @@ def read_joints(
     return names, values
 
 
-def joint_keys(joints: Sequence[str]) -> tuple[str, ...]:
-    """What `joint_values` calls the values of J joints: (3 J,), quantity by quantity."""
-    return tuple(f"{quantity} {name}" for quantity in JOINT_QUANTITIES for name in joints)
+def joint_keys(
+    joints: Sequence[str], quantities: Sequence[str] = JOINT_QUANTITIES
+) -> tuple[str, ...]:
+    """What `joint_values` calls the values of J joints: (Q J,), quantity by quantity."""
+    return tuple(f"{quantity} {name}" for quantity in quantities for name in joints)
 
 
 def joint_values(

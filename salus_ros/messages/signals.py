@@ -36,6 +36,9 @@ class SignalsRow:
         plan_step: Which action of the plan is executed at this step; -1 without a plan.
         visual_cameras: The C names of the policy's cameras.
         episode_id: The episode that it speaks of; empty where nobody says it.
+        further: Float32 (F,) signals beyond the twelve, NaN where one does not exist; None where
+            the message has none.
+        further_names: Their names.
     """
 
     signals: NDArray[np.float32]
@@ -50,6 +53,8 @@ class SignalsRow:
     plan_step: int = -1
     visual_cameras: tuple[str, ...] = ()
     episode_id: str = ""
+    further: NDArray[np.float32] | None = None
+    further_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,8 +136,8 @@ def read_signals(message: Any) -> SignalsRow:
         message: A salus_msgs/VlaSignals, of whichever library.
 
     Raises:
-        ObservationError: if it has other signals than this version's, or its embedding does not
-            fit float16.
+        ObservationError: if it has other signals than this version's, its further ones have not
+            each a name and a value, or its embedding does not fit float16.
     """
     signals, valid = signals_array(message)
     embedding = embedding_array(message)
@@ -145,6 +150,7 @@ def read_signals(message: Any) -> SignalsRow:
             f"float16, up to {largest:g}; scale it, or publish none",
             "an embedding that float16 cannot hold",
         )
+    further, names = further_array(message)
     cameras = tuple(getattr(message, "visual_cameras", ()))
     length = int(getattr(message, "plan_length", 0))
     plan = half_array(message, "plan", length)
@@ -160,7 +166,40 @@ def read_signals(message: Any) -> SignalsRow:
         plan_step=-1 if plan is None else int(message.plan_step),
         visual_cameras=cameras,
         episode_id=str(message.episode_id),
+        further=further,
+        further_names=names,
     )
+
+
+def further_array(message: Any) -> tuple[NDArray[np.float32] | None, tuple[str, ...]]:
+    """Read the signals beyond the twelve.
+
+    Args:
+        message: A salus_msgs/VlaSignals, of whichever library and version.
+
+    Returns:
+        Float32 (F,), NaN where a value is not finite, and the F names; None and no names where
+        the message has none.
+
+    Raises:
+        ObservationError: if they have not each a name of its own and a value.
+    """
+    names = tuple(str(name) for name in getattr(message, "further_names", ()))
+    values = np.array(getattr(message, "further", ()), dtype=np.float32)
+    if len(names) != values.size:
+        raise ObservationError(
+            f"it has {len(names)} names of further signals and {values.size} values; each needs "
+            "both",
+            "further signals without a name or a value each",
+        )
+    if fault := schema.further_fault(names):
+        shown = [name[: schema.LONGEST_NAME] for name in names[:12]]
+        raise ObservationError(
+            f"its {len(names)} further signals begin with {shown}; {fault}",
+            "names of further signals that are not allowed",
+        )
+    values[~np.isfinite(values)] = np.nan
+    return (values, names) if names else (None, ())
 
 
 def half_array(message: Any, name: str, *lead: int) -> NDArray[np.float16] | None:

@@ -17,7 +17,7 @@ from salus_ros.messages.stamps import NANO
 from salus_ros.nodes.parameters import VlaParameters
 
 if TYPE_CHECKING:
-    from salus_ros.policies.runner import PolicyStep
+    from salus_ros.policies.following import PolicyStep
 
 
 def to_stamp(stamp_ns: int) -> Time:
@@ -123,6 +123,22 @@ def fill_signals(
     message.valid = valid.tolist()
 
 
+def fill_further(message: VlaSignals, names: Sequence[str], values: NDArray[np.float32]) -> None:
+    """Write the signals beyond the twelve, their names and values (F,), into a message."""
+    message.further_names = list(names)
+    message.further = float_array(values)
+
+
+def fill_plan(message: VlaSignals, answer: "PolicyStep", *, samples: bool = False) -> None:
+    """Write the plan in force into a message, where there is one, and the samples if asked."""
+    if answer.plan_step < 0:
+        return
+    message.plan = float_array(answer.plans[0])
+    message.plan_length, message.plan_step = len(answer.plans[0]), answer.plan_step
+    if samples:
+        message.plan_samples = float_array(answer.plans)
+
+
 def fill_arrays(
     message: VlaSignals, answer: "PolicyStep", cameras: Sequence[str], given: VlaParameters
 ) -> None:
@@ -137,10 +153,7 @@ def fill_arrays(
     if given.publish_embedding:
         message.embedding = float_array(answer.embedding)
     if given.publish_plan:
-        message.plan = float_array(answer.plans[0])
-        message.plan_length, message.plan_step = len(answer.plans[0]), answer.plan_step
-        if given.publish_plan_samples:
-            message.plan_samples = float_array(answer.plans)
+        fill_plan(message, answer, samples=given.publish_plan_samples)
     if given.publish_visual_embedding:
         message.visual_cameras = list(cameras)
         message.visual_embedding = float_array(answer.visual_embedding)

@@ -10,12 +10,16 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.worlds.physics import PHYSX_ENV_ID
 
 RQT_PLUGINS = ("rqt_gui", "rqt_plot", "rqt_image_view", "rqt_runtime_monitor")
 """Of the layout: where one is missing, rqt restores none of the others."""
+
+NO_RECOVERY = "none"
 
 NUMBERS: Mapping[str, tuple[Callable[[str], float], float]] = {
     "episodes": (int, 0),
@@ -24,6 +28,7 @@ NUMBERS: Mapping[str, tuple[Callable[[str], float], float]] = {
     "num_samples": (int, 1),
     "rate": (float, 0.1),
     "sync_slop_ms": (float, 0),
+    "recovery_alpha": (float, 0),
 }
 """Kind and smallest value of the arguments that are numbers."""
 
@@ -110,8 +115,15 @@ def check(arguments: Mapping[str, str]) -> None:
     for name in ("cameras", "state_joints"):
         if arguments[name] and not all(names_of(arguments[name])):
             refuse(name, "allowed are names separated by commas")
-    if arguments["source"] == "mujoco" and arguments["episode_source"] == "service":
+    if arguments["watch_only"] == "true" and arguments["policy"]:
+        refuse("policy", "with watch_only:=true somebody else runs the policy; leave it out")
+    if arguments["source"] != "none" and arguments["robot"]:
+        refuse("robot", "the built-in world moves its own arm; give source:=none")
+    if arguments["source"] != "none" and arguments["episode_source"] == "service":
         refuse("episode_source", "the built-in world says what an episode is; give source:=none")
+    if arguments["source"] == "physx" and arguments["env_id"] not in ("", PHYSX_ENV_ID):
+        refuse("env_id", f"source:=physx is {PHYSX_ENV_ID}; leave out one of the two")
+    check_recovery(arguments, refuse)
     if arguments["bag"]:
         if Path(arguments["bag"]).exists():
             refuse("bag", "it exists already; give a folder that does not")
@@ -124,6 +136,69 @@ def check(arguments: Mapping[str, str]) -> None:
         if arguments["namespace"].strip("/"):
             refuse("namespace", "rqt's layout names topics without one; leave out one of the two")
         _need("rqt", RQT_PLUGINS)
+
+
+def with_source(arguments: Mapping[str, str]) -> dict[str, str]:
+    """Fill in the world that a source stands for."""
+    world = {"env_id": PHYSX_ENV_ID} if arguments["source"] == "physx" else {}
+    return {**arguments, **world}
+
+
+def check_recovery(arguments: Mapping[str, str], refuse: Callable[[str, str], None]) -> None:
+    """Refuse a recovery that cannot work here.
+
+    Args:
+        arguments: All arguments by name.
+        refuse: Told the argument and the reason; raises.
+    """
+    recovery = arguments["recovery"]
+    if recovery == NO_RECOVERY:
+        return
+    if arguments["robot"]:
+        refuse("robot", "the behaviours of recovery move the built-in world's arm; leave one out")
+    if arguments["source"] == "none" and arguments["episode_source"] != "topic":
+        refuse("recovery", "it needs who announces each step; give episode_source:=topic")
+    heeds = any(not part.endswith("@stuck") for part in recovery.split("+"))
+    if heeds and not arguments["model"]:
+        refuse("recovery", "its alarm needs a predictor; give model, or the trigger stuck alone")
+    if arguments["recovery_alpha"] and not arguments["model"]:
+        refuse("recovery_alpha", "it is a rate that a predictor is calibrated for; give model")
+
+
+def with_robot(arguments: Mapping[str, str], shipped: Path) -> dict[str, str]:
+    """Fill in what a robot's profile knows, where an argument was left empty.
+
+    Args:
+        arguments: All arguments by name.
+        shipped: Folder of the profiles that ship.
+
+    Returns:
+        The arguments, `robot` as the profile's file.
+
+    Raises:
+        ConfigError: if there is no such profile, or it does not name cameras and joints.
+    """
+    robot = arguments["robot"]
+    if not robot:
+        return dict(arguments)
+    own = "/" in robot or robot.endswith(".yaml")
+    path = Path(robot) if own else shipped / f"{robot}.yaml"
+    if not path.exists():
+        names = ", ".join(sorted(file.stem for file in shipped.glob("*.yaml")))
+        raise ConfigError(f"robot:={robot}: allowed are {names}, or the file of a profile")
+    try:
+        profile = yaml.safe_load(path.read_text())
+        known = {
+            "cameras": ",".join(profile["cameras"]),
+            "state_joints": ",".join(joint["name"] for joint in profile["joints"]),
+            "rate": str(profile["rate_hz"]),
+        }
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"robot:={robot}: '{path}' is no profile of a robot ({type(error).__name__}: {error})"
+        ) from error
+    given = {name: value for name, value in arguments.items() if value}
+    return dict(arguments) | known | given | {"robot": str(path)}
 
 
 def _need(argument: str, packages: Iterable[str]) -> None:

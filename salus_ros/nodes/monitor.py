@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, RecorderStatus, VlaSignals
+from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.messages.signals import read_prediction
 from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.declaration import NodeParameters
 from salus_ros.nodes.qos import status_qos, stream_qos
@@ -28,8 +30,9 @@ class MonitorNode(SalusNode[MonitorParameters]):
     """Writes one JSON object a message of interest to standard output.
 
     `episode`: id, step, phase, outcome, failure type; `recorder`: its counts; `inference`: ms of
-    a fresh policy run; `prediction`: risk, alarm, and the time from the arrival of the signals
-    to that of their prediction in ms.
+    a fresh policy run; `prediction`: step, risk, the kinds of failure within the longest horizon,
+    that it fails at all, alarm, and the time from the arrival of the signals to that of their
+    prediction in ms.
     """
 
     def __init__(self, **options: object) -> None:
@@ -78,7 +81,22 @@ class MonitorNode(SalusNode[MonitorParameters]):
         heard = self._heard.get((message.episode_id, message.step))
         if heard is not None:
             ms = (time.perf_counter() - heard) * 1e3
-            self._say("prediction", risk=message.risk, alarm=message.alarm, ms=ms)
+            try:
+                row = read_prediction(message)
+            except ObservationError as error:
+                self.get_logger().warning(f"failure_horizons: {error}")
+                return
+            kinds = (kind.label for kind in row.failure_types)
+            self._say(
+                "prediction",
+                step=message.step,
+                horizon_s=row.horizons_s[-1],
+                risk=row.risk,
+                types=dict(zip(kinds, row.probability[-1].tolist(), strict=True)),
+                episode_failure=float(row.episode_outputs[0]),
+                alarm=row.alarm,
+                ms=ms,
+            )
 
 
 def main() -> int:

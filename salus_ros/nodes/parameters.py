@@ -17,6 +17,7 @@ from salus_ros.nodes.declaration import NodeParameters, Value, parameter
 from salus_ros.recording.rows import JOINT, NUMBERS
 from salus_ros.worlds.panda import CAMERAS, FINGER_JOINTS
 from salus_ros.worlds.panda import JOINTS as PANDA_JOINTS
+from salus_ros.worlds.physics import ENV_ID
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class SimulatorParameters(WaitingParameters):
     node_name: ClassVar[str] = "simulator"
 
     env_id: str = parameter(
-        "salus/PickPlace-v0",
+        ENV_ID,
         "Gymnasium id of the world, 'module:Id-v0' for one that a module of yours registers",
     )
     mode: str = parameter(
@@ -91,10 +92,10 @@ class VlaParameters(WaitingParameters):
     node_name: ClassVar[str] = "vla"
 
     policy_path: str = parameter(
-        "", "Folder of a SmolVLA checkpoint; empty for the small one that ships with SALUS"
+        "", "Folder of a LeRobot checkpoint; empty for the small one that ships with SALUS"
     )
     env_id: str = parameter(
-        "salus/PickPlace-v0",
+        ENV_ID,
         "Built-in world whose shipped policy is run where policy_path is empty",
     )
     device: str = parameter(
@@ -118,7 +119,8 @@ class VlaParameters(WaitingParameters):
     )
     cameras: tuple[str, ...] = parameter(
         CAMERAS,
-        "Cameras of the robot, named as the policy names its own",
+        "Cameras of the robot, named as the policy names its own; POLICY=ROBOT, as in front=top, "
+        "for one of another name",
     )
     image_transport: str = parameter(
         "raw",
@@ -165,6 +167,30 @@ class VlaParameters(WaitingParameters):
 
 
 @dataclass(frozen=True)
+class WatchParameters(WaitingParameters):
+    """A policy that runs elsewhere, known by the chunks in its actions."""
+
+    node_name: ClassVar[str] = "watch"
+
+    executed: int = parameter(
+        0,
+        "Actions of a chunk that are executed before the next one; 0 for all of them",
+        unit="steps",
+        minimum=0,
+        maximum=1000,
+    )
+    input_timeout_s: float = parameter(
+        5.0,
+        "Silence of the actions after which it is reported",
+        unit="s",
+        minimum=0.1,
+        maximum=3600.0,
+    )
+    publish_plan: bool = parameter(True, "Publish the whole chunk in force with the signals")
+    publish_plan_samples: bool = parameter(False, "Publish all sampled chunks too")
+
+
+@dataclass(frozen=True)
 class PredictorParameters(WaitingParameters):
     """The failure predictor and its alarm."""
 
@@ -191,6 +217,11 @@ class PredictorParameters(WaitingParameters):
         minimum=0.0,
         maximum=1.0,
         live=True,
+    )
+    reliable_sensors: bool = parameter(
+        False,
+        "Ask for reliable joint states, where the model reads them, so that none of a simulated "
+        "world is missed; false takes them from any driver",
     )
     alarm_when_blind: bool = parameter(
         True,
@@ -344,12 +375,176 @@ class EpisodeParameters(WaitingParameters):
     )
 
 
+@dataclass(frozen=True)
+class ActionBridgeParameters(NodeParameters):
+    """The arm that the policy's actions move, and what an alarm does to them."""
+
+    node_name: ClassVar[str] = "action_bridge"
+
+    robot: str = parameter(
+        "panda", "Profile of the robot: one that ships (panda, so101, ur5e), or a file of yours"
+    )
+    gate_mode: str = parameter(
+        "shadow",
+        "shadow only says what an alarm would have done; enforce does it",
+        choices=("shadow", "enforce"),
+        live=True,
+    )
+    on_alarm: str = parameter(
+        "hold",
+        "What an alarm does until ~/reset: slow leaves slow_factor of the speed limits, hold "
+        "brakes and stays, stop does so and does not resume the episode",
+        choices=("slow", "hold", "stop"),
+        live=True,
+    )
+    slow_factor: float = parameter(
+        0.25,
+        "Share of the speed limits that slow leaves",
+        minimum=0.01,
+        maximum=1.0,
+        live=True,
+    )
+    prediction_timeout_s: float = parameter(
+        1.0,
+        "Silence of `failure_horizons` in an episode that counts as a risk that is not known, "
+        "and so acts like an alarm while it lasts",
+        unit="s",
+        minimum=0.05,
+        maximum=60.0,
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class RecoveryParameters(WaitingParameters):
+    """What takes the arm when a failure is foreseen, and under which rules."""
+
+    node_name: ClassVar[str] = "recovery"
+
+    arm: str = parameter(
+        "none",
+        "Which behaviour takes the arm when, as `salus recover trial` has it: none, shadow, "
+        "scripted@alarm, home@stuck, shadow:hold@either; several joined by +",
+    )
+    env_id: str = parameter(ENV_ID, "Built-in world, whose arm and cell the behaviours know")
+    mode: str = parameter(
+        "lockstep",
+        "lockstep waits for the prediction of every step; realtime waits prediction_wait_ms",
+        choices=("lockstep", "realtime"),
+    )
+    model_path: str = parameter(
+        "", "Folder or file of the predictor, whose calibration gives the rate alpha of the alarm"
+    )
+    alpha: float = parameter(
+        -1.0,
+        "Rate of the alarm: share of successes that may alarm, one that the model is calibrated "
+        "for; -1 for the alarm as the predictor publishes it",
+        minimum=-1.0,
+        maximum=1.0,
+    )
+    most: int = parameter(2, "Interventions in an episode", minimum=1, maximum=100)
+    stuck_m: float = parameter(
+        0.06,
+        "Stuck: the tool stays within a cube of this edge",
+        unit="m",
+        minimum=0.001,
+        maximum=1.0,
+    )
+    stuck_steps: int = parameter(
+        0, "For so many steps; 0 for the world's own", unit="steps", minimum=0, maximum=100000
+    )
+    hold_steps: int = parameter(
+        30, "How long `hold` stands still", unit="steps", minimum=1, maximum=100000
+    )
+    person_timeout_s: float = parameter(
+        3.0,
+        "How long `person` waits for an answer, and for each next action, before it is held",
+        unit="s",
+        minimum=0.1,
+        maximum=3600.0,
+    )
+    policy_path: str = parameter("", "Folder of the second policy, that of the behaviour policy")
+    policy_steps: int = parameter(
+        120, "How long that has the arm", unit="steps", minimum=1, maximum=100000
+    )
+    replan_every: int = parameter(
+        3, "Steps from one run of its network to the next", unit="steps", minimum=1, maximum=1000
+    )
+    device: str = parameter(
+        "auto",
+        "Where the second policy runs; auto takes a GPU if there is one",
+        choices=("auto", "cpu", "cuda"),
+    )
+    seed: int = parameter(0, "Of all that is drawn, with the episode's own", minimum=0)
+    prediction_wait_ms: float = parameter(
+        20.0,
+        "In real time, how long the policy's action waits for the prediction of its step; then it "
+        "goes by the one before",
+        unit="ms",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    prediction_timeout_s: float = parameter(
+        1.0,
+        "In real time, silence of `failure_horizons` after which the arm is held, where a rule "
+        "goes by the alarm",
+        unit="s",
+        minimum=0.05,
+        maximum=60.0,
+    )
+    input_timeout_s: float = parameter(
+        0.5,
+        "How long the joints and images of a step may be late while a behaviour acts, before the "
+        "arm is held",
+        unit="s",
+        minimum=0.05,
+        maximum=60.0,
+    )
+    hold_over_episodes: bool = parameter(
+        True,
+        "A hold stands until ~/reset, in later episodes too; false: until the next episode, as in "
+        "a world that begins anew",
+    )
+    reliable_sensors: bool = parameter(
+        False,
+        "Ask for reliable images and joint states, so that none of a simulated world is missed; "
+        "false takes them from any driver",
+    )
+
+
+@dataclass(frozen=True)
+class ViewParameters(NodeParameters):
+    """The page in the browser."""
+
+    node_name: ClassVar[str] = "view"
+
+    cameras: tuple[str, ...] = parameter(CAMERAS, "Cameras to show")
+    image_transport: str = parameter(
+        "raw",
+        "Topic of a camera: raw is image_raw, compressed is image_raw/compressed (jpeg, png)",
+        choices=("raw", "compressed"),
+    )
+    host: str = parameter(
+        "127.0.0.1", "Address to listen on; any but the loopback asks for a token"
+    )
+    port: int = parameter(8088, "Port to listen on; 0 takes a free one", minimum=0, maximum=65535)
+    token: str = parameter(
+        "",
+        "Token that the page asks for, 16 characters at least; empty: one is made, and said in "
+        "the log, where the address is not the loopback",
+    )
+
+
 NODES: tuple[type[NodeParameters], ...] = (
     SimulatorParameters,
     VlaParameters,
+    WatchParameters,
     PredictorParameters,
     RecorderParameters,
     EpisodeParameters,
+    ActionBridgeParameters,
+    RecoveryParameters,
+    ViewParameters,
 )
 
 

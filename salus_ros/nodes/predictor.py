@@ -8,19 +8,24 @@ from collections.abc import Sequence
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
 
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
 from salus_ros.core import schema
 from salus_ros.core.alarm import Alarm
 from salus_ros.core.errors import CheckpointError, ObservationError, SalusError
-from salus_ros.messages.signals import embedding_array, signals_array
+from salus_ros.messages.signals import read_signals
 from salus_ros.messages.stamps import NANO, to_ns
 from salus_ros.nodes import convert
 from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, Problem, Report
+from salus_ros.nodes.joint_input import JointInput
 from salus_ros.nodes.parameters import PredictorParameters
-from salus_ros.nodes.qos import status_qos, stream_qos
+from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
+from salus_ros.prediction.extras import ARRAYS
+from salus_ros.prediction.lookahead import StepLookahead
 from salus_ros.prediction.predictor import Prediction, Predictor, PredictorStream
 from salus_ros.recording.progress import Progress, check_step
 from salus_ros.recording.status import check_id
@@ -56,6 +61,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._alarm = Alarm()
         self._problem = Problem(self)
         self._progress = Progress()
+        self._hand_backs = 0
         self._held: VlaSignals | None = None  # its stamp is suspect
         self._answered = False  # what `_message` holds is an answer
         self._running = False
@@ -64,6 +70,12 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._repeated = 0
         self._blind = 0
         self._heard_at = math.nan
+        self._joints: JointInput | None = None
+        self._look: StepLookahead | None = None
+        self._look_joints: JointInput | None = None
+        self._joint_problem = Problem(self)
+        self._joint_states: Subscription | None = None
+        self._listening = False
         self._latency_ms = math.nan
         self._reported = (0, time.monotonic())
         self._use(self._load(given.model_path))
@@ -78,8 +90,14 @@ class PredictorNode(SalusNode[PredictorParameters]):
 
     def activate(self) -> None:
         """Predict from the next signals on."""
+        self._listening = True
+        self._listen()
         self.create_subscription(VlaSignals, "signals", self._on_signals, stream_qos())
         self.create_subscription(EpisodeStatus, "episode", self._on_episode, status_qos())
+
+    def deactivate(self) -> None:
+        """Listen no more; the subscriptions are gone with the state."""
+        self._listening, self._joint_states = False, None
 
     def cleanup(self) -> None:
         """Let go of the model."""
@@ -101,6 +119,9 @@ class PredictorNode(SalusNode[PredictorParameters]):
         except ObservationError as error:  # of no step, so there is none to answer
             self._refuse(f"signals: {error}", f"signals: {error.cause}")
             return
+        if message.hand_backs != self._hand_backs:
+            self._hand_backs = message.hand_backs
+            progress.begin_anew()  # as the policy does
         order = progress.judge(message.episode_id, message.step, stamp_ns)
         held, self._held = self._held, message if order is Order.SUSPECT else None
         if order is Order.REPEATED and self._answered:
@@ -155,26 +176,35 @@ class PredictorNode(SalusNode[PredictorParameters]):
                 remembered, as a recording of them would be.
         """
         assert self._stream is not None
-        signals, valid = signals_array(message)
-        embedding = embedding_array(message)
-        prediction = self._stream.update(signals, valid, embedding, message.step)
+        assert self._model is not None
+        said = read_signals(message)
+        valid = said.valid
+        features = self._model.checkpoint.features
+        joints = self._joints.as_of(to_ns(message.header.stamp)) if self._joints else None
+        extras = features.read(said, joints)
+        if self._look is not None and self._look_joints is not None:
+            measured = self._look_joints.as_of(to_ns(message.header.stamp))
+            self._look.add(extras, said, message.step, measured)
+        prediction = self._stream.update(said.signals, valid, extras, message.step)
         if valid.tolist() != list(message.valid):
             lost = [
                 name
-                for name, said, usable in zip(
+                for name, marked, usable in zip(
                     schema.SIGNAL_NAMES, message.valid, valid.tolist(), strict=True
                 )
-                if said and not usable
+                if marked and not usable
             ]
             raise ObservationError(
                 f"{', '.join(lost)} are marked valid and are not finite; check the policy",
                 "signals that are marked valid and are not finite",
             )
-        if self._stream.embedding_dim and (embedding is None or math.isnan(embedding[0])):
-            lack = "no embedding" if embedding is None else "an embedding that is not finite"
-            text = f"there is {lack}, of which the model reads {self._stream.embedding_dim} values"
-            advice = "; set publish_embedding of the vla node" if embedding is None else ""
-            self._refuse(f"{text}; it goes by the signals alone{advice}", lack)
+        if missing := features.missing(extras):
+            lack = ", ".join(missing.values())
+            self._refuse(
+                f"there is {lack}, which the model reads; it goes by the rest"
+                f"{_advice([name for name in missing if name not in extras])}",
+                lack,
+            )
         else:
             self._problem.clear()
         return prediction
@@ -203,6 +233,33 @@ class PredictorNode(SalusNode[PredictorParameters]):
             return self.parameters.threshold
         return math.nan if self._model is None else self._model.threshold
 
+    def _on_joints(self, message: JointState) -> None:
+        try:
+            for reader in (self._joints, self._look_joints):
+                if reader is not None:
+                    reader.take(message)
+        except ObservationError as error:
+            if self._joint_problem.set(f"joint_states: {error}", f"joint_states: {error.cause}"):
+                self._diagnostics.publish()
+        else:
+            self._joint_problem.clear()
+
+    def _listen(self) -> None:
+        """Listen to the joints where the model reads them, and nowhere else."""
+        reads = self._joints is not None or self._look_joints is not None
+        wanted = self._listening and reads
+        if wanted and self._joint_states is None:
+            self._joint_states = self.create_subscription(
+                JointState,
+                "joint_states",
+                self._on_joints,
+                sensor_qos(reliable=self.parameters.reliable_sensors),
+                qos_overriding_options=OVERRIDES,
+            )
+        elif not wanted and self._joint_states is not None:
+            self.destroy_subscription(self._joint_states)
+            self._joint_states = None
+
     def _on_episode(self, message: EpisodeStatus) -> None:
         self._running = message.phase == EpisodeStatus.PHASE_RUNNING
 
@@ -222,6 +279,10 @@ class PredictorNode(SalusNode[PredictorParameters]):
     def _use(self, model: Predictor | None) -> None:
         self._model = model
         self._stream = None if model is None else model.stream()
+        parts = {} if model is None else model.checkpoint.features.parts
+        self._joints = JointInput(parts["joints"]) if "joints" in parts else None
+        self._look = StepLookahead.of(parts["lookahead"]) if "lookahead" in parts else None
+        self._look_joints = None if self._look is None else JointInput(self._look.keys)
         self._alarm.reset()
         self._answered = False
         if model is None:
@@ -257,6 +318,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self.parameters = self.parameters.updated(**values)
         if "model_path" in values and self._loaded is not None:
             self._use(self._loaded[1])
+            self._listen()
             self._loaded = None
 
     # State
@@ -293,8 +355,8 @@ class PredictorNode(SalusNode[PredictorParameters]):
         if model is None:
             text = "no model is loaded, so nothing is predicted: set model_path"
             return Report(WARN, text, values)
-        if self._problem.text:
-            return Report(ERROR, self._problem.text, values)
+        if problem := self._problem.text or self._joint_problem.text:
+            return Report(ERROR, problem, values)
         if not silent_s <= self.parameters.stale_s:  # also when nothing was ever heard
             if self._count and not self._running:
                 return Report(OK, "no episode is running", values)
@@ -310,6 +372,18 @@ class PredictorNode(SalusNode[PredictorParameters]):
             )
             return Report(WARN, text, values)
         return Report(OK, "predicting" if model.calibrated else "predicting, uncalibrated", values)
+
+
+def _advice(missing: Sequence[str]) -> str:
+    """What to do about inputs that nobody tells."""
+    if "lookahead" in missing:
+        return (
+            "; it takes the plan (publish_plan of the vla node) and positions and velocities of "
+            "all joints (joint_states)"
+        )
+    own = ("joints", "further")  # which no parameter of the vla node brings
+    of_vla = [name for name in missing if name not in own]
+    return f"; set publish_{ARRAYS[of_vla[0]][0]} of the vla node" if of_vla else ""
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from salus_msgs.msg import (
@@ -34,6 +35,10 @@ from salus_ros.recording.rows import PREDICTION, SIGNALS, STATE, Label
 
 COLLECT_PERIOD_S = 0.05
 REFUSALS_SHOWN = 8
+
+TAKEOVER = "person@takeover"
+"""What acts while the action bridge leaves the arm to a person; the action is the policy's, which
+was not done."""
 
 STATE_NAMES = ("waiting for an episode", "recording", "writing", "not recording")
 
@@ -104,6 +109,8 @@ class RecorderNode(SalusNode[RecorderParameters]):
             sensors(),
             qos_overriding_options=OVERRIDES,
         )
+        self._taken_over = False
+        self.create_subscription(Bool, "intervention", self._on_takeover, status_qos())
         for kind, topic, take in (
             (PolicyAction, "action", self._on_action),
             (VlaSignals, "signals", partial(self._on_row, SIGNALS, read_signals)),
@@ -168,7 +175,11 @@ class RecorderNode(SalusNode[RecorderParameters]):
         for one in message.inputs:
             inputs[one.stream].append(to_ns(one.stamp))
         place = (message.episode_id, message.step, to_ns(message.header.stamp))
-        self._recorder.action(*place, message.action, message.policy_id, inputs)
+        acted = TAKEOVER if self._taken_over else message.intervention
+        self._recorder.action(*place, message.action, message.policy_id, inputs, acted)
+
+    def _on_takeover(self, message: Bool) -> None:
+        self._taken_over = message.data
 
     def _on_episode(self, message: EpisodeStatus) -> None:
         self._recorder.status(message, to_ns(message.header.stamp))

@@ -19,6 +19,11 @@ def vla() -> int:
     return _start("vla")
 
 
+def watch() -> int:
+    """Run the watch node."""
+    return _start("watch")
+
+
 def predictor() -> int:
     """Run the predictor node."""
     return _start("predictor")
@@ -32,6 +37,21 @@ def recorder() -> int:
 def episode() -> int:
     """Run the episode node."""
     return _start("episode")
+
+
+def action_bridge() -> int:
+    """Run the action bridge."""
+    return _start("action_bridge")
+
+
+def recovery() -> int:
+    """Run the recovery node."""
+    return _start("recovery")
+
+
+def view() -> int:
+    """Run the view node."""
+    return _start("view")
 
 
 def _start(name: str) -> int:

@@ -7,22 +7,29 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from salus_msgs.msg import EpisodeStatus, PolicyAction, StreamStamp, VlaSignals
+from salus_msgs.msg import (
+    EpisodeStatus,
+    PolicyAction,
+    RecoveryStatus,
+    VlaSignals,
+)
 from salus_ros.core.errors import ObservationError, PolicyError
 from salus_ros.messages.joints import read_joints
 from salus_ros.messages.stamps import to_ns
-from salus_ros.nodes import convert
+from salus_ros.nodes.answers import Answer, make_answer
 from salus_ros.nodes.base import SalusNode, resolve_device, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import VlaParameters
 from salus_ros.nodes.policy_image import policy_image
 from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
+from salus_ros.nodes.turns import Turn, turn_in
 from salus_ros.policies.cameras import in_words, match_cameras
-from salus_ros.policies.runner import PolicyStep, SmolVLARunner
+from salus_ros.policies.following import PolicyStep
+from salus_ros.policies.runner import PolicyRunner
 from salus_ros.policies.tiny import shipped_policy
 from salus_ros.recording.status import check_id
 from salus_ros.recording.sync import EPISODE, JOINTS, Observation, observation_sync
@@ -37,16 +44,6 @@ LONGEST_TASK = 2000
 
 NAMES_SHOWN = 12
 CAUSES_SHOWN = 8
-
-
-class Answer(NamedTuple):
-    """What was published last, and for what."""
-
-    episode_id: str
-    step: int
-    stamp_ns: int
-    action: PolicyAction
-    signals: VlaSignals
 
 
 class VlaNode(SalusNode[VlaParameters]):
@@ -82,7 +79,7 @@ class VlaNode(SalusNode[VlaParameters]):
         self.needs_listeners(self._signals)
         path = given.policy_path or str(shipped_policy(given.env_id))
         self.get_logger().info(f"loading the policy '{path}'")
-        self._runner = SmolVLARunner(
+        self._runner = PolicyRunner(
             path,
             device=resolve_device(given.device),
             num_samples=given.num_samples,
@@ -98,7 +95,7 @@ class VlaNode(SalusNode[VlaParameters]):
             )
         self._compressed = given.image_transport == "compressed"
         end = "/compressed" if self._compressed else ""
-        used = [camera for camera in given.cameras if camera in self._camera_of.values()]
+        used = self._camera_of.values()
         self._topics = {camera: f"camera/{camera}/image_raw{end}" for camera in used}
         self._topics |= {JOINTS: JOINTS, EPISODE: EPISODE}
         self._problem = Problem(self)  # of the policy's thread
@@ -117,6 +114,9 @@ class VlaNode(SalusNode[VlaParameters]):
             list(self._camera_of.values()), given.state_joints, round(given.sync_slop_ms * 1e6)
         )
         self._slot: Observation | None = None
+        self._seen: Observation | None = None  # the last one that was in it
+        self._recovery = RecoveryStatus()
+        self._hand_backs = 0
         self._wake = threading.Condition()
         self._closing = False
         self._skipped = 0
@@ -140,6 +140,9 @@ class VlaNode(SalusNode[VlaParameters]):
         self._forget()
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
+        self.create_subscription(
+            RecoveryStatus, "recovery_status", self._on_recovery, status_qos()
+        )
         for stream, topic in self._topics.items():
             if stream == EPISODE:
                 callback = self._guarded(stream, self._on_episode)
@@ -197,6 +200,15 @@ class VlaNode(SalusNode[VlaParameters]):
         self._phase = status.phase
         self._add(EPISODE, to_ns(status.header.stamp), status)
 
+    def _on_recovery(self, status: RecoveryStatus) -> None:
+        """Where the policy is given the arm back, the last observation is answered, anew."""
+        with self._wake:
+            self._recovery, before = status, self._recovery
+            seen = self._slot or self._seen
+            if seen and turn_in(seen.status, status) != turn_in(seen.status, before):
+                self._slot = seen
+                self._wake.notify()
+
     def _on_joints(self, message: JointState) -> None:
         names, positions = read_joints(message, self.parameters.state_joints)
         self._joint_names = tuple(message.name[:NAMES_SHOWN])
@@ -230,19 +242,24 @@ class VlaNode(SalusNode[VlaParameters]):
                     if self._closing:
                         return
                     assert self._slot is not None
-                    seen, self._slot = self._slot, None
-                self._handle(seen)
+                    seen = self._seen = self._slot
+                    self._slot = None
+                    turn = turn_in(seen.status, self._recovery)
+                self._handle(seen, turn)
         except Exception as error:  # noqa: BLE001 - raised again where the process ends
             self.finished.set_exception(error)
 
-    def _handle(self, seen: Observation) -> None:
+    def _handle(self, seen: Observation, turn: Turn) -> None:
         status: EpisodeStatus = seen.status
         if status.phase != EpisodeStatus.PHASE_RUNNING:
+            return
+        if turn.waits:
+            self._unanswered, self._moved_at = 0, time.monotonic()
             return
         own_stamp = to_ns(status.header.stamp) == seen.stamp_ns
         same_episode = status.episode_id == self._episode_id
         last = self._answer
-        if last and (last.episode_id, last.stamp_ns) == (status.episode_id, seen.stamp_ns):
+        if last and last.place == (status.episode_id, seen.stamp_ns, turn.hand_backs):
             if not own_stamp:
                 return  # a copy of an image is no step
             if last.step == status.step:
@@ -255,14 +272,14 @@ class VlaNode(SalusNode[VlaParameters]):
             self._await_listeners()
         step = status.step if own_stamp or not same_episode else self._step + 1
         try:
-            result = self._infer(seen, step)
+            result = self._infer(seen, step, turn)
         except ObservationError as error:
             self._refused[f"observation: {error.cause}"] += 1
             if self._problem.set(str(error), error.cause):
                 self._diagnostics.publish()
             return
         self._problem.clear()
-        self._publish(seen, step, result)
+        self._publish(seen, step, result, turn.hand_backs)
 
     def _await_listeners(self) -> None:
         """Give one that has started again the time to be found; not again if it stays away."""
@@ -271,41 +288,25 @@ class VlaNode(SalusNode[VlaParameters]):
             self.get_logger().warning(f"waited for {' and '.join(missing)}; going on without")
         self._gave_up = bool(missing)
 
-    def _infer(self, seen: Observation, step: int) -> PolicyStep:
+    def _infer(self, seen: Observation, step: int, turn: Turn) -> PolicyStep:
         status: EpisodeStatus = seen.status
         images = {
             camera: policy_image(seen.images[name], name)
             for camera, name in self._camera_of.items()
         }
-        if status.episode_id != self._episode_id or step <= self._step:
-            self._runner.reset(max(status.seed, 0))
-            self._episode_id = status.episode_id
+        same = (status.episode_id, turn.hand_backs) == (self._episode_id, self._hand_backs)
+        if not same or step <= self._step:
+            self._runner.reset(turn.seed)
+            self._episode_id, self._hand_backs = status.episode_id, turn.hand_backs
         self._step = step
         return self._runner.step(images, seen.state, self.parameters.task or status.task, step)
 
-    def _publish(self, seen: Observation, step: int, result: PolicyStep) -> None:
-        episode_id = seen.status.episode_id
+    def _publish(self, seen: Observation, step: int, result: PolicyStep, hand_backs: int) -> None:
         head = seen.images[next(iter(self._camera_of.values()))].header
-        policy_id = self._runner.policy_id
-        action = PolicyAction(header=head, episode_id=episode_id, step=step, policy_id=policy_id)
-        action.action = convert.float_array(result.action)
-        action.inputs = [
-            StreamStamp(stream=stream, stamp=convert.to_stamp(at)) for stream, at in seen.inputs
-        ]
-        signals = VlaSignals(
-            header=head,
-            episode_id=episode_id,
-            step=step,
-            fresh=bool(result.fresh),
-            inference_ms=float(result.inference_ms),
-            num_samples=self.parameters.num_samples,
-            policy_id=policy_id,
-        )
-        convert.fill_signals(signals, result.signals, result.valid)
-        convert.fill_arrays(signals, result, self._runner.cameras, self.parameters)
-        self._actions.publish(action)  # first: the robot waits for it
-        self._signals.publish(signals)
-        self._answer = Answer(episode_id, step, seen.stamp_ns, action, signals)
+        answer = make_answer(seen, head, step, result, self._runner, hand_backs, self.parameters)
+        self._actions.publish(answer.action)  # first: the robot waits for it
+        self._signals.publish(answer.signals)
+        self._answer = answer
         self._answered += 1
         self._unanswered, self._moved_at = 0, time.monotonic()
         if result.fresh:
@@ -360,6 +361,8 @@ class VlaNode(SalusNode[VlaParameters]):
         if self._sync.missing and still_s > PENDING_S:
             text = f"an observation waits: {self._sync.lack(self._sync.missing)}"
             return Report(level, text, values)
+        if self._seen and turn_in(self._seen.status, self._recovery).waits:
+            return Report(OK, "waiting: recovery has the arm", values)
         answer = self._answer
         if answer is None or answer.episode_id != self._episode_id:
             if still_s > self.parameters.input_timeout_s:

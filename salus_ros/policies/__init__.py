@@ -1,1 +1,1 @@
-"""The SmolVLA tap and the twelve signals; the same code live and offline."""
+"""The taps of policies and the twelve signals; the same code live and offline."""

@@ -1,4 +1,4 @@
-"""A SmolVLA that is run step by step, with its signals: the same code live and offline.
+"""A policy that is run step by step, with its signals: the same code live and offline.
 
 Several episodes may be run side by side on one network: `step_together` plans those that are due
 in one batch. On the CPU an episode's actions and signals do not depend, to the last bit, on the
@@ -6,10 +6,9 @@ episodes beside it (a test).
 """
 
 import copy
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,86 +16,38 @@ import numpy.typing as npt
 import torch
 
 from salus_ros.core.errors import ConfigError, ObservationError
-from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS, ChunkStatistics
+from salus_ros.policies.checkpoint import own_noise_memory, policy_id
+from salus_ros.policies.following import Follower, PolicyStep
+from salus_ros.policies.noise import NoiseProcess
 from salus_ros.policies.reference import LatentReference
-from salus_ros.policies.smolvla.computer import SignalComputer, unavailable_signals
-from salus_ros.policies.smolvla.folder import IMAGE_PREFIX, own_noise_memory
-from salus_ros.policies.smolvla.loading import load_policy
-from salus_ros.policies.smolvla.tap import SmolVLATap, TappedSample
+from salus_ros.policies.registry import load_tap
+from salus_ros.policies.signals import unavailable_signals
+from salus_ros.policies.tap import Observation
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What a policy is given at one step.
-
-    Attributes:
-        images: For each camera a uint8 RGB image (H, W, 3); may be empty where the runner is
-            not due.
-        state: (state_dim,) in the units of the training data, finite.
-        task: The instruction.
-        step: Step of the episode, increasing; gaps are allowed.
-    """
-
-    images: Mapping[str, npt.NDArray[np.uint8]]
-    state: npt.NDArray[np.floating]
-    task: str
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyStep:
-    """What the policy says at one step.
-
-    Attributes:
-        action: float32 (A,), in the robot's units.
-        signals: float32 (12,); NaN where not valid. Held from the last replan if not `fresh`.
-        valid: bool (12,).
-        fresh: Whether the network ran at this step.
-        embedding: float16 (H,) pooled hidden state of the last replan.
-        chunk_statistics: float32 (5,) of the last replan, see `CHUNK_STATISTICS`; NaN where one
-            does not exist.
-        plans: float32 (K, T, A) the chunks of the last replan, whole, in the units of `action`;
-            the first is the one that is executed.
-        plan_step: Which action of it this is: `action` is `plans[0, plan_step]`.
-        visual_embedding: float16 (cameras, D) image tokens of the last replan from the policy's
-            own encoder, mean of each camera, in the order of `SmolVLARunner.cameras`.
-        expert_embedding: float16 (H,) pooled state in the middle of the action expert, of the
-            last replan.
-        inference_ms: Duration of the network run, of the whole batch; NaN if it did not run.
-    """
-
-    action: npt.NDArray[np.float32]
-    signals: npt.NDArray[np.float32]
-    valid: npt.NDArray[np.bool_]
-    fresh: bool
-    embedding: npt.NDArray[np.float16]
-    chunk_statistics: npt.NDArray[np.float32]
-    plans: npt.NDArray[np.float32]
-    plan_step: int
-    visual_embedding: npt.NDArray[np.float16]
-    expert_embedding: npt.NDArray[np.float16]
-    inference_ms: float
-
-
-class SmolVLARunner:
-    """Runs a SmolVLA checkpoint: replans every `replan_every` steps, acts at each.
+class PolicyRunner:
+    """Runs a checkpoint by its tap: replans every `replan_every` steps, acts at each.
 
     The executed chunk is the first of the K samples. Noise is seeded from (seed, step), so an
-    episode repeats exactly and a runner restarted in its middle goes on alike.
+    episode repeats exactly and, unless the policy is given earlier observations too, a runner
+    restarted in its middle goes on alike.
 
     Attributes:
         cameras: Names of the cameras that the policy takes.
         state_dim: Values of the state.
         action_dim: Values of an action.
-        embedding_dim: H, values of the pooled hidden state, and of that in the expert's middle.
+        embedding_dim: H, values of the pooled hidden state; 0 where the policy gives none.
+        expert_dim: E, those of the state in the expert's middle.
         plan_length: T, actions of a chunk.
-        num_samples: K.
-        visual_dim: D, values of an image token.
-        policy_id: See `folder.policy_id`.
+        num_samples: K; 1 for a policy that has one chunk for an observation.
+        observation_steps: Successive observations that a plan is made from.
+        visual_dim: D, values of an image's features.
+        further_signals: Names of its signals beyond the twelve.
+        policy_id: See `checkpoint.policy_id`.
         unavailable: Signals that this policy, run so, never has, each with the reason.
 
     Args:
-        policy_path: Checkpoint folder, see `load_policy`.
+        policy_path: Checkpoint folder, see `load_tap`.
         device: Torch device.
         num_samples: K, at least 1; signals over samples need 2.
         replan_every: Steps between runs of the network, 1 to the policy's `n_action_steps`.
@@ -106,7 +57,7 @@ class SmolVLARunner:
             policy's folder says, see `own_noise_memory`.
 
     Raises:
-        PolicyError: if the folder is not a SmolVLA checkpoint.
+        PolicyError: if the folder is not a checkpoint that there is a tap for.
         ConfigError: if `num_samples`, `replan_every` or `noise_memory` is not allowed.
     """
 
@@ -118,12 +69,12 @@ class SmolVLARunner:
         replan_every: int = 3,
         noise_memory: float | None = None,
     ) -> None:
-        loaded = load_policy(policy_path, device)
-        config = loaded.config
-        if not 1 <= replan_every <= config.n_action_steps:
+        self._tap = load_tap(Path(policy_path), device)
+        spec = self._spec = self._tap.spec
+        if not 1 <= replan_every <= spec.executed:
             raise ConfigError(
                 f"replan_every is {replan_every}; this policy executes at most "
-                f"{config.n_action_steps} steps of a chunk (n_action_steps)"
+                f"{spec.executed} steps of a chunk (n_action_steps)"
             )
         if num_samples < 1:
             raise ConfigError(f"num_samples is {num_samples}; at least 1 chunk is needed")
@@ -133,66 +84,59 @@ class SmolVLARunner:
             raise ConfigError(
                 f"noise_memory is {noise_memory}; allowed are 0 steps and more, also inf"
             )
-        self._loaded = loaded
-        self._kept = math.exp(-1.0 / noise_memory) if noise_memory > 0.0 else 0.0  # a step
+        if noise_memory > 0.0 and spec.noise_shape is None:
+            raise ConfigError(
+                f"noise_memory is {noise_memory}; this policy takes no noise, only 0 is allowed"
+            )
+        self._memory = noise_memory
         self._device, self._replan_every = device, replan_every
-        self.num_samples, self.plan_length = num_samples, int(config.chunk_size)
-        self._tap = SmolVLATap(loaded.policy, config.n_action_steps)
-        self._noise_shape = (num_samples, config.chunk_size, config.max_action_dim)
-        self.cameras = tuple(key.removeprefix(IMAGE_PREFIX) for key in loaded.image_keys)
-        self.state_dim = int(config.robot_state_feature.shape[0])
-        self.action_dim = int(config.action_feature.shape[0])
-        self.embedding_dim = int(loaded.policy.model.vlm_with_expert.expert_hidden_size)
-        self.visual_dim = int(loaded.policy.model.vlm_with_expert.config.text_config.hidden_size)
-        self.policy_id = loaded.policy_id
+        self.num_samples = num_samples if spec.stochastic else 1
+        self.cameras, self.plan_length = spec.cameras, spec.plan_length
+        self.state_dim, self.action_dim = spec.state_dim, spec.action_dim
+        self.embedding_dim, self.visual_dim = spec.embedding_dim, spec.visual_dim
+        self.expert_dim, self.observation_steps = spec.expert_dim, spec.observation_steps
+        self.further_signals = spec.further
+        self.policy_id = policy_id(policy_path, noise_memory)
         self._reference = LatentReference.load(Path(policy_path), self.embedding_dim)
-        self._computer = SignalComputer(config.n_action_steps, self._reference)
-        self._chunk_computer = ChunkStatistics()
         self.unavailable: dict[str, str] = unavailable_signals(
-            config,
-            num_samples,
-            replan_every,
-            attention=self._tap.has_attention,
-            reference=self._reference is not None,
+            spec, num_samples, replan_every, reference=self._reference is not None
         )
+        self._begin()
+
+    def _begin(self) -> None:
+        """Get what belongs to one episode alone."""
+        spec = self._spec
+        shape = (self.num_samples, *(spec.noise_shape or ()))
+        self._noise = NoiseProcess(shape, self._memory)
+        self._follower = Follower(spec, self._reference, self._replan_every)
         self.reset(0)
 
-    def sibling(self) -> "SmolVLARunner":
+    def sibling(self) -> "PolicyRunner":
         """Another runner with its own episode, on the same network with the same settings."""
         other = copy.copy(self)
-        other._computer = SignalComputer(self._loaded.config.n_action_steps, self._reference)
-        other._chunk_computer = ChunkStatistics()
-        other.reset(0)
+        other._begin()
         return other
 
     def reset(self, seed: int) -> None:
         """Begin an episode; nothing of the last one remains."""
         self._seed = seed
-        self._noise_of: tuple[int, npt.NDArray[np.float32]] | None = None
-        self._planned_at: int | None = None
-        self._plans: npt.NDArray[np.float32] = np.empty((0, 0, self.action_dim), np.float32)
-        self._signals: npt.NDArray[np.float32] = np.full(12, np.nan, np.float32)
-        self._embedding: npt.NDArray[np.float16] = np.full(self.embedding_dim, np.nan, np.float16)
-        self._visual: npt.NDArray[np.float16] = np.empty((0, self.visual_dim), np.float16)
-        self._middle: npt.NDArray[np.float16] = np.empty(0, np.float16)
-        self._computer.reset()
-        self._chunk_computer.reset()
-        self._statistics: npt.NDArray[np.float32] = np.full(
-            len(CHUNK_STATISTICS), np.nan, np.float32
-        )
+        self._noise.reset(seed)
+        self._history: list[Observation] = []
+        self._follower.reset()
 
     def branch(self, seed: int, step: int) -> None:
         """Draw from another seed after `step`; of its noise what is remembered is kept."""
-        self._noise(step)
+        self._noise.branch(seed, step)
         self._seed = seed
 
+    def looks(self, step: int) -> bool:
+        """Whether images are needed at `step`: to plan, or to be given at a later plan too."""
+        return self.observation_steps > 1 or self.due(step)
+
     def due(self, step: int) -> bool:
-        """Whether the network runs at `step`, which then needs images."""
-        return (
-            self._planned_at is None
-            or step < self._planned_at
-            or step - self._planned_at >= self._replan_every
-        )
+        """Whether the network runs at `step`."""
+        planned_at = self._follower.planned_at
+        return planned_at is None or not 0 <= step - planned_at < self._replan_every
 
     def step(
         self,
@@ -208,49 +152,27 @@ class SmolVLARunner:
         """
         return step_together([self], [Observation(images, state, task, step)])[0]
 
-    def _noise(self, step: int) -> npt.NDArray[np.float32]:
-        """Standard normal noise (K, C, max_action_dim) of a step: a stationary AR(1) process."""
-        if self._kept == 0.0:
-            return self._draw(step)
-        if self._noise_of is None or self._noise_of[0] > step:
-            self._noise_of = 0, self._draw(0)
-        done, noise = self._noise_of
-        for s in range(done + 1, step + 1):
-            noise = self._kept * noise + math.sqrt(1.0 - self._kept**2) * self._draw(s)
-        self._noise_of = step, noise
-        return noise
+    def _see(self, given: Observation) -> None:
+        """Keep what the next plans are given; an earlier step than the last begins anew."""
+        if self._spec.observation_steps > 1:  # who gave the images may reuse their memory
+            given = replace(given, images={n: i.copy() for n, i in given.images.items()})
+        kept = [old for old in self._history if old.step < given.step]
+        if len(kept) < len(self._history) - 1:
+            kept = []
+        self._history = [*kept, given][-self._spec.observation_steps :]
 
-    def _draw(self, step: int) -> npt.NDArray[np.float32]:
-        rng = np.random.default_rng([self._seed, step])
-        return rng.standard_normal(self._noise_shape, dtype=np.float32)
+    def _past(self) -> list[Observation]:
+        """The newest observations, the oldest repeated where there are too few, as LeRobot's."""
+        lacking = self._spec.observation_steps - len(self._history)
+        return [self._history[0]] * lacking + self._history
 
-    def _accept(self, sample: TappedSample, plans: npt.NDArray[np.float32], step: int) -> None:
-        self._signals = self._computer(sample, step)
-        self._statistics = self._chunk_computer(sample.chunks.double().cpu().numpy(), step)
-        self._embedding = _half(sample.hidden.mean(dim=0))
-        self._visual, self._middle = _half(sample.visual), _half(sample.middle.mean(dim=0))
-        self._plans = plans
-        self._planned_at = step
-
-    def _answer(self, step: int, *, fresh: bool, inference_ms: float) -> PolicyStep:
-        assert self._planned_at is not None
-        return PolicyStep(
-            action=self._plans[0, step - self._planned_at].copy(),
-            signals=self._signals.copy(),
-            valid=np.isfinite(self._signals),
-            fresh=fresh,
-            embedding=self._embedding.copy(),
-            chunk_statistics=self._statistics.copy(),
-            plans=self._plans.copy(),
-            plan_step=step - self._planned_at,
-            visual_embedding=self._visual.copy(),
-            expert_embedding=self._middle.copy(),
-            inference_ms=inference_ms,
-        )
+    def _drawn(self, step: int) -> int:
+        """Seed of what the policy draws itself at a step."""
+        return int(np.random.SeedSequence([self._seed, step]).generate_state(1)[0])
 
     def _check(self, given: Observation) -> None:
         images, state = given.images, given.state
-        if images or self.due(given.step):
+        if images or self.looks(given.step):
             self._check_images(images)
         shape = np.shape(state)
         if shape != (self.state_dim,) or not np.isfinite(state).all():
@@ -273,10 +195,17 @@ class SmolVLARunner:
                     f"the image of '{name}' is {image.dtype} {image.shape}; "
                     "it must be uint8 (height, width, 3) RGB"
                 )
+            size = self._spec.image_sizes.get(name, image.shape[:2])
+            if image.shape[:2] != size:
+                raise ObservationError(
+                    f"the image of '{name}' is {image.shape[0]} x {image.shape[1]} pixels, the "
+                    f"policy was trained with {size[0]} x {size[1]} and does not resize; give it "
+                    "images of that size"
+                )
 
 
 def step_together(
-    runners: Sequence[SmolVLARunner], observations: Sequence[Observation]
+    runners: Sequence[PolicyRunner], observations: Sequence[Observation]
 ) -> list[PolicyStep]:
     """Act on one observation of each of several episodes; those due are planned in one batch.
 
@@ -285,7 +214,7 @@ def step_together(
         observations: Of each runner, in the same order.
 
     Returns:
-        The answer of each runner, as `SmolVLARunner.step` gives it.
+        The answer of each runner, as `PolicyRunner.step` gives it.
 
     Raises:
         ConfigError: if the runners do not share one network or do not match the observations.
@@ -301,34 +230,38 @@ def step_together(
     for runner, given in pairs:
         runner._check(given)
     due = [runner.due(given.step) for runner, given in pairs]
+    for runner, given in pairs:
+        if given.images:
+            runner._see(given)
     started = time.perf_counter()
     _replan([pair for pair, is_due in zip(pairs, due, strict=True) if is_due])
     elapsed_ms = (time.perf_counter() - started) * 1e3
     return [
-        runner._answer(given.step, fresh=fresh, inference_ms=elapsed_ms if fresh else float("nan"))
+        runner._follower.answer(
+            given.step, fresh=fresh, inference_ms=elapsed_ms if fresh else float("nan")
+        )
         for (runner, given), fresh in zip(pairs, due, strict=True)
     ]
 
 
-def _check_runners(runners: Sequence[SmolVLARunner]) -> None:
+def _check_runners(runners: Sequence[PolicyRunner]) -> None:
     if len({id(runner) for runner in runners}) != len(runners):
         raise ConfigError(
-            "a runner is given twice; each episode needs its own, see SmolVLARunner.sibling"
+            "a runner is given twice; each episode needs its own, see PolicyRunner.sibling"
         )
     if len({id(runner._tap) for runner in runners}) > 1:
         policies = sorted({runner.policy_id for runner in runners})
         raise ConfigError(
             f"the runners of {', '.join(policies)} do not share one network; load the policy "
-            "once and make the other runners with SmolVLARunner.sibling"
+            "once and make the other runners with PolicyRunner.sibling"
         )
 
 
-def _replan(pairs: Sequence[tuple[SmolVLARunner, Observation]]) -> None:
+def _replan(pairs: Sequence[tuple[PolicyRunner, Observation]]) -> None:
     """Plan all given episodes in one batch."""
     if not pairs:
         return
     first = pairs[0][0]
-    loaded = first._loaded
     for name in first.cameras:
         shapes = sorted({given.images[name].shape for _, given in pairs})
         if len(shapes) > 1:
@@ -336,33 +269,16 @@ def _replan(pairs: Sequence[tuple[SmolVLARunner, Observation]]) -> None:
                 f"the images of '{name}' are {' and '.join(map(str, shapes))}; those that are "
                 "planned together must be of one size"
             )
-    batch = loaded.preprocess(
-        {
-            "observation.state": torch.from_numpy(
-                np.stack([np.asarray(given.state, dtype=np.float32) for _, given in pairs])
-            ),
-            "task": [given.task for _, given in pairs],
-            **{
-                key: _unit_range(np.stack([given.images[name] for _, given in pairs]))
-                for key, name in zip(loaded.image_keys, first.cameras, strict=True)
-            },
-        }
+    noise = None
+    if first._spec.noise_shape is not None:
+        drawn = np.stack([runner._noise(given.step) for runner, given in pairs])
+        noise = torch.from_numpy(drawn).to(first._device)
+    samples = first._tap.sample(
+        [runner._past() for runner, _ in pairs],
+        noise,
+        [runner._drawn(given.step) for runner, given in pairs],
+        first.num_samples,
     )
-    noise = np.stack([runner._noise(given.step) for runner, given in pairs])
-    samples = first._tap.sample(batch, torch.from_numpy(noise).to(first._device))
-    actions = loaded.postprocess(torch.stack([sample.chunks for sample in samples]))
-    plans = actions.float().cpu().numpy()  # (B, K, T, A)
+    plans = first._tap.actions(torch.stack([sample.chunks for sample in samples]))  # (B, K, T, A)
     for (runner, given), sample, of_one in zip(pairs, samples, plans, strict=True):
-        runner._accept(sample, of_one, given.step)
-
-
-def _unit_range(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Images (B, H, W, 3) as float32 (B, 3, H, W) in [0, 1]."""
-    # numpy turns bytes into floats ten times as fast as torch does on a CPU.
-    return torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2).div_(255.0)
-
-
-def _half(values: torch.Tensor) -> npt.NDArray[np.float16]:
-    """As stores keep it; what float16 cannot hold becomes infinite, which no store takes."""
-    with np.errstate(over="ignore"):
-        return values.float().cpu().numpy().astype(np.float16)
+        runner._follower.accept(sample, of_one, given.step)

@@ -32,14 +32,15 @@ class Calibration:
         no_progress: The same of that of no progress.
         shared: Types with too few failures for a fit of their own; they share one per horizon.
         alpha: Promised share of successful episodes with a false alarm.
-        threshold: Alarm when the calibrated risk exceeds it; +inf, and then it never alarms, for
-            a model that tells the eventual failure, and where alpha is too small for the number
-            of successes.
+        threshold: Alarm when the calibrated risk exceeds it; +inf, and then it never alarms,
+            where alpha is too small for the number of successes.
         thresholds: The same by alpha.
         episode_threshold: Alarm when the probability of the eventual failure exceeds it; +inf
             for a model without, and where alpha is too small.
         episode_thresholds: The same by alpha.
         output_threshold: Of the single calibrated probabilities: that with the best micro F1.
+        event_threshold: The same of all types but the timeout, chosen for them alone; NaN where
+            there was no such failure, or the calibration is older than this threshold.
         successes: Successful episodes that the thresholds come from.
         probability_keys: Content keys of the episodes that slope and intercept were fitted to.
         threshold_keys: Content keys of those that the thresholds come from; none is of both.
@@ -60,6 +61,7 @@ class Calibration:
     probability_keys: tuple[str, ...]
     threshold_keys: tuple[str, ...]
     no_progress: tuple[float, float] = (1.0, 0.0)
+    event_threshold: float = math.nan
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -93,12 +95,13 @@ class Calibration:
         return np.asarray((self.eventual, self.no_progress), np.float32).T
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; a threshold of +inf is null."""
+        """Return JSON values; a threshold that is not finite is null."""
         values = asdict(self) | {"format": FORMAT, "schema_version": SCHEMA_VERSION}
         for name in ("threshold", "episode_threshold"):
             values[name] = _finite(values[name])
             several = values[f"{name}s"].items()
             values[f"{name}s"] = {f"{alpha:g}": _finite(limit) for alpha, limit in several}
+        values["event_threshold"] = _finite(self.event_threshold)
         return values
 
     def save(self, folder: str | Path) -> Path:
@@ -136,6 +139,8 @@ class Calibration:
                 "probability_keys": tuple(values["probability_keys"]),
                 "threshold_keys": tuple(values["threshold_keys"]),
             }
+            events = values.get("event_threshold")
+            given["event_threshold"] = math.nan if events is None else float(events)
             for name in ("threshold", "episode_threshold"):
                 several = values[f"{name}s"].items()
                 given[name] = _infinite(values[name])

@@ -17,6 +17,7 @@ from salus_ros.core.errors import CheckpointError, ConfigError
 from salus_ros.core.failures import FailureType, failure_types
 from salus_ros.core.schema import EPISODE_OUTPUTS
 from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.extras import EXTRAS
 from salus_ros.prediction.features import INPUTS, Features
 from salus_ros.prediction.models import FailureModel, all_finite, build_model
 from salus_ros.prediction.normalisation import Normalisation
@@ -94,12 +95,12 @@ class Checkpoint:
             "config": self.config.to_dict(),
             "normalisation": {
                 name: _statistics(values)
-                for name, values in (
-                    ("signals", self.features.signals),
-                    ("embedding", self.features.embedding),
-                )
-                if values is not None
+                for name, values in {
+                    "signals": self.features.signals,
+                    **self.features.extras,
+                }.items()
             },
+            "parts": {name: list(of) for name, of in self.features.parts.items()},
             "signal_names": list(self.signal_names),
             "horizons_s": list(self.horizons_s),
             "failure_types": [kind.label for kind in self.failure_types],
@@ -185,9 +186,12 @@ class Checkpoint:
             raise CheckpointError(
                 f"normalisation {signals.mean.shape} does not fit {len(signal_names)} signals"
             )
-        embedding = None
-        if "embedding" in config.inputs:
-            embedding = _read_statistics("embedding", statistics["embedding"])
+        extras: dict[str, Normalisation] = {
+            name: _read_statistics(name, statistics[name])
+            for name in EXTRAS
+            if name in config.inputs
+        }
+        parts = content.get("parts", {})  # older ones read no input that has any
         horizons_s = tuple(float(horizon) for horizon in content["horizons_s"])
         if not horizons_s or horizons_s[0] <= 0 or list(horizons_s) != sorted(set(horizons_s)):
             raise CheckpointError(f"horizons {horizons_s} must be above 0 and ascending")
@@ -197,7 +201,8 @@ class Checkpoint:
             features=Features(
                 tuple(name for name in INPUTS if name in config.inputs),
                 signals,
-                embedding,
+                extras,
+                {name: tuple(parts.get(name, ())) for name in extras},
                 config.time_limit_steps,
             ),
             signal_names=signal_names,

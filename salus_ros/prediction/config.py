@@ -1,7 +1,7 @@
 """Settings of a training run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,13 +18,25 @@ from pydantic.dataclasses import dataclass
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.schema import SIGNALS
+from salus_ros.core.settings import from_plain, to_plain
 
 BUILT_IN_LIMIT_STEPS = 200
 """Time limit of checkpoints of an older version, in which none was declared."""
 
 _LEAVABLE = {spec.name for spec in SIGNALS} | {spec.kind.name.lower() for spec in SIGNALS}
 
-Input = Literal["signals", "validity", "embedding", "clock"]
+Input = Literal[
+    "signals",
+    "validity",
+    "embedding",
+    "expert",
+    "visual",
+    "plan",
+    "joints",
+    "lookahead",
+    "further",
+    "clock",
+]
 """What a model can read of a step, in the order of its features; see `features.INPUTS`."""
 
 
@@ -48,8 +60,9 @@ class TrainingConfig:
         tuple[Input, ...],
         Field(
             min_length=1,
-            description="What it reads: signals, validity, embedding, clock (time since the "
-            "start, and left).",
+            description="What it reads: signals, validity (which of them exist), embedding and "
+            "expert (hidden states), visual (what the policy sees), plan, joints, lookahead (what "
+            "the arm would meet if it did as planned), clock (time since the start, and left).",
         ),
     ] = ("signals",)
     time_limit_steps: Annotated[
@@ -119,11 +132,28 @@ class TrainingConfig:
     oversample: Annotated[
         float, Field(ge=1, description="How much oftener what fails is drawn; 1: as it comes.")
     ] = 1.0
+    auxiliary: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Weight of a second task in training: to tell what only a world knows, "
+            "poses and forces; 0: none.",
+        ),
+    ] = 0.0
     jitter_steps: Annotated[
         int, Field(ge=0, description="Labels are moved against the signals by up to this.")
     ] = 0
     signal_noise: Annotated[
         float, Field(ge=0, description="Gaussian noise on standardised inputs, in deviations.")
+    ] = 0.0
+    input_dropout: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="Probability that an input beside signals, validity and clock is missing "
+            "throughout an episode in training, so that none is relied on alone.",
+        ),
     ] = 0.0
     precision: Annotated[
         Literal["float32", "mixed"],
@@ -182,8 +212,7 @@ class TrainingConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values."""
-        values = asdict(self)
-        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -192,12 +221,7 @@ class TrainingConfig:
         Raises:
             ConfigError: if a name is unknown or a value out of range.
         """
-        unknown = set(values) - {one.name for one in fields(cls)}
-        if unknown:
-            raise ConfigError(f"unknown training settings {sorted(unknown)}")
-        given: dict[str, Any] = {
-            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
-        }
+        given = from_plain(cls, values, "unknown training settings")
         if "calibration_fraction" not in given:  # older: none was kept
             given["calibration_fraction"] = 0.0
         if "clock" in given.get("inputs", ()) and "time_limit_steps" not in given:
@@ -220,7 +244,7 @@ def describe(name: str) -> str:
 _PROOF = TrainingConfig()
 _SEQUENCE = replace(
     _PROOF,
-    inputs=("signals", "validity", "embedding"),
+    inputs=("signals", "validity", "embedding", "joints", "lookahead"),
     eventual=True,
     epochs=20,
     batch_size=1600,

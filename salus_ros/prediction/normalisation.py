@@ -33,14 +33,14 @@ class Normalisation:
         """Fit on the training split.
 
         Args:
-            signals: Float32 (N, S).
+            signals: (N, S).
             valid: Bool (N, S).
         """
-        values = np.where(valid, signals, 0.0).astype(np.float64)
-        counts = np.maximum(valid.sum(axis=0), 1)
-        mean = values.sum(axis=0) / counts
-        variance = (np.where(valid, values - mean, 0.0) ** 2).sum(axis=0) / counts
-        std = np.sqrt(variance)
+        mean, std = np.zeros(signals.shape[1]), np.zeros(signals.shape[1])
+        for column in range(signals.shape[1]):  # one by one, or double precision fills the memory
+            there = signals[valid[:, column], column].astype(np.float64)
+            if there.size:
+                mean[column], std[column] = there.mean(), there.std()
         # Relative to the mean too: a constant large value has rounding noise.
         used = std > MIN_STD * np.maximum(1.0, np.abs(mean))
         inverse_std = np.divide(1.0, std, out=np.zeros_like(std), where=used)

@@ -17,6 +17,7 @@ from salus_ros.core.schema import EPISODE_OUTPUTS
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.device import check_device
+from salus_ros.prediction.extras import Extras, Parts
 from salus_ros.prediction.models import run_sequences
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -73,6 +74,7 @@ class Predictor:
         episode_threshold: Alarm when the probability that the episode fails at all exceeds it;
             +inf when not calibrated.
         output_threshold: That of a single probability; training chose it.
+        event_threshold: That of the types other than the timeout alone; NaN when not calibrated.
         calibrated: Whether probabilities and threshold were calibrated on held-out episodes.
     """
 
@@ -98,10 +100,12 @@ class Predictor:
         self.threshold = checkpoint.threshold
         self.episode_threshold = math.inf
         self.output_threshold = checkpoint.output_threshold
+        self.event_threshold = math.nan
         if calibration is not None:
             self.threshold = calibration.threshold
             self.episode_threshold = calibration.episode_threshold
             self.output_threshold = calibration.output_threshold
+            self.event_threshold = calibration.event_threshold
         self.model = checkpoint.build_model().to(self.device)
         self._types = np.asarray(self.failure_types, dtype=np.int64)
 
@@ -129,7 +133,7 @@ class Predictor:
         self,
         signals: NDArray[np.float32],
         valid: NDArray[np.bool_] | None = None,
-        embedding: NDArray[np.floating] | None = None,
+        extras: Extras | None = None,
     ) -> Prediction:
         """Predict at every step of one episode, given from its first step.
 
@@ -137,7 +141,7 @@ class Predictor:
             signals: Float32 (T, S), or (S,) for the first step alone; what is not valid may be
                 anything.
             valid: Bool, same shape; by default what is not NaN.
-            embedding: (T, D), or None where there is none.
+            extras: Those of `extras.EXTRAS` that there are, (T, W) each.
 
         Returns:
             The prediction for T steps.
@@ -149,13 +153,13 @@ class Predictor:
         signals = np.atleast_2d(np.asarray(signals, dtype=np.float32))  # (T, S)
         valid = ~np.isnan(signals) if valid is None else np.atleast_2d(np.asarray(valid, bool))
         steps = np.arange(len(signals))
-        return self.predict_episodes(signals, valid, embedding, steps, (len(signals),))
+        return self.predict_episodes(signals, valid, extras, steps, (len(signals),))
 
     def predict_episodes(
         self,
         signals: NDArray[np.float32],
         valid: NDArray[np.bool_],
-        embedding: NDArray[np.floating] | None,
+        extras: Extras | None,
         step: NDArray[np.integer],
         lengths: Sequence[int],
     ) -> Prediction:
@@ -165,7 +169,7 @@ class Predictor:
             signals: Float32 (N, S), the steps of one episode after the other; what is not valid
                 may be anything.
             valid: Bool, same shape.
-            embedding: (N, D), or None where there is none.
+            extras: Those of `extras.EXTRAS` that there are, (N, W) each.
             step: (N,) step within its episode, from 0.
             lengths: Steps of each episode, N in all.
 
@@ -173,14 +177,14 @@ class Predictor:
             ObservationError: if the sizes differ from those of training, or a value marked valid
                 is not finite.
         """
-        outputs = self.outputs(signals, valid, embedding, step, lengths)
+        outputs = self.outputs(signals, valid, extras, step, lengths)
         return self.decide(*outputs, np.any(valid, axis=1))
 
     def outputs(
         self,
         signals: NDArray[np.float32],
         valid: NDArray[np.bool_],
-        embedding: NDArray[np.floating] | None,
+        extras: Extras | None,
         step: NDArray[np.integer],
         lengths: Sequence[int],
     ) -> Outputs:
@@ -188,13 +192,17 @@ class Predictor:
 
         Without any valid signal they are a guess.
         """
-        features = self.checkpoint.features.apply(signals, valid, embedding, step)  # (N, F)
+        features = self.checkpoint.features.apply(signals, valid, extras, step)  # (N, F)
         with torch.inference_mode():
             given = torch.from_numpy(features).to(self.device)
             return self.shaped(run_sequences(self.model, given, lengths))
 
-    def check_signals(self, names: Sequence[str]) -> None:
-        """Refuse episodes with other signals than those of training.
+    def check_inputs(self, names: Sequence[str], parts: Parts) -> None:
+        """Refuse episodes with other signals than those of training, or that lack an input.
+
+        Args:
+            names: Of the signals.
+            parts: Those of `extras.EXTRAS` that the episodes have, and what they consist of.
 
         Raises:
             ConfigError: naming both.
@@ -203,6 +211,19 @@ class Predictor:
             raise ConfigError(
                 f"the episodes have the signals {list(names)}, the predictor takes "
                 f"{list(self.checkpoint.signal_names)}; record with the signals it was trained on"
+            )
+        features = self.checkpoint.features
+        if lacking := [name for name in features.extras if name not in parts]:
+            made = " (`salus lookahead` makes it)" if "lookahead" in lacking else ""
+            raise ConfigError(
+                f"the episodes lack {', '.join(lacking)}, which the predictor reads, or not all "
+                f"have it alike; there are {', '.join(parts) or 'none of its kind'}. Record it"
+                f"{made}, or train a predictor without (--inputs)"
+            )
+        for name, both in features.other_parts(parts).items():
+            raise ConfigError(
+                f"the {name} of the episodes consists of {both}; give episodes of the same policy "
+                "and robot, or train another predictor"
             )
 
     def decide(
@@ -247,14 +268,9 @@ class Predictor:
         )
 
     def alarm_level(self, prediction: Prediction) -> NDArray[np.float32]:
-        """How far a prediction is above its thresholds, the further one, (B,).
-
-        Above 0 is an alarm. NaN where nothing was predicted, -inf where nothing can alarm.
-        """
-        soon = prediction.risk - np.float32(self.threshold)
-        ever = prediction.episode_failure - np.float32(self.episode_threshold)
-        level: NDArray[np.float32] = np.fmax(soon, ever)
-        return level
+        """See `alarm_level`, of its own thresholds."""
+        risk, whole = prediction.risk, prediction.episode_failure
+        return alarm_level(risk, whole, self.threshold, self.episode_threshold)
 
     def shaped(self, outputs: Tensor) -> Outputs:
         """Outputs of the network (B, H * K and those about the episode) as `Outputs`."""
@@ -280,9 +296,6 @@ class PredictorStream:
         self._predictor = predictor
         self._streams = streams
         self._width = len(predictor.checkpoint.signal_names)
-        hidden = predictor.checkpoint.features.embedding
-        self.embedding_dim = 0 if hidden is None else len(hidden.mean)
-        """D of the hidden state that the model reads; 0 where it reads none."""
         self.reset()
 
     def reset(self) -> None:
@@ -296,7 +309,7 @@ class PredictorStream:
         self,
         signals: NDArray[np.float32],
         valid: NDArray[np.bool_],
-        embedding: NDArray[np.floating] | None = None,
+        extras: Extras | None = None,
         step: int | None = None,
     ) -> Prediction:
         """Take in a step and predict.
@@ -304,7 +317,7 @@ class PredictorStream:
         Args:
             signals: Float32 (B, S) or (S,); what is not valid may be anything.
             valid: Bool, same shape.
-            embedding: (B, D) or (D,), or None where there is none.
+            extras: Those of `extras.EXTRAS` that there are, (B, W) or (W,) each.
             step: Step of the episode; by default the next. Steps that are passed over count as
                 steps without any signal. The last one again gets the same answer, whatever its
                 signals: it is repeated. An earlier one begins anew.
@@ -316,24 +329,18 @@ class PredictorStream:
         """
         if signals.ndim == 1:  # numpy's atleast_2d takes three times as long
             signals, valid = signals[None], valid[None]
-            embedding = None if embedding is None else embedding[None]
+            extras = extras and {n: of if of.ndim > 1 else of[None] for n, of in extras.items()}
         step = self._step + 1 if step is None else step
         if step == self._step and self._answer is not None:
             return self._answer
         if step <= self._step:
             self.reset()
-        if embedding is not None and embedding.shape[1] != self.embedding_dim > 0:
-            raise ObservationError(
-                f"the embedding has {embedding.shape[1]} values, the model takes "
-                f"{self.embedding_dim}; run the policy that it was trained for, or train another",
-                "an embedding of another size than the model's",
-            )
         missed = step - self._step - 1 if self._step >= 0 else step
         reach = self._predictor.model.reach
         for ago in range(min(missed, reach), 0, -1):
             nothing = np.zeros((self._streams, self._width), np.bool_)
             self._advance(nothing.astype(np.float32), nothing, None, step - ago)
-        outputs = self._advance(signals, valid, embedding, step)
+        outputs = self._advance(signals, valid, extras, step)
         self._answer = self._predictor.decide(*outputs, np.logical_or.reduce(valid, axis=1))
         return self._answer
 
@@ -341,11 +348,11 @@ class PredictorStream:
         self,
         signals: NDArray[np.float32],
         valid: NDArray[np.bool_],
-        embedding: NDArray[np.floating] | None,
+        extras: Extras | None,
         step: int,
     ) -> Outputs:
         predictor = self._predictor
-        features = predictor.checkpoint.features.apply(signals, valid, embedding, step)
+        features = predictor.checkpoint.features.apply(signals, valid, extras, step)
         with torch.inference_mode():
             given = torch.from_numpy(features).to(predictor.device)
             outputs, memory = predictor.model.advance(given, self._memory)
@@ -361,6 +368,28 @@ class PredictorStream:
             )
         self._memory, self._step, self._answer = memory, step, None
         return logits, episode
+
+
+def alarm_level(
+    risk: NDArray[np.float32],
+    episode_failure: NDArray[np.float32],
+    threshold: float,
+    episode_threshold: float,
+) -> NDArray[np.float32]:
+    """How far predictions are above their thresholds, the further one, (B,).
+
+    Above 0 is an alarm. NaN where nothing was predicted, -inf where nothing can alarm.
+
+    Args:
+        risk: (B,), see `Prediction`.
+        episode_failure: (B,).
+        threshold: Of the risk.
+        episode_threshold: Of the probability that the episode fails at all.
+    """
+    soon = risk - np.float32(threshold)
+    ever = episode_failure - np.float32(episode_threshold)
+    level: NDArray[np.float32] = np.fmax(soon, ever)
+    return level
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -183,6 +183,7 @@ class Assembler:
         policy_id: str,
         now_s: float,
         inputs: Mapping[str, Sequence[int]] | None = None,
+        intervention: str = "",
     ) -> None:
         """Take in the policy's action of a step; one that is there already is not replaced.
 
@@ -194,11 +195,12 @@ class Assembler:
             policy_id: Who acted.
             now_s: The time.
             inputs: Stamps of the samples it was computed from, by stream.
+            intervention: What acted in the policy's place; empty for the policy.
         """
         if episode_id in self._closed:
             self.late += 1
             return
-        given = (episode_id, step, stamp_ns, action, policy_id, now_s, inputs)
+        given = (episode_id, step, stamp_ns, action, policy_id, now_s, inputs, intervention)
         if not self._goes_on(self._acted, stamp_ns, partial(self.action, *given)):
             return
         episode = self._open(episode_id, now_s)
@@ -210,8 +212,8 @@ class Assembler:
         if row.action is not None:
             return
         row.stamp_ns, row.action, row.settled_at = stamp_ns, action, now_s
-        row.inputs = inputs or {}
-        episode.policy_id = policy_id
+        row.inputs, row.intervention = inputs or {}, intervention
+        episode.policy_id = policy_id or episode.policy_id
         episode.newest_step = max(episode.newest_step, step)
         self._see(episode_id, stamp_ns)
 

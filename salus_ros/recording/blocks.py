@@ -9,6 +9,7 @@ import numpy as np
 from salus_ros.core.errors import ObservationError, SalusError
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.episodes.columns import columns
+from salus_ros.episodes.interventions import Span, joined, written
 from salus_ros.episodes.spec import NAMED
 from salus_ros.recording.arrays import (
     ReadImage,
@@ -118,6 +119,8 @@ class _InFlight:
     whole: list[bool] = field(default_factory=list)  # whether each came with all it needs
     lacking: int = 0  # rows that lack a required sample since it could not be used
     gaps: int = 0
+    made: int = 0  # rows that went into blocks
+    interventions: tuple[Span, ...] = ()
     model_id: str = ""
     failed: str = ""
     refusal: str = ""
@@ -230,6 +233,9 @@ class BlockMaker:
         said = (row.samples.get(PREDICTION) for row in reversed(rows))
         newest = next((one.model_id for one in said if one is not None), "")
         episode.model_id = newest or episode.model_id
+        for place, row in enumerate(rows, episode.made):
+            episode.interventions = joined(episode.interventions, place, row.intervention)
+        episode.made += len(rows)
         episode.rows, episode.whole = [], []
         state_names, action_names = (tuple(self._names(what)) for what in NAMED)
         named = replace(self.spec, state_names=state_names, action_names=action_names)
@@ -291,7 +297,8 @@ class BlockMaker:
         if reason:
             because = f" ({episode.refusal})" if episode.refusal else ""
             return Lost(episode.episode_id, reason + because, finished.messages)
-        meta = replace(finished.meta, model_id=episode.model_id)
+        interventions = written(episode.interventions)
+        meta = replace(finished.meta, model_id=episode.model_id, interventions=interventions)
         return Kept(meta, finished.steps, episode.gaps, finished.messages, finished.note)
 
 

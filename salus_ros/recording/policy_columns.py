@@ -13,21 +13,26 @@ from salus_ros.messages.signals import SignalsRow
 from salus_ros.recording.rows import SIGNALS, Refused, Row
 
 if TYPE_CHECKING:
-    from salus_ros.policies.runner import PolicyStep
+    from salus_ros.policies.following import PolicyStep
 
 PLAN, STEP, SAMPLES = "plan", "plan_step", "plan_samples"
-VISUAL, EXPERT = "visual_embedding", "expert_embedding"
+VISUAL, EXPERT, FURTHER = "visual_embedding", "expert_embedding", "further_signals"
 COLUMNS = (PLAN, STEP, SAMPLES, VISUAL, EXPERT)
 
 
 def signals_row(
-    answer: "PolicyStep", cameras: Sequence[str], *, samples: bool = False
+    answer: "PolicyStep",
+    cameras: Sequence[str],
+    further: Sequence[str] = (),
+    *,
+    samples: bool = False,
 ) -> SignalsRow:
     """What a policy says of a step, as `read_signals` reads it of its message.
 
     Args:
         answer: Of the policy.
         cameras: Its names of its cameras.
+        further: Its names of its signals beyond the twelve.
         samples: Whether all sampled plans are kept.
     """
     with np.errstate(over="ignore"):
@@ -38,12 +43,14 @@ def signals_row(
         answer.fresh,
         answer.embedding,
         answer.chunk_statistics,
-        plan=plans[0],
-        plan_samples=plans if samples else None,
-        visual_embedding=answer.visual_embedding,
-        expert_embedding=answer.expert_embedding,
+        plan=plans[0] if plans.size else None,
+        plan_samples=plans if samples and plans.size else None,
+        visual_embedding=answer.visual_embedding if answer.visual_embedding.size else None,
+        expert_embedding=answer.expert_embedding if answer.expert_embedding.size else None,
         plan_step=answer.plan_step,
         visual_cameras=tuple(cameras),
+        further=answer.further if answer.further.size else None,
+        further_names=tuple(further),
     )
 
 
@@ -58,7 +65,8 @@ def policy_sizes(rows: Sequence[Row], action_dim: int) -> dict[str, Any]:
     plan = next(_sound(said, PLAN, lambda p: p.ndim == 2 and p.shape[1] == action_dim), None)
     visual = next(_sound(said, VISUAL, lambda v: v.ndim == 2), None)
     expert = next(_sound(said, EXPERT, lambda v: v.ndim == 1), None)
-    sizes: dict[str, Any] = {}
+    further = next((one.further_names for one in said if one.further is not None), ())
+    sizes: dict[str, Any] = {"further_signals": further} if further else {}
     if plan is not None:
         shape = plan.plan.shape
         of_samples = _sound(said, SAMPLES, lambda p: p.shape[1:] == shape)
@@ -104,7 +112,29 @@ def policy_columns(rows: Sequence[Row], spec: StoreSpec, refused: Refused) -> di
                 continue
             for name, values in taken.items():
                 columns[name][t] = values
+    if spec.further_signals:
+        columns[FURTHER] = _further(rows, spec, refused)
     return columns
+
+
+def _further(rows: Sequence[Row], spec: StoreSpec, refused: Refused) -> NDArray[np.float32]:
+    """Signals beyond the twelve (T, F); NaN where one does not exist."""
+    names = spec.further_signals
+    values = np.full((len(rows), len(names)), np.nan, np.float32)
+    for t, row in enumerate(rows):
+        said: SignalsRow | None = row.samples.get(SIGNALS)
+        if said is None or said.further is None:
+            continue
+        if said.further_names != names:
+            error = ObservationError(
+                f"its further signals are {list(said.further_names)}, the store takes "
+                f"{list(names)}; record into another store",
+                "further signals that are not the store's",
+            )
+            refused(FURTHER, error)
+            continue
+        values[t] = said.further
+    return values
 
 
 def _checked(said: SignalsRow, name: str, spec: StoreSpec, shape: tuple[int, ...]) -> Any:

@@ -81,6 +81,10 @@ class Progress:
         self.step, self.begins = step, False
         return Order.NEXT
 
+    def begin_anew(self) -> None:
+        """The next message begins its episode, or begins it again, whatever its step and stamp."""
+        self._refused, self._rule = self.refused, None
+
     def _begin(self, episode_id: str, step: int, stamp_ns: int) -> Order:
         held = self._rule is not None and self._rule.suspect_ns is not None
         self._refused = self.refused + held

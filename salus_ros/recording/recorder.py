@@ -24,7 +24,7 @@ from salus_ros.recording.blocks import BlockMaker
 from salus_ros.recording.flight import Rules
 from salus_ros.recording.health import StreamFigures, StreamHealth
 from salus_ros.recording.rows import JOINT, STATE, Dropped, Label, Result
-from salus_ros.recording.status import Judgements, check_id, take_status
+from salus_ros.recording.status import Judgements, check_id, check_intervention, take_status
 from salus_ros.recording.streams import JointStream, Source, Stream
 from salus_ros.recording.writer import EpisodeWriter
 
@@ -192,13 +192,16 @@ class Recorder:
         values: Sequence[float],
         policy_id: str,
         inputs: Mapping[str, Sequence[int]],
+        intervention: str = "",
     ) -> None:
         """Take in the action of a step, see `Assembler.action`.
 
         Raises:
-            ObservationError: if it is none, or its episode's id cannot be one.
+            ObservationError: if it is none, its episode's id cannot be one, or the intervention
+                has a name that cannot be kept.
         """
         check_id(episode_id)
+        check_intervention(intervention)
         now_s = time.monotonic()
         if (episode_id, step) != self._newest:  # else it is repeated
             self._newest = (episode_id, step)
@@ -211,7 +214,8 @@ class Recorder:
                 "an action without values, or not finite",
             )
         known = {name: stamps for name, stamps in inputs.items() if name in self._required}
-        self._assembler.action(episode_id, step, stamp_ns, action, policy_id, now_s, known)
+        given = (action, policy_id, now_s, known, intervention)
+        self._assembler.action(episode_id, step, stamp_ns, *given)
 
     def status(self, status: Any, stamp_ns: int) -> None:
         """Take in an EpisodeStatus, of whichever library.

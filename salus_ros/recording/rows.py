@@ -37,6 +37,8 @@ class Row:
         action: Float32 (A,); None when there is none.
         inputs: Stamps of the samples that the action was computed from, by stream; where they
             are known, these and no others are used.
+        intervention: What acted in the policy's place, see `episodes.interventions`; empty for
+            the policy.
         samples: The sample that was used, by stream; None for a gap. Images may still be
             serialised.
         age_ms: Its age at the stamp, by stream; NaN for a gap, negative for a sample that the
@@ -48,6 +50,7 @@ class Row:
     stamp_ns: int
     action: NDArray[np.float32] | None = None
     inputs: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    intervention: str = ""
     samples: dict[str, Any] = field(default_factory=dict)
     age_ms: dict[str, float] = field(default_factory=dict)
     settled_at: float | None = None

@@ -7,6 +7,7 @@ from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.phases import Phase
 from salus_ros.episodes import EpisodeMeta
+from salus_ros.episodes.interventions import is_name
 from salus_ros.recording.arrays import meta_of
 from salus_ros.recording.assembly import EPISODES_REMEMBERED, Assembler
 from salus_ros.recording.rows import Label
@@ -44,6 +45,20 @@ def _read(status: Any) -> EpisodeMeta:
         return meta_of(status)
     except (StoreError, ValueError) as error:
         raise ObservationError(f"the status of an episode is refused: {error}") from error
+
+
+def check_intervention(name: str) -> None:
+    """Refuse what cannot name an intervention; empty, for none, may stand.
+
+    Raises:
+        ObservationError: if it is of another form, see `episodes.interventions`.
+    """
+    if name and not is_name(name):
+        raise ObservationError(
+            f"its intervention is '{name:.80}'; allowed is MECHANISM@TRIGGER, and after a space "
+            "the kind of failure",
+            "an intervention of another form",
+        )
 
 
 def check_id(episode_id: str) -> None:

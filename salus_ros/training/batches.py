@@ -19,7 +19,9 @@ class Part:
     """Episodes one after the other, N steps in all.
 
     features: float32 (N, F); labels: bool (N, H, K); usable: bool (N,), the steps that count;
-    lengths: steps of each episode; endings: bool (E, 2), how it ended, see `Samples.endings`.
+    lengths: steps of each episode; endings: bool (E, 2), how it ended, see `Samples.endings`;
+    auxiliary: float32 (N, A), targets of a second task, NaN where there is none; None: none;
+    optional: columns of each input that may be missing, all 0 where it is.
     """
 
     features: NDArray[np.float32]
@@ -27,6 +29,8 @@ class Part:
     usable: NDArray[np.bool_]
     lengths: tuple[int, ...]
     endings: NDArray[np.bool_]
+    auxiliary: NDArray[np.float32] | None = None
+    optional: tuple[slice, ...] = ()
 
 
 class Batches:
@@ -43,7 +47,11 @@ class Batches:
         self.features = torch.from_numpy(part.features).to(device)  # (N, F)
         self.targets = torch.from_numpy(flat).to(device)  # (N, outputs)
         self.horizons = self.targets[:, :outputs]
+        nothing: NDArray[np.float32] = np.zeros((len(flat), 0), np.float32)
+        second = nothing if part.auxiliary is None else part.auxiliary
+        self.auxiliary = torch.from_numpy(second).to(device)  # (N, A)
         self.usable = torch.from_numpy(part.usable).to(device)  # (N,)
+        self.optional = part.optional
         self.lengths = part.lengths
         lengths = torch.tensor(part.lengths, dtype=torch.int64, device=device)  # (E,)
         self.ends = lengths.cumsum(0)
@@ -54,8 +62,8 @@ class Batches:
         """Batches of one pass, in a new random order.
 
         Yields:
-            `features` and `targets`, whole episodes (b, T, ...) for a network with memory, else
-            steps (b, ...), and which of the steps are `counted`.
+            `features`, `targets` and `auxiliary`, whole episodes (b, T, ...) for a network with
+            memory, else steps (b, ...), and which of the steps are `counted`.
         """
         if config.sequential:
             failing = torch.zeros(len(self.lengths), device=self.usable.device)
@@ -73,6 +81,7 @@ class Batches:
             yield {
                 "features": self._noisy(self.features[read], config),
                 "targets": self.targets[batch],
+                "auxiliary": self.auxiliary[batch],
                 "counted": self.usable[batch],
             }
 
@@ -86,6 +95,7 @@ class Batches:
         return {
             "features": self._noisy(self.features[read], config),
             "targets": self.targets[rows],
+            "auxiliary": self.auxiliary[rows],
             "counted": self.usable[rows] & inside,
         }
 
@@ -98,11 +108,15 @@ class Batches:
         low, high = self.starts[episodes, None], self.ends[episodes, None] - 1
         return torch.minimum(torch.maximum(moved, low), high)
 
-    @staticmethod
-    def _noisy(features: Tensor, config: TrainingConfig) -> Tensor:
-        if not config.signal_noise:
-            return features
-        return features + config.signal_noise * torch.randn_like(features)
+    def _noisy(self, features: Tensor, config: TrainingConfig) -> Tensor:
+        """Features (b, ..., F) of episodes or steps, which are the caller's own, made worse."""
+        if config.signal_noise:
+            features = features + config.signal_noise * torch.randn_like(features)
+        if config.input_dropout:
+            for columns in self.optional:
+                gone = torch.rand(len(features), device=features.device) < config.input_dropout
+                features[gone, ..., columns] = 0.0
+        return features
 
 
 def _order(items: Tensor, failing: Tensor, oversample: float) -> Tensor:

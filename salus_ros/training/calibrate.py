@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.core.failures import Outcome
+from salus_ros.core.failures import Outcome, events_of
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.training.alarm_score import excess, references, success_maxima, thresholds
 from salus_ros.training.conformal import ALPHAS, conformal_threshold, least_count
 from salus_ros.training.dataset import EpisodeRecord, Samples
 from salus_ros.training.thresholds import best_f1_threshold
@@ -35,10 +36,11 @@ def calibrate(predictor: Predictor, samples: Samples, alpha: float = 0.05) -> Ca
     probabilities and the other the thresholds, see `halves`.
 
     Each output gets a slope and an intercept on its logit (Platt 1999, with his targets). The
-    threshold is split conformal on the maxima over each successful episode of the calibrated
-    probability of the eventual failure, or of the risk for a model that does not tell it: one
-    score has the whole of alpha, and the first is never below the second. The threshold of the
-    single outputs promises nothing and comes from both halves.
+    thresholds of the alarm are split conformal on the maxima over each successful episode of one
+    score, which has the whole of alpha: how far the calibrated risk, or the probability that the
+    episode fails at all, is above what the successes of the other half reach, see `alarm_score`.
+    The threshold of the single outputs promises nothing and comes from both halves, and so does
+    that of the types other than the timeout.
 
     Args:
         predictor: The predictor; a calibration that it has is not used.
@@ -52,14 +54,16 @@ def calibrate(predictor: Predictor, samples: Samples, alpha: float = 0.05) -> Ca
     checkpoint = predictor.checkpoint
     for_probability, for_threshold = halves(samples.records, _kept(predictor, samples))
     fitted_on, limited_by = samples.subset(for_probability), samples.subset(for_threshold)
-    logits, episode = predictor.outputs(*fitted_on.inputs)  # (N, H, K), (N, 2)
-    slope, intercept, shared = _fit_all(logits, fitted_on)
+    used = samples.subset(for_probability + for_threshold)
+    logits, episode = predictor.outputs(*used.inputs)  # (N, H, K), (N, 2)
+    first = np.arange(len(used.step)) < len(fitted_on.step)
+    slope, intercept, shared = _fit_all(logits[first], fitted_on)
     fitted = Calibration(
         model_id=predictor.model_id,
         slope=_rows(slope),
         intercept=_rows(intercept),
-        eventual=_fit_episode(episode, fitted_on, 0),
-        no_progress=_fit_episode(episode, fitted_on, 1),
+        eventual=_fit_episode(episode[first], fitted_on, 0),
+        no_progress=_fit_episode(episode[first], fitted_on, 1),
         shared=shared,
         alpha=alpha,
         threshold=math.inf,
@@ -72,22 +76,25 @@ def calibrate(predictor: Predictor, samples: Samples, alpha: float = 0.05) -> Ca
         threshold_keys=tuple(record.key for record in limited_by.records),
     )
     calibrated = type(predictor)(checkpoint, str(predictor.device), fitted)
-    prediction = calibrated.predict_episodes(*limited_by.inputs)
+    prediction = calibrated.decide(logits, episode, used.valid.any(axis=1))
+    reached = references(prediction.rows(first), fitted_on)
+    maxima = success_maxima(excess(prediction.rows(~first), reached), limited_by)
+    limits = {
+        a: thresholds(reached, conformal_threshold(maxima, a)) for a in sorted({*ALPHAS, alpha})
+    }
+    soon = {a: limit for a, (limit, _) in limits.items()}
     told = bool(np.isfinite(prediction.episode_failure).any())
-    score = prediction.episode_failure if told else prediction.risk
-    maxima = success_maxima(score, limited_by)
-    limits = {a: conformal_threshold(maxima, a) for a in sorted({*ALPHAS, alpha})}
-    never = dict.fromkeys(limits, math.inf)
-    thresholds, episode_thresholds = (never, limits) if told else (limits, never)
-    used = samples.subset(for_probability + for_threshold)
-    probability = calibrated.predict_episodes(*used.inputs).probability
+    ever = {a: limit if told else math.inf for a, (_, limit) in limits.items()}
+    probability = prediction.probability[used.usable]
+    labels, events = used.labels[used.usable], events_of(used.failure_types)
     return replace(
         fitted,
-        threshold=thresholds[alpha],
-        thresholds=thresholds,
-        episode_threshold=episode_thresholds[alpha],
-        episode_thresholds=episode_thresholds,
-        output_threshold=best_f1_threshold(probability[used.usable], used.labels[used.usable]),
+        threshold=soon[alpha],
+        thresholds=soon,
+        episode_threshold=ever[alpha],
+        episode_thresholds=ever,
+        output_threshold=best_f1_threshold(probability, labels),
+        event_threshold=best_f1_threshold(probability[..., events], labels[..., events]),
         successes=len(maxima),
     )
 
@@ -111,21 +118,6 @@ def halves(records: Sequence[EpisodeRecord], places: Sequence[int]) -> tuple[lis
         for_probability += ended[::2]
         for_threshold += ended[1::2]
     return for_probability, for_threshold
-
-
-def success_maxima(score: NDArray[np.floating], samples: Samples) -> Array:
-    """Largest score of each successful episode; those without any score are left out.
-
-    Args:
-        score: (N,), NaN where nothing was predicted.
-        samples: The episodes.
-    """
-    maxima = [
-        float(np.nanmax(score[rows]))
-        for rows, record in zip(samples.slices, samples.records, strict=True)
-        if record.meta.outcome == Outcome.SUCCESS and not np.isnan(score[rows]).all()
-    ]
-    return np.asarray(maxima, dtype=np.float64)
 
 
 def promise(calibration: Calibration, alpha: float) -> str:

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import beta
 
 from salus_ros.core.errors import ConfigError
 
@@ -52,3 +53,29 @@ def least_count(alpha: float) -> int:
     while conformal_rank(count, alpha) > count:
         count += 1
     return count
+
+
+def least_alpha(count: int) -> float:
+    """Smallest share of false alarms that `count` calibration scores can promise: 1 / (n + 1)."""
+    return 1.0 / (count + 1)
+
+
+def rate_interval(count: int, alpha: float, level: float = 0.95) -> tuple[float, float]:
+    """Where the share of false alarms of one threshold lies, over draws of what it was set by.
+
+    The promise is for the mean over such draws. For one threshold, of rank k among n scores
+    without ties, the share follows Beta(n + 1 - k, k) (Vovk 2012, arXiv 1209.2673).
+
+    Args:
+        count: Number n of calibration scores.
+        alpha: Promised share, in (0, 1).
+        level: Probability of the interval.
+
+    Returns:
+        Its two ends; both 0 where alpha cannot be promised, since nothing alarms then.
+    """
+    rank = conformal_rank(count, alpha)
+    if rank > count:
+        return 0.0, 0.0
+    low, high = beta.interval(level, count + 1 - rank, rank)
+    return float(low), float(high)

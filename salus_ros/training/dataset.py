@@ -4,8 +4,8 @@ import dataclasses
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from salus_ros.episodes.identity import CONTENT, content_key
 from salus_ros.episodes.layout import data_arrays
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.episodes.spec import NAMED
+from salus_ros.prediction.extras import ARRAYS, EXTRAS, Extras, Parts, stored, stored_parts
+from salus_ros.prediction.predictor import Predictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class EpisodeRecord:
         meta: What is known about it as a whole.
         length: Number of steps.
         failure_types: The types that are told apart.
+        time_limit: Steps after which its task has failed; 0 where `Samples.time_limit` holds.
     """
 
     key: str
@@ -43,6 +46,7 @@ class EpisodeRecord:
     meta: EpisodeMeta
     length: int
     failure_types: tuple[FailureType, ...] = FAILURE_TYPES
+    time_limit: int = 0
 
     @property
     def failure_type(self) -> FailureType:
@@ -59,11 +63,11 @@ class EpisodeRecord:
 Inputs = tuple[
     NDArray[np.float32],
     NDArray[np.bool_],
-    NDArray[np.float16] | None,
+    Extras,
     NDArray[np.int64],
     tuple[int, ...],
 ]
-"""Signals (N, S), which are valid, hidden state (N, D), step (N,), and lengths of the episodes."""
+"""Signals (N, S), which are valid, other inputs, step (N,), and lengths of the episodes."""
 
 ROW_ARRAYS = (
     "signals",
@@ -75,12 +79,12 @@ ROW_ARRAYS = (
     "fresh",
     "action",
     "state",
-    "embedding",
     "chunk_statistics",
+    "truth",
 )
 """Fields of `Samples` with one row per step."""
 
-OPTIONAL = ("action", "state", "embedding", "chunk_statistics")
+OPTIONAL = ("action", "state", "chunk_statistics", "truth")
 """Arrays of a store that not every model needs."""
 
 
@@ -99,18 +103,22 @@ class Samples:
         fresh: Bool (N,): the signals were computed at this step, not held from an earlier one.
         action: Float32 (N, A), or None where the stores differ in its width.
         state: Float32 (N, Q), or None likewise.
-        embedding: Float16 (N, D), or None where a store has none or another width.
         chunk_statistics: Float32 (N, C), NaN where not computed; or None likewise.
         records: The episodes.
         unlabelled: How many episodes were left out because their outcome, or the moment of their
             failure, is unknown.
         signal_names: Names of the S columns.
         chunk_statistic_names: Names of the C columns.
+        truth: Float32 (N, W), what only a world knows, never an input; or None likewise.
+        truth_names: Names of the W columns.
+        extras: Those of `extras.EXTRAS` that all stores have alike, (N, W) each.
+        parts: What each of them consists of.
+        state_names: Names of the Q columns; empty where unknown.
         horizons_s: The H horizons in s.
         failure_types: The K failure types; an episode that counts as none of them failed, and is
             a positive of none.
         time_limit: Steps after which an episode that has not ended has failed, see
-            `observed_time_limit`.
+            `observed_time_limit`; the longest, where tasks have limits of their own.
     """
 
     signals: NDArray[np.float32]
@@ -122,7 +130,6 @@ class Samples:
     fresh: NDArray[np.bool_]
     action: NDArray[np.float32] | None
     state: NDArray[np.float32] | None
-    embedding: NDArray[np.float16] | None
     chunk_statistics: NDArray[np.float32] | None
     records: tuple[EpisodeRecord, ...]
     unlabelled: int
@@ -131,12 +138,23 @@ class Samples:
     failure_types: tuple[FailureType, ...]
     time_limit: int
     chunk_statistic_names: tuple[str, ...] = ()
+    truth: NDArray[np.float32] | None = None
+    truth_names: tuple[str, ...] = ()
+    extras: Extras = field(default_factory=dict)
+    parts: Parts = field(default_factory=dict)
+    state_names: tuple[str, ...] = ()
+
+    @property
+    def time_limits(self) -> NDArray[np.int64]:
+        """The time limit of each episode, (E,)."""
+        limits = [record.time_limit or self.time_limit for record in self.records]
+        return np.array(limits, np.int64)
 
     @property
     def inputs(self) -> Inputs:
         """What `Predictor.predict_episodes` takes."""
         lengths = tuple(record.length for record in self.records)
-        return self.signals, self.valid, self.embedding, self.step, lengths
+        return self.signals, self.valid, self.extras, self.step, lengths
 
     @property
     def endings(self) -> NDArray[np.bool_]:
@@ -167,7 +185,8 @@ class Samples:
         arrays = {name: getattr(self, name) for name in ROW_ARRAYS}
         arrays = {name: None if a is None else a[rows] for name, a in arrays.items()}
         arrays["episode"] = np.repeat(np.arange(len(records)), [r.length for r in records])
-        return dataclasses.replace(self, **arrays, records=records)
+        extras = {name: values[rows] for name, values in self.extras.items()}
+        return dataclasses.replace(self, **arrays, records=records, extras=extras)
 
     def rows(self, episodes: Sequence[int]) -> NDArray[np.bool_]:
         """Mask (N,) of the usable rows of some episodes, given by their place in `records`."""
@@ -187,6 +206,7 @@ def load_samples(
     stores: Sequence[str | Path],
     horizons_s: Sequence[float] | None = None,
     failure_types: Sequence[FailureType] | None = None,
+    inputs: Collection[str] = EXTRAS,
 ) -> Samples:
     """Read the signals of every labelled episode of some stores, and label them.
 
@@ -195,6 +215,7 @@ def load_samples(
         horizons_s: Horizons in s; those of the first store by default.
         failure_types: Failure types; those of the first store by default. An episode counts as
             the finest of them that covers it.
+        inputs: Which of `extras.EXTRAS` to read, where the stores have them; others take memory.
 
     Raises:
         StoreError: if a store cannot be read.
@@ -208,7 +229,10 @@ def load_samples(
     types = spec.failure_types if failure_types is None else tuple(failure_types)
     common = [name for name in OPTIONAL if len({_width(r, name) for r in readers}) == 1]
     common = [name for name in common if _width(readers[0], name)]
-    parts: dict[str, list[NDArray[np.generic]]] = defaultdict(list)
+    if any(reader.spec.truth_names != spec.truth_names for reader in readers):
+        common = [name for name in common if name != "truth"]
+    parts = {name: of for name, of in _common_parts(readers).items() if name in inputs}
+    rows_of: dict[str, list[NDArray[np.generic]]] = defaultdict(list)
     records: list[EpisodeRecord] = []
     unlabelled = 0
     for reader in readers:
@@ -223,6 +247,7 @@ def load_samples(
             if name in common
         }
         arrays = reader.to_numpy([*{*CONTENT, "signals_fresh", *common}])
+        extras = {name: read_extra(reader, name) for name in parts}
         for index, meta in enumerate(reader.episodes()):
             if not meta.labelled:
                 unlabelled += 1
@@ -233,15 +258,17 @@ def load_samples(
             steps = horizon_steps(horizons, meta.rate_hz)
             labels = horizon_labels(length, meta.failure_step, meta.finest_type, steps, types)
             before = before_failure(length, meta.failure_step)
-            parts["signals"].append(one["signals"])
-            parts["valid"].append(one["signals_valid"])
-            parts["labels"].append(labels)
-            parts["usable"].append(before & one["signals_valid"].any(axis=1))
-            parts["episode"].append(np.full(length, len(records), dtype=np.int64))
-            parts["step"].append(np.arange(length, dtype=np.int64))
-            parts["fresh"].append(one["signals_fresh"])
+            rows_of["signals"].append(one["signals"])
+            rows_of["valid"].append(one["signals_valid"])
+            rows_of["labels"].append(labels)
+            rows_of["usable"].append(before & one["signals_valid"].any(axis=1))
+            rows_of["episode"].append(np.full(length, len(records), dtype=np.int64))
+            rows_of["step"].append(np.arange(length, dtype=np.int64))
+            rows_of["fresh"].append(one["signals_fresh"])
             for name in common:
-                parts[name].append(one[name][:, order[name]] if name in order else one[name])
+                rows_of[name].append(one[name][:, order[name]] if name in order else one[name])
+            for name, values in extras.items():
+                rows_of[name].append(values[rows])
             where = content_key(one), str(reader.path), index
             records.append(EpisodeRecord(*where, meta, length, types))
     if not records:
@@ -250,7 +277,8 @@ def load_samples(
             "known outcome); record episodes, or label those that are there"
         )
     joined: dict[str, Any] = {name: None for name in OPTIONAL}
-    joined |= {name: np.concatenate(values) for name, values in parts.items()}
+    joined |= {n: np.concatenate(rows_of.pop(n)) for n in [*rows_of] if n not in parts}
+    extras = {n: np.concatenate(rows_of.pop(n)) for n in [*rows_of]}
     return Samples(
         **joined,
         records=tuple(records),
@@ -260,7 +288,24 @@ def load_samples(
         failure_types=types,
         time_limit=observed_time_limit(records),
         chunk_statistic_names=spec.chunk_statistics if "chunk_statistics" in common else (),
+        truth_names=spec.truth_names if "truth" in common else (),
+        extras=extras,
+        parts=parts,
+        state_names=spec.state_names if "state" in common else (),
     )
+
+
+def samples_for(predictor: Predictor, stores: Sequence[str | Path]) -> Samples:
+    """Read the labelled episodes of some stores as a predictor takes them.
+
+    Raises:
+        StoreError: if a store cannot be read.
+        ConfigError: if they lack what it reads, or have other signals.
+    """
+    extras = predictor.checkpoint.features.extras
+    samples = load_samples(stores, predictor.horizons_s, predictor.failure_types, extras)
+    predictor.check_inputs(samples.signal_names, samples.parts)
+    return samples
 
 
 def observed_time_limit(records: Sequence[EpisodeRecord]) -> int:
@@ -275,3 +320,19 @@ def observed_time_limit(records: Sequence[EpisodeRecord]) -> int:
 def _width(reader: StoreReader, name: str) -> int:
     """Numbers per step of an optional array; 0 where the store has none."""
     return math.prod(data_arrays(reader.spec)[name].row_shape) if name in reader else 0
+
+
+def _common_parts(readers: Sequence[StoreReader]) -> dict[str, tuple[str, ...]]:
+    """The inputs that all stores have alike, and what they consist of."""
+    first, *others = [stored_parts(reader.spec) for reader in readers]
+    same = {name: of for name, of in first.items() if all(o.get(name) == of for o in others)}
+    widths = {
+        name: {tuple(_width(reader, array) for array in ARRAYS[name]) for reader in readers}
+        for name in same
+    }
+    return {name: of for name, of in same.items() if len(widths[name]) == 1}
+
+
+def read_extra(reader: StoreReader, name: str, rows: slice | None = None) -> NDArray[np.floating]:
+    """An input (N, W) of a store, one of `EXTRAS` that it has; of some rows, or of all."""
+    return stored(name, reader.to_numpy([one for one in ARRAYS[name] if one in reader], rows))

@@ -32,6 +32,9 @@ STATE_NAME = "training_state.pt"
 """Where a training that was stopped goes on; gone when it has ended."""
 
 
+HEAD = ("head.weight", "head.bias")
+"""Weights with a row for each output."""
+
 MAX_NORM = 1.0
 """Gradients of a network with memory are scaled to at most this norm."""
 
@@ -73,6 +76,7 @@ def fit_model(
     on_epoch: Callable[[EpochRecord], None] | None = None,
     state_folder: Path | None = None,
     data_hash: str = "",
+    start: Mapping[str, Tensor] | None = None,
 ) -> FitResult:
     """Fit the weights.
 
@@ -90,9 +94,10 @@ def fit_model(
         state_folder: Where the state is kept after every epoch; a training with the same
             settings and data goes on from it.
         data_hash: What the data is known by.
+        start: Weights to begin with; random ones by default.
 
     Raises:
-        ConfigError: if the loss is NaN in every epoch.
+        ConfigError: if the loss is NaN in every epoch, or `start` is of another network.
     """
     state = None if state_folder is None else state_folder / STATE_NAME
     device = accelerator.device
@@ -103,7 +108,10 @@ def fit_model(
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), _single_thread():
         torch.manual_seed(config.seed)
-        model = build_model(config, train.features.shape[1], outputs).to(device)
+        asked = outputs + data.auxiliary.shape[1]
+        model = build_model(config, train.features.shape[1], asked).to(device)
+        if start is not None:
+            _begin_with(model, start)
         learner = _Learner(model, config, accelerator)
         run.resume(state, learner)
         try:
@@ -129,7 +137,26 @@ def fit_model(
             "the loss was NaN in every epoch; lower the learning rate or check the signals"
         )
     best = {name: value.cpu() for name, value in run.best_state.items()}
+    best |= {name: best[name][:outputs].clone() for name in HEAD}
     return FitResult(best, run.best_epoch, selected_by, tuple(run.history), run.interrupted)
+
+
+def _begin_with(model: FailureModel, start: Mapping[str, Tensor]) -> None:
+    """Take over weights; outputs that are only learnt in passing keep their random ones."""
+    own = model.state_dict()
+    different = sorted(own.keys() ^ start.keys())
+    with torch.no_grad():
+        for name, value in start.items() if not different else ():
+            place = own[name][: len(value)] if name in HEAD else own[name]
+            if place.shape != value.shape:
+                different.append(f"{name}: {tuple(value.shape)} instead of {tuple(place.shape)}")
+                continue
+            place.copy_(value)
+    if different:
+        raise ConfigError(
+            f"the weights to begin with are of another network ({'; '.join(different[:3])}); "
+            "allowed are those of the same inputs, hidden state and joints: begin without them"
+        )
 
 
 def _selection(config: TrainingConfig, validation: Part) -> str:
@@ -298,13 +325,25 @@ def _loss(logits: Tensor, targets: Tensor, config: TrainingConfig) -> Tensor:
     return loss.mean(dim=-1) + of_episode
 
 
+def _squared_error(told: Tensor, targets: Tensor) -> Tensor:
+    """Mean over the targets that there are: (..., A) -> (...)."""
+    there = torch.isfinite(targets)
+    error = torch.where(there, told - torch.nan_to_num(targets), 0.0) ** 2
+    return error.sum(dim=-1) / there.sum(dim=-1).clamp(min=1)
+
+
 def _train_epoch(learner: _Learner, data: Batches) -> float:
     """One pass in a new random order; returns the mean loss per step."""
     learner.shared.train()
     total = torch.zeros(2, device=data.features.device)  # loss, steps
     for batch in data.draw(learner.config):
         with learner.accelerator.split_between_processes(batch) as mine:
-            losses = _loss(learner.shared(mine["features"]), mine["targets"], learner.config)
+            told = learner.shared(mine["features"])
+            outputs = mine["targets"].shape[-1]
+            losses = _loss(told[..., :outputs], mine["targets"], learner.config)
+            if learner.config.auxiliary:
+                second = _squared_error(told[..., outputs:], mine["auxiliary"])
+                losses = losses + learner.config.auxiliary * second
             weights = mine["counted"].float()
         number = weights.sum()
         loss = (losses * weights).sum() / number.clamp(min=1.0)
@@ -328,6 +367,7 @@ def _validate(
     model.eval()
     logits = run_sequences(model, data.features, data.lengths)[data.usable]
     targets = data.targets[data.usable]
+    logits = logits[:, : targets.shape[1]]
     labels = (data.horizons[data.usable] > 0.5).cpu().numpy()
     ranked = logits[:, : labels.shape[1]].float().cpu().numpy()
     decided = precision_recall_fscore_support(

@@ -1,12 +1,11 @@
 """Training the failure predictor, as the proof of concept did, but split by episode."""
 
-import dataclasses
 import json
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,12 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.schema import EPISODE_OUTPUTS, SIGNALS
 from salus_ros.prediction.checkpoint import FILE_NAME, Checkpoint
 from salus_ros.prediction.config import TrainingConfig
+from salus_ros.prediction.extras import EXTRAS
 from salus_ros.prediction.features import Features
 from salus_ros.prediction.models import parameter_count
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.training.acceleration import acceleration
+from salus_ros.training.auxiliary import Auxiliary
 from salus_ros.training.batches import Part
 from salus_ros.training.dataset import Samples
 from salus_ros.training.fitting import STATE_NAME, EpochRecord, FitResult, fit_model
@@ -42,6 +43,7 @@ def train_predictor(
     config: TrainingConfig | None = None,
     device: str = "cpu",
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    start: Checkpoint | None = None,
 ) -> dict[str, Any]:
     """Train a predictor and write `best_predictor.pt` and `training_results.json`.
 
@@ -58,12 +60,14 @@ def train_predictor(
         config: Settings; those of the proof of concept by default.
         device: Where to train.
         on_epoch: Called after every epoch.
+        start: Predictor whose weights it begins with.
 
     Returns:
         The content of `training_results.json`.
 
     Raises:
-        ConfigError: if there is nothing to train on, or no such device.
+        ConfigError: if there is nothing to train on, no such device, or `start` is of another
+            network.
     """
     config = config or TrainingConfig()
     out = Path(out)
@@ -75,12 +79,10 @@ def train_predictor(
         split_fractions(config),
         config.seed,
     )
-    checkpoint, fit = fit_checkpoint(samples, split, config, device, on_epoch, out)
+    checkpoint, fit = fit_checkpoint(samples, split, config, device, on_epoch, out, start)
     validation = samples.rows(split["validation"])
     threshold, output_threshold = choose_thresholds(Predictor(checkpoint), samples, validation)
-    checkpoint = dataclasses.replace(
-        checkpoint, threshold=threshold, output_threshold=output_threshold
-    )
+    checkpoint = replace(checkpoint, threshold=threshold, output_threshold=output_threshold)
     writes = PartialState().is_main_process
     model_id = checkpoint.save(out / FILE_NAME) if writes else ""
     results = {
@@ -134,6 +136,7 @@ def fit_checkpoint(
     device: str = "cpu",
     on_epoch: Callable[[EpochRecord], None] | None = None,
     state_folder: Path | None = None,
+    start: Checkpoint | None = None,
 ) -> tuple[Checkpoint, FitResult]:
     """Fit a model to the training part of a split; without thresholds, and nothing is written.
 
@@ -144,9 +147,12 @@ def fit_checkpoint(
         device: Where to train.
         on_epoch: Called after every epoch.
         state_folder: Where a training that is stopped can go on.
+        start: Predictor whose weights it begins with; not its normalisation, which is that of
+            these samples.
 
     Raises:
-        ConfigError: if there is nothing to train on, or no such device.
+        ConfigError: if there is nothing to train on, no such device, or `start` is of another
+            network.
     """
     train = samples.rows(split["train"])
     if not train.any():
@@ -154,28 +160,32 @@ def fit_checkpoint(
             f"nothing to train on: {len(split['train'])} training episodes, none with a step "
             "before its failure that has a valid signal; record more episodes"
         )
-    if "embedding" in config.inputs and samples.embedding is None:
+    if lacking := lacking_inputs(config, samples):
         raise ConfigError(
-            "inputs has 'embedding', but the episodes have none, or not all of one width; leave "
-            "it out of the inputs, or train on stores that have it"
+            f"inputs has {', '.join(lacking)}, but the episodes have none, or not all alike; "
+            "leave it out of the inputs, or train on stores that have it"
         )
     features = Features.fit(
         config.inputs,
         samples.signals[train],
         samples.valid[train],
-        None if samples.embedding is None else samples.embedding[train],
+        {n: of[train] for n, of in samples.extras.items() if n in config.inputs},
+        samples.parts,
         _left_out(config, samples.signal_names),
         config.time_limit_steps,
     )
+    learnt = samples.subset(split["train"])
+    second = Auxiliary.fit(learnt) if config.auxiliary else None
     with acceleration(device, config.precision) as accelerator:
         fit = fit_model(
-            _part(samples.subset(split["train"]), features),
-            _part(samples.subset(split["validation"]), features),
+            _part(learnt, features, second),
+            _part(samples.subset(split["validation"]), features, second),
             config,
             accelerator,
             on_epoch,
             state_folder,
-            samples.data_hash(),
+            samples.data_hash() + ("" if start is None else start.data_hash),
+            None if start is None else start.state_dict,
         )
     checkpoint = Checkpoint(
         state_dict=fit.state_dict,
@@ -195,13 +205,26 @@ def fit_checkpoint(
     return checkpoint, fit
 
 
-def _part(samples: Samples, features: Features) -> Part:
+def lacking_inputs(config: TrainingConfig, samples: Samples) -> list[str]:
+    """Inputs that the episodes do not have, or not all alike."""
+    return [name for name in config.inputs if name in EXTRAS and name not in samples.extras]
+
+
+def without_lacking(config: TrainingConfig, samples: Samples) -> TrainingConfig:
+    """The settings with those inputs alone that the episodes have."""
+    lacking = lacking_inputs(config, samples)
+    return replace(config, inputs=tuple(name for name in config.inputs if name not in lacking))
+
+
+def _part(samples: Samples, features: Features, second: Auxiliary | None) -> Part:
     return Part(
-        features.apply(samples.signals, samples.valid, samples.embedding, samples.step),
+        features.apply(samples.signals, samples.valid, samples.extras, samples.step),
         samples.labels,
         samples.usable,
         tuple(record.length for record in samples.records),
         samples.endings,
+        None if second is None else second.targets(samples),
+        tuple(features.spans.values()),
     )
 
 

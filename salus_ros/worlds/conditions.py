@@ -12,6 +12,9 @@ CUBE_HALF_M = 0.022
 CUBE_DISTANCE_M = 0.10
 """Least distance of the two cubes' centres: room for the fingers between them."""
 
+OBSTACLE_Y_M = (0.06, 0.10)
+"""Range of the obstacle's centre in y."""
+
 HAND_CLEARANCE_M = np.array([0.05, 0.125])
 """Distance in x or in y of the obstacle from each cube, so that the hand fits beside it."""
 
@@ -162,7 +165,7 @@ class Arrangement:
         start, end = places[target], self._model.body_pos[self._bin, :2]
         place = self._body_pos[self._obstacle, :2]
         for _ in range(DRAWS):
-            y = rng.uniform(0.06, 0.10)
+            y = rng.uniform(*OBSTACLE_Y_M)
             on_the_way = start[0] + (end[0] - start[0]) * (y - start[1]) / (end[1] - start[1])
             candidate = np.array([on_the_way + rng.uniform(-0.09, 0.09), y])
             if all(

@@ -9,6 +9,15 @@ from dataclasses import dataclass
 
 from salus_ros.core.schema import RATE_HZ
 
+ENV_ID = "salus/PickPlace-v1"
+"""Gymnasium id of the world where none is named."""
+
+FIRST_ENV_ID = "salus/PickPlace-v0"
+"""That of the first world; episodes that name none ran there."""
+
+PHYSX_ENV_ID = "salus/PickPlace-physx"
+"""That of the default world's scene and numbers with PhysX under it."""
+
 CUBE_MASS_KG = 0.08
 GRAVITY_M_S2 = 9.81
 

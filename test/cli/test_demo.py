@@ -72,7 +72,7 @@ def test_a_policy_that_is_none_is_one_clear_line(tmp_path):
     process = start("--policy", str(tmp_path), "--out", str(tmp_path / "demo"))
     _, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 2
-    assert "is not a SmolVLA checkpoint: it lacks config.json" in " ".join(said.split())
+    assert "is not a LeRobot checkpoint: it lacks config.json" in " ".join(said.split())
     assert "Traceback" not in said
 
 

@@ -38,28 +38,66 @@ def test_the_page_holds_every_figure_and_needs_no_other_file(salus, model, store
     assert code == 0
     assert results["calibrated"]
     assert results["left_out"]["used_in_calibration"] == 32 + 4  # kept for it when training
-    assert results["eventual"]["shortest"]["auroc_within_task"] is not None
+    operator = results["operator"]
+    assert list(operator["detectors"]) == ["predictor", "clock", "task_prior", "stuck"]
+    assert (operator["missing"], "limits" in operator) == ({}, False)
+    assert "skill" not in operator["detectors"]["predictor"]["outputs"]["0.5 s"]["drop"]
+    assert 0 <= results["events"]["f1"] <= 1
     assert list(results["episode_outputs"]) == ["episode_failure", "no_progress"]
     assert 0 < results["episode_outputs"]["no_progress"]["steps"]["average_precision"] <= 1
     alarm = results["episode_level"]["alarm"]
     assert alarm["alpha"] == 0.1
-    assert alarm["clock"]["false_alarm_share"] <= alarm["false_alarm_share"] + 1e-9
+    conformal = operator["detectors"]["predictor"]["foreseen"]["conformal"]
+    assert conformal["alarmed"] == alarm["false_alarm_share"]
+    assert conformal["recall"]["all"] <= alarm["detection_rate"]
     folder = tmp_path / "page"
     assert json.loads((folder / "evaluation.json").read_text()) == results
     for figure in ("horizons", "operating_curve", "lead_times", "timelines"):
         assert (folder / f"{figure}.png").stat().st_size > 5_000
     page = (folder / "index.html").read_text()
     assert page.count("data:image/png;base64,") == 4
-    assert "no progress, at" in page
+    assert "no progress 25 %" in page
+    assert "stuck, declared" in page
     assert 'src="http' not in page
 
 
-def test_the_table_has_a_clock_in_it(salus, model, stores):
-    code, out, _ = salus("evaluate", model, stores[2])
+def limits_file(path, world):
+    """As benchmark/knowable.py writes it."""
+    types = {"drop": {"average_precision": 0.5}, "timeout": {"average_precision": None}}
+    found = {"by_horizon_and_type": {"0.5 s": types}}
+    content = {"benchmark": "knowable", "store": "some.zarr", "env_id": world,
+               "observers": {"state": {}, "state and plan": found}}  # fmt: skip
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_the_table_has_the_rules_and_the_limits_in_it(salus, model, stores, tmp_path):
+    limits = limits_file(tmp_path / "limits.json", "")
+    code, out, _ = salus("evaluate", model, stores[2], "--limits", limits, "--at-step", "7")
     assert code == 0
-    assert "clock" in out
-    assert "promised 0.1" in out
-    assert "no progress, 50%" in " ".join(out.split())
+    said = " ".join(out.split())
+    for name in ("predictor", "clock", "stuck, declared", "limit", "base rate"):
+        assert f"│ {name} " in said
+    assert "task_prior: not there, no episode that it was trained on is in the stores" in said
+    assert "measured on some.zarr" in said
+    assert "promised 0.1" in said
+    assert "no progress: 8 episodes ended so" in said
+    code, out, _ = salus(
+        "evaluate", model, stores[2], "--limits", limits, "--at-step", "7", "--json"
+    )
+    found = json.loads(out)["operator"]["detectors"]["predictor"]
+    assert found["running"]["failure"]["step 7"]["step"] == 7
+    assert "step 15" not in found["running"]["failure"]
+    drop = found["outputs"]["0.5 s"]["drop"]
+    assert drop["skill"] == pytest.approx(drop["average_precision"] / 0.5)
+    assert found["outputs"]["0.5 s"]["timeout"]["skill"] is None
+
+
+def test_limits_that_are_none_are_refused(salus, model, stores, tmp_path):
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text("{}")
+    code, _, err = salus("evaluate", model, stores[2], "--limits", wrong)
+    assert (code, "has no limits" in err) == (2, True)
 
 
 def test_tasks_and_conditions_have_tables_of_their_own(salus, model, tmp_path):
@@ -76,7 +114,12 @@ def test_tasks_and_conditions_have_tables_of_their_own(salus, model, tmp_path):
     stores = [tmp_path / f"{name}.zarr" for name in spec]
     code, out, _ = salus("evaluate", model, *stores)
     assert code == 0
-    for title in ("a, by the risk: 4 of 8 failed", "condition b, by the risk: 4 of 8 failed"):
+    for title in (
+        "alarm, a: 4 of 8 failed",
+        "alarm, condition b: 4 of 8 failed",
+        "foreseen, by task",
+        "foreseen, by condition",
+    ):
         assert title in " ".join(out.split())
 
 

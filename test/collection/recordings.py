@@ -9,10 +9,16 @@ import torch
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.rollout import Rollout
 from salus_ros.episodes import Episode
-from salus_ros.policies.tiny import SHIPPED
+from salus_ros.policies.tiny import shipped_policy
+from salus_ros.worlds.physics import FIRST_ENV_ID
 
 SEEDS = tuple(range(5))
-CONFIG = CollectionConfig(policy=SHIPPED, fault_rate=0.3, num_samples=2, envs=1)
+POLICY = shipped_policy(FIRST_ENV_ID)
+CONFIG = CollectionConfig(
+    policy=POLICY, env_id=FIRST_ENV_ID, fault_rate=0.3, num_samples=2, envs=1
+)
+"""The first world, whose episodes are short."""
+
 ARRAYS = ("action", "state", "signals", "signals_valid", "signals_fresh", "embedding", "age_ms")
 ARRAYS += ("plan", "plan_step", "visual_embedding", "expert_embedding", "joint_position")
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from recordings import CONFIG, run
+from recordings import CONFIG, POLICY, run
 
 from salus_ros.collection.branches import Branches, Start
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.policies.tiny import SHIPPED
 from salus_ros.worlds.mujoco import PHYSICS
 
 V1 = replace(CONFIG, env_id="salus/PickPlace-v1", fault="none")
@@ -20,7 +19,7 @@ ALL = 1000
 @pytest.fixture(scope="module")
 def branches():
     torch.set_num_threads(1)
-    made = Branches(SHIPPED, CONFIG.env_id, 3)
+    made = Branches(POLICY, CONFIG.env_id, 3)
     yield made
     made.close()
 
@@ -52,7 +51,7 @@ def compliant():
 
 
 def test_the_same_in_a_world_whose_sensors_are_noisy(compliant):
-    made = Branches(SHIPPED, V1.env_id, 3)
+    made = Branches(POLICY, V1.env_id, 3)
     step = len(compliant) // 2 // 3 * 3
     own, followed, other = play(
         made, compliant, step, [Start(None), Start(None, 6), Start(7)], horizon=15
@@ -68,7 +67,7 @@ def test_the_same_in_a_world_whose_sensors_are_noisy(compliant):
 def test_noise_that_is_remembered_goes_on_from_that_of_the_plan():
     config = replace(CONFIG, noise_memory=30.0, fault="none")
     episode = run(config, (3,))[3]
-    made = Branches(SHIPPED, config.env_id, 3, noise_memory=30.0)
+    made = Branches(POLICY, config.env_id, 3, noise_memory=30.0)
     starts = [Start(None), Start(5), Start(5, 3)]
     own, other, planned = play(made, episode, 30, starts, horizon=9)
     made.close()
@@ -115,7 +114,7 @@ def test_a_fault_that_has_not_begun_never_does_and_one_that_has_goes_on(branches
 
 
 def test_a_future_is_played_until_no_loss_may_count_within_the_horizon(compliant, monkeypatch):
-    made = Branches(SHIPPED, V1.env_id, 1)
+    made = Branches(POLICY, V1.env_id, 1)
     losses = {"step": -1}
     kind = type(made._envs[0].referee)
     monkeypatch.setattr(kind, "open_loss_step", property(lambda _: losses["step"]))

@@ -17,7 +17,7 @@ from salus_ros.core.errors import ConfigError, PolicyError, SalusError, StoreErr
 from salus_ros.episodes.reader import StoreReader
 
 DEADLINE_S = 300.0
-OPTIONS = ("--fault-rate", "0.3", "--num-samples", "2", "--envs", "2")
+OPTIONS = ("--env-id", CONFIG.env_id, "--fault-rate", "0.3", "--num-samples", "2", "--envs", "2")
 
 
 def salus(*arguments: str) -> subprocess.Popen[str]:
@@ -136,7 +136,7 @@ def test_a_killed_worker_is_replaced_and_a_full_disk_ends_it_with_all_that_was_w
 
 
 def test_what_a_worker_cannot_do_is_said_by_the_one_who_asked(tmp_path):
-    with pytest.raises(PolicyError, match="is not a SmolVLA checkpoint"):
+    with pytest.raises(PolicyError, match="is not a LeRobot checkpoint"):
         collect(replace(CONFIG, policy=tmp_path), tmp_path / "a.zarr", 2)
     assert not (tmp_path / "a.zarr").exists()
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 
 import pytest
-from recordings import CONFIG
+from recordings import CONFIG, POLICY
 
 from salus_ros.collection.branches import Branches
 from salus_ros.collection.moments import (
@@ -19,7 +19,6 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.episodes import EpisodeStore, StoreReader
 from salus_ros.evaluation.limits import Fate
-from salus_ros.policies.tiny import SHIPPED
 
 MOMENTS = [Moment(0, 30), Moment(1, 60), Moment(0, 105, to_the_end=True)]
 
@@ -41,14 +40,14 @@ def config(reference, tmp_path_factory):
     with EpisodeStore.open_or_create(path, CONFIG.store_spec(**sizes)) as store:
         for episode in episodes:
             store.append(episode)
-    return BranchConfig(str(path), SHIPPED, branches=2, horizon=6, seed=3)
+    return BranchConfig(str(path), POLICY, CONFIG.env_id, branches=2, horizon=6, seed=3)
 
 
 def test_a_worker_plays_what_this_process_plays(config):
     with moment_pool(config, MOMENTS, 1) as pool:
         found = dict(pool.results())
     assert list(found) == MOMENTS
-    branches = Branches(SHIPPED, config.env_id, 4)
+    branches = Branches(POLICY, config.env_id, 4)
     reader = StoreReader(config.store)
     assert play_moment(config, reader, branches, MOMENTS[0]) == found[MOMENTS[0]]
     check_policy(config, reader, branches, MOMENTS[0])
@@ -68,7 +67,7 @@ def test_a_worker_plays_what_this_process_plays(config):
 
 def test_noise_of_another_kind_than_was_recorded_is_refused(config):
     other = replace(config, noise_memory=30.0)
-    branches = Branches(SHIPPED, config.env_id, 1, noise_memory=other.noise_memory)
+    branches = Branches(POLICY, config.env_id, 1, noise_memory=other.noise_memory)
     with pytest.raises(ConfigError, match=r"step 30 of episode 0 of .* memory of 30.0 steps"):
         check_policy(other, StoreReader(config.store), branches, MOMENTS[0])
     branches.close()

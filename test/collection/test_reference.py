@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from recordings import POLICY
 from synthetic_episodes import LOW_DIM, make_episode
 
 from salus_ros.collection.reference import fit_reference
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore
+from salus_ros.policies.checkpoint import policy_id
 from salus_ros.policies.reference import REFERENCE_FILE, LatentReference
-from salus_ros.policies.smolvla.folder import policy_id
-from salus_ros.policies.tiny import SHIPPED
 
 WIDTH = 8
 SPEC = replace(LOW_DIM, embedding_dim=WIDTH)
@@ -24,7 +24,7 @@ UNKNOWN = {"outcome": Outcome.UNKNOWN}
 def policy(tmp_path):
     """A checkpoint without a reference."""
     folder = tmp_path / "mine"
-    shutil.copytree(SHIPPED, folder, ignore=shutil.ignore_patterns(REFERENCE_FILE))
+    shutil.copytree(POLICY, folder, ignore=shutil.ignore_patterns(REFERENCE_FILE))
     return folder
 
 

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from recordings import ARRAYS, CONFIG, SEEDS, assert_same, run
+from recordings import ARRAYS, CONFIG, POLICY, SEEDS, assert_same, run
 
 from salus_ros.collection.collect import collect
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.rollout import Rollout
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.failures import Outcome
-from salus_ros.policies.tiny import SHIPPED
 from salus_ros.prediction.config import PRESETS
 from salus_ros.worlds.mujoco.truth import COLUMNS, Truth
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
@@ -117,13 +116,13 @@ def test_another_world_is_run_with_its_own_faults_and_limit():
 def test_an_unknown_option_is_refused_with_what_is_known(option):
     name = option if option == "env_id" else option.replace("_", " ")
     with pytest.raises(ConfigError, match=rf"unknown {name} 'juggle'; known: '"):
-        CollectionConfig(policy=SHIPPED, **{option: "juggle"})
+        CollectionConfig(policy=POLICY, **{option: "juggle"})
 
 
 @pytest.mark.parametrize(("option", "value"), [("envs", 0), ("fault_rate", 0.5)])
 def test_a_number_out_of_range_is_refused(option, value):
     with pytest.raises(ConfigError, match=str(value)):
-        CollectionConfig(policy=SHIPPED, **{option: value})
+        CollectionConfig(policy=POLICY, **{option: value})
 
 
 @pytest.fixture
@@ -132,7 +131,7 @@ def policy_of(tmp_path):
 
     def make(**names):
         folder = tmp_path / "policy"
-        shutil.copytree(SHIPPED, folder)
+        shutil.copytree(POLICY, folder)
         config = json.loads((folder / "config.json").read_text())
         prefix = "observation.images."
         config["input_features"] = {

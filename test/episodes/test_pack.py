@@ -329,3 +329,44 @@ def test_stores_with_and_without_plans_are_packed_without(stores, tmp_path):
     with pytest.raises(StoreError, match=r"plan_length: 4, there 0.*leave out what differs"):
         select_episodes([stores[0], path])
     assert len(select_episodes([stores[0], path], without=("plan", "joints"))) == len(KINDS) + 1
+
+
+def test_columns_are_rounded_to_the_bits_asked_for_and_what_counts_stays_exact(stores, tmp_path):
+    packed = pack(select_episodes(stores[:1], keep_bits=6), tmp_path / "a.zarr.zip")
+    reader, whole = StoreReader(packed.path), StoreReader(stores[0])
+    assert reader.spec == dataclasses.replace(whole.spec, kept_bits=6)
+    rounded = ("embedding", "chunk_statistics", "plan", "plan_samples", "visual_embedding")
+    rounded += ("expert_embedding", "lookahead", "truth", "joint_position", "joint_effort")
+    for index in range(len(whole)):
+        given = dataclasses.asdict(whole.episode(index))
+        found = dataclasses.asdict(reader.episode(index))
+        for name in rounded:
+            exact, values = given.pop(name), found.pop(name)
+            exact = exact.astype(np.float64)
+            bits = np.finfo(values.dtype).nmant
+            assert not (values.view(f"u{values.itemsize}") & ((1 << (bits - 6)) - 1)).any()
+            error = np.abs(values - exact) / np.abs(exact)
+            assert 0 < np.nanmax(error) <= 2.0**-7
+            np.testing.assert_array_equal(np.isnan(values), np.isnan(exact))
+        np.testing.assert_equal(found, given)  # state, action, signals, plan_step, predictions
+
+
+def test_the_largest_numbers_stay_finite_and_what_is_missing_stays_so(tmp_path):
+    spec = dataclasses.replace(LOW_DIM, embedding_dim=4)
+    episode = make_episode(length=20, spec=spec)
+    row = np.array([65504, -65504, np.nan, 0], np.float16)
+    row[2:3].view(np.uint16)[:] = 0x7FFF  # not a number, whatever its bits
+    given = np.tile(row, (len(episode.action), 1))
+    with EpisodeStore.create(tmp_path / "a.zarr", spec) as store:
+        store.append(dataclasses.replace(episode, embedding=given))
+    packed = pack(select_episodes([tmp_path / "a.zarr"], keep_bits=3), tmp_path / "a.zarr.zip")
+    np.testing.assert_array_equal(StoreReader(packed.path).episode(0).embedding, given)
+
+
+def test_what_was_rounded_once_stays_known_as_that(stores, packed_file, tmp_path, salus):
+    path = tmp_path / "b.zarr.zip"
+    assert salus("pack", stores[1], "--out", path, "--keep-bits", 8)[0] == 0
+    assert "to 8 bits of the mantissa" in salus("info", path)[1]
+    assert select_episodes([packed_file, path]).spec.kept_bits == 8
+    assert select_episodes([packed_file, path], keep_bits=7).spec.kept_bits == 7
+    assert select_episodes([path], keep_bits=12).spec.kept_bits == 8

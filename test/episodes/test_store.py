@@ -95,7 +95,7 @@ def test_arrays_are_those_a_replay_buffer_expects(tmp_path):
 def test_attributes_say_what_the_store_is(tmp_path):
     path = make_store(tmp_path / "a.zarr", KINDS)
     attributes = zarr.open_group(path, mode="r").attrs
-    assert attributes["schema_version"] == 3
+    assert attributes["schema_version"] == 4
     assert attributes["salus_version"] == __version__
     assert attributes["failure_type_codes"]["timeout"] == FailureType.TIMEOUT
 

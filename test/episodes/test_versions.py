@@ -1,4 +1,4 @@
-"""Stores of schema version 2, as those that ship are: without what `SINCE` names."""
+"""Stores of schema version 2, as some that ship are: without what `SINCE` names."""
 
 import shutil
 
@@ -12,7 +12,7 @@ from zarr.core.attributes import Attributes
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
-from salus_ros.episodes.layout import SINCE
+from salus_ros.episodes.layout import SCHEMA_VERSION, SINCE
 from salus_ros.episodes.pack import pack, select_episodes
 from salus_ros.episodes.shipped import shipped
 from salus_ros.episodes.verify import verify
@@ -38,7 +38,7 @@ def test_an_older_store_reads_and_its_sources_and_worlds_are_unknown(old, tmp_pa
     assert verify(old).problems == ()
     assert version(old) == 2
     packed = pack(select_episodes([old]), tmp_path / "a.zarr.zip").path
-    assert version(zarr.storage.ZipStore(packed)) == 3
+    assert version(zarr.storage.ZipStore(packed)) == SCHEMA_VERSION
     assert_same(StoreReader(packed).episode(1), reader.episode(1))
 
 
@@ -56,7 +56,7 @@ def test_it_is_appended_to_and_then_of_this_version(old):
     with EpisodeStore.open(old) as store:
         store.append(new)
         store.relabel(0, Outcome.FAILURE, FailureType.DROP, 1)
-    assert (version(old), reader.refresh()) == (3, len(KINDS) + 1)
+    assert (version(old), reader.refresh()) == (SCHEMA_VERSION, len(KINDS) + 1)
     assert [meta.source for meta in reader.episodes()] == [""] * len(KINDS) + ["sha256:12/0"]
     assert_same(reader.episode(1), before)
     assert_same(reader.episode(len(KINDS)), new)
@@ -71,7 +71,8 @@ def test_a_writer_killed_before_the_version_is_set_leaves_a_whole_store(old, mon
     assert (old / "meta" / "source").exists()
     assert (version(old), len(StoreReader(old)), verify(old).problems) == (2, len(KINDS), ())
     EpisodeStore.open(old).close()
-    assert (version(old), len(StoreReader(old)), verify(old).problems) == (3, len(KINDS), ())
+    found = (version(old), len(StoreReader(old)), verify(old).problems)
+    assert found == (SCHEMA_VERSION, len(KINDS), ())
 
 
 def _killed(*_):

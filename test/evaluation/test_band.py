@@ -13,7 +13,7 @@ def make(lengths, failed):
         failure_type=failed.astype(np.int64),
         task=np.zeros(len(lengths), np.int64),
         rate_hz=np.full(len(lengths), 10.0),
-        time_limit=200,
+        time_limit=np.full(len(lengths), 200),
     )
 
 

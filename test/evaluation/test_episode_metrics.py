@@ -2,35 +2,21 @@ import math
 
 import numpy as np
 import pytest
+from synthetic_episodes import make_outcomes as make
 
 from salus_ros.core.alarm import Alarm
 from salus_ros.evaluation.episode_metrics import (
-    Episodes,
     Ranking,
     average_precision_replicates,
     draw_episodes,
     episode_scores,
     latest_scores,
-    matched_threshold,
     percentile_interval,
     raise_alarms,
 )
 from salus_ros.evaluation.metrics import auroc, average_precision
 
 NAN = math.nan
-
-
-def make(lengths, failure_steps, tasks=None, kinds=None):
-    failure_steps = np.array(failure_steps)
-    return Episodes(
-        length=np.array(lengths),
-        failed=failure_steps >= 0,
-        failure_step=failure_steps,
-        failure_type=np.array(kinds) if kinds else (failure_steps >= 0).astype(np.int64),
-        task=np.zeros(len(lengths), np.int64) if tasks is None else np.array(tasks),
-        rate_hz=np.full(len(lengths), 10.0),
-        time_limit=200,
-    )
 
 
 EPISODES = make([4, 5, 3], [-1, 3, 3], tasks=[0, 0, 1])
@@ -41,7 +27,7 @@ def test_cuts_do_not_depend_on_the_outcome():
     assert EPISODES.before().tolist() == [4, 3, 3]
     assert EPISODES.shortest().tolist() == [3, 3, 3]
     assert make([4, 9], [-1, -1], tasks=[0, 1]).shortest().tolist() == [4, 9]
-    assert set(EPISODES.quarter()) == {50}
+    assert set(EPISODES.share_of_limit(0.25)) == {50}
 
 
 def test_scores_look_at_nothing_after_the_cut_or_the_failure():
@@ -85,14 +71,28 @@ def test_replicates_of_two_scores_draw_the_same_episodes():
     np.testing.assert_array_equal(one, other)
 
 
-def test_no_score_is_the_lowest_and_no_pair_is_nan():
-    episodes = make([1, 1], [1, -1])
-    assert Ranking(np.array([NAN, 0.0]), episodes, within=True).auroc == 0.0
+def test_what_was_not_judged_is_in_no_pair_and_no_pair_is_nan():
+    episodes = make([1] * 4, [1, -1, 1, -1])
+    scores = np.array([NAN, 0.0, 1.0, NAN])
+    assert Ranking(scores, episodes, within=True).auroc == 1.0
+    drawn = np.array([[1, 1, 1, 1], [2, 3, 0, 1], [0, 2, 3, 0]], float)
+    won, pairs = Ranking(scores, episodes, within=True).counts(drawn)
+    assert (won.tolist(), pairs.tolist()) == ([1, 0, 6], [1, 0, 6])
+    failed = np.array([True, False, True, False])
+    precision = average_precision_replicates(np.array([NAN, 2.0, 1.0, NAN]), failed, drawn)
+    np.testing.assert_array_equal(precision, [0.5, NAN, 0.6])
+    assert np.isnan(average_precision_replicates(np.full(4, NAN), failed, drawn)).all()
     alone = make([1, 1], [-1, -1])
     assert math.isnan(Ranking(np.zeros(2), alone, within=True).auroc)
     drawn = draw_episodes(alone.failed)
     assert np.isnan(Ranking(np.zeros(2), alone, within=True).replicates(drawn)).all()
     assert math.isnan(percentile_interval(np.full(3, NAN))[0])
+
+
+def test_infinite_scores_are_ranked():
+    episodes = make([1] * 3, [1, -1, 1])
+    scores = np.array([np.inf, 0.0, -np.inf])
+    assert Ranking(scores, episodes, within=False).auroc == 0.5
 
 
 def test_alarms_by_hand():
@@ -144,17 +144,6 @@ def test_misses_are_counted_by_type():
     assert (alarms.missed(), alarms.missed(1), alarms.missed(1, 2)) == (2, 1, 2)
     assert alarms.detection_rate(1) == 0.5
     assert alarms.detection_rate(1, 2) == pytest.approx(1 / 3)
-
-
-def test_a_matched_threshold_has_as_many_false_alarms():
-    rng = np.random.default_rng(0)
-    episodes = make([10] * 30, [-1] * 20 + [5] * 10)
-    score = rng.random(300)
-    for number in (0, 3, 19):
-        threshold = matched_threshold(score, episodes, number)
-        alarms = raise_alarms(score, episodes, threshold)
-        assert (alarms.first[:20] >= 0).sum() == number
-    assert matched_threshold(score, episodes, 20) == -math.inf
 
 
 def test_average_precision_replicates_are_those_of_the_resamples():

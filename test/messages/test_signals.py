@@ -100,6 +100,30 @@ def test_a_message_of_an_older_version_has_none_of_it():
     row = read_signals(signals())
     assert row.plan is row.plan_samples is row.visual_embedding is row.expert_embedding is None
     assert (row.plan_step, row.visual_cameras) == (-1, ())
+    assert (row.further, row.further_names) == (None, ())
+
+
+def test_signals_beyond_the_twelve_have_a_name_and_a_value():
+    given = np.float32([0.5, np.inf])
+    row = read_signals(signals(further_names=["hesitation", "regret"], further=given))
+    np.testing.assert_array_equal(row.further, np.float32([0.5, np.nan]))
+    assert row.further_names == ("hesitation", "regret")
+    assert given[1] == np.inf  # the message is not written to
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a"], "1 names of further signals and 2 values"),
+        (["a", "a"], "allowed are up to 256 different names"),
+        (["a", ""], "different names of 1 to 80"),
+        (["a", "x" * 81], "of 1 to 80 characters"),
+        (["a", "latent_ood"], "none of them one of the twelve"),
+    ],
+)
+def test_further_signals_that_contradict_themselves_are_refused(names, said):
+    with pytest.raises(ObservationError, match=said):
+        read_signals(signals(further_names=names, further=np.zeros(2, np.float32)))
 
 
 @pytest.mark.parametrize("length", [0, 4, 2**32 - 1])

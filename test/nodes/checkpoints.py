@@ -1,5 +1,6 @@
 """Predictor checkpoints with weights that are known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,22 @@ def save_default(
     *,
     threshold: float = 0.5,
     failure_types: tuple[FailureType, ...] = FAILURE_TYPES,
+    parts: dict[str, tuple[str, ...]] | None = None,
+    widths: dict[str, int] | None = None,
 ) -> str:
-    """Write a checkpoint of the default kind, which remembers; return its folder."""
+    """Write a checkpoint of a kind that remembers; return its folder.
+
+    It reads the embedding, and the inputs of `parts`: `widths` values, else one for each part.
+    """
     torch.manual_seed(0)
-    config = PRESETS["tcn"]
+    parts = parts or {}
+    config = replace(PRESETS["tcn"], inputs=("signals", "validity", "embedding", *parts))
     names = schema.SIGNAL_NAMES
-    features = Features(config.inputs, _as_they_are(len(names)), _as_they_are(embedding_dim))
+    extras = {"embedding": _as_they_are(embedding_dim)}
+    sizes = {name: len(of) for name, of in parts.items()} | (widths or {})
+    extras |= {name: _as_they_are(sizes[name]) for name in parts}
+    known = {"embedding": (), **parts}
+    features = Features(config.inputs, _as_they_are(len(names)), extras, known)
     outputs = len(schema.HORIZONS_S) * len(failure_types) + len(schema.EPISODE_OUTPUTS)
     model = build_model(config, features.width, outputs)
     given = (model, config, features, names, threshold)

@@ -93,12 +93,13 @@ class Robot:
             message.data = convert.byte_array(depth_mm.view(np.uint8))
         return message
 
-    def answer(self, episode, step, *, skip=(), said=None):
+    def answer(self, episode, step, *, skip=(), said=None, acts=""):
         """Publish what the policy and the predictor make of it."""
         common = {"header": self.header, "episode_id": episode, "step": step}
         if "action" not in skip:
             action = np.full(7, step / 10, np.float32)
-            self.action.publish(PolicyAction(**common, action=action, policy_id="tiny"))
+            given = {"action": action, "policy_id": "tiny", "intervention": acts}
+            self.action.publish(PolicyAction(**common, **given))
         if "signals" not in skip:
             signals = VlaSignals(**common, fresh=step % 3 == 0, num_samples=4)
             values = np.arange(12, dtype=np.float32) + step
@@ -124,10 +125,10 @@ class Robot:
                 )
             )
 
-    def step(self, episode, step, *, skip=(), said=None, **observed):
+    def step(self, episode, step, *, skip=(), said=None, acts="", **observed):
         self.tick += 1
         self.observe(episode, step, skip=skip, **observed)
-        self.answer(episode, step, skip=skip, said=said)
+        self.answer(episode, step, skip=skip, said=said, acts=acts)
 
     def end(self, episode, steps, outcome=1, failure_type=0, failure_step=-1, **fields):
         fault = {"fault": "slip", "fault_step": 9, "fault_strength": 0.1}

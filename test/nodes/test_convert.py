@@ -8,7 +8,7 @@ from sensor_msgs.msg import Image
 from salus_msgs.msg import VlaSignals
 from salus_ros.core.errors import ObservationError
 from salus_ros.messages.images import image_to_array
-from salus_ros.messages.signals import signals_array
+from salus_ros.messages.signals import further_array, signals_array
 from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.nodes import convert
 
@@ -64,6 +64,15 @@ def test_signals_go_there_and_back():
     back, back_valid = signals_array(got)
     np.testing.assert_array_equal(back, values)
     np.testing.assert_array_equal(back_valid, valid)
+
+
+def test_signals_beyond_the_twelve_there_and_back():
+    sent = VlaSignals()
+    convert.fill_further(sent, ("hesitation", "regret"), np.float32([0.5, np.nan]))
+    values, names = further_array(deserialize_message(serialize_message(sent), VlaSignals))
+    np.testing.assert_array_equal(values, np.float32([0.5, np.nan]))
+    assert names == ("hesitation", "regret")
+    assert further_array(VlaSignals()) == (None, ())
 
 
 def test_a_signal_that_is_not_finite_is_not_valid():

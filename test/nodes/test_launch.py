@@ -26,7 +26,8 @@ NAMES = {
     *("episode_source", "episodes", "seed", "sync_slop_ms", "task", "fault", "condition"),
     *("replan_every", "num_samples", "exit_when_done", "rviz", "rqt", "use_sim_time"),
     *("params_file", "log_level", "env_id", "cameras", "state_joints", "image_transport"),
-    "reliable_sensors",
+    *("reliable_sensors", "robot", "gate", "on_alarm", "recovery", "recovery_alpha", "view"),
+    "watch_only",
 }
 TREE = ast.parse(LAUNCH.read_text())
 SPECS = {cls.node_name: cls.specs() for cls in NODES}
@@ -137,6 +138,7 @@ def described(arguments: dict[str, str]) -> dict[str, dict[str, Any]]:
         ({}, {"vla", "predictor", "simulator"}),
         ({"record": "a.zarr"}, {"vla", "predictor", "simulator", "recorder"}),
         ({"source": "none"}, {"vla", "predictor", "episode"}),
+        ({"source": "none", "watch_only": "true"}, {"watch", "predictor", "episode"}),
         ({"source": "none", "episode_source": "topic"}, {"vla", "predictor"}),
         ({"source": "none", "record": "a.zarr"}, {"vla", "predictor", "recorder", "episode"}),
     ],
@@ -165,6 +167,38 @@ def test_who_is_waited_for_is_named():
     assert nodes["vla"]["wait_for"] == "predictor,recorder"
     assert nodes["predictor"]["wait_for"] == "recorder"
     assert described({"source": "none"})["episode"]["wait_for"] == "vla,predictor"
+    watching = described({"watch_only": "true"})
+    assert watching["simulator"]["wait_for"] == watching["watch"]["wait_for"] == "predictor"
+
+
+@needs_launch
+def test_recovery_stands_between_the_policy_and_who_acts_and_its_shadow_does_not(tmp_path):
+    given = {"model": str(tmp_path), "record": "a.zarr", "recovery_alpha": "0.2"}
+    nodes = described(given | {"recovery": "scripted@alarm"})
+    assert (nodes["recovery"]["arm"], nodes["recovery"]["alpha"]) == ("scripted@alarm", 0.2)
+    assert (nodes["recovery"]["mode"], nodes["recovery"]["wait_for"]) == ("lockstep", "recorder")
+    assert nodes["simulator"]["wait_for"] == "vla,predictor,recovery,recorder"
+    assert "recovery" not in described(given | {"recovery": "none"})
+    for recovery, policy, node in (
+        ("none", [], None),
+        ("scripted@alarm", [("action", "policy_action")], []),
+        ("shadow:scripted@alarm", [], [("policy_action", "action")]),
+    ):
+        found = renamed(given | {"recovery": recovery})
+        assert (found["vla"], found.get("recovery")) == (policy, node)
+
+
+def renamed(arguments):
+    """Topics that each node has under another name, but for those that all have."""
+    made = {}
+    for action in actions(arguments):
+        if hasattr(action, "node_executable"):
+            pairs = [
+                tuple("".join(part.text for part in side) for side in pair)
+                for pair in action._Node__remappings
+            ]
+            made[action.node_executable] = [one for one in pairs if one[0][0] != "/"]
+    return made
 
 
 @needs_launch

@@ -1,16 +1,26 @@
 """What the launch file decides, without launch."""
 
+from pathlib import Path
+
 import pytest
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.nodes.launching import RQT_PLUGINS, Ending, check, misspelt, names_of
+from salus_ros.nodes.launching import (
+    RQT_PLUGINS,
+    Ending,
+    check,
+    misspelt,
+    names_of,
+    with_robot,
+    with_source,
+)
 
 NAMES = (
     *("episodes", "seed", "replan_every", "num_samples", "rate", "sync_slop_ms", "policy", "bag"),
     *("model", "params_file", "cameras", "state_joints", "episode_source", "rviz", "rqt"),
-    "namespace",
+    *("namespace", "robot", "recovery_alpha", "watch_only"),
 )
-NOTHING = dict.fromkeys(NAMES, "") | {"source": "mujoco"}
+NOTHING = dict.fromkeys(NAMES, "") | {"source": "mujoco", "recovery": "none"}
 
 
 @pytest.fixture
@@ -33,6 +43,8 @@ def test_what_can_work_passes(tmp_path):
     names = {"cameras": "top, wrist", "state_joints": "j1"}
     service = {"source": "none", "episode_source": "service"}
     check(NOTHING | numbers | names | service | {"policy": str(tmp_path)})
+    check(NOTHING | {"recovery": "scripted@alarm", "model": str(tmp_path)})
+    check(NOTHING | {"recovery": "shadow:hold@stuck", "source": "none", "episode_source": "topic"})
 
 
 @pytest.mark.parametrize(
@@ -46,11 +58,27 @@ def test_what_can_work_passes(tmp_path):
         ({"rate": "nan"}, "rate:=nan: allowed is a number"),
         ({"sync_slop_ms": "x"}, "sync_slop_ms:=x: allowed is a number of at least 0"),
         ({"policy": "/nowhere"}, "policy:=/nowhere: there is no such file or folder"),
+        ({"policy": "/", "watch_only": "true"}, "policy:=/: with watch_only:=true somebody else"),
         ({"model": "/nowhere"}, "model:=/nowhere: there is no such"),
         ({"params_file": "/nowhere.yaml"}, "params_file:=/nowhere.yaml: there is no such"),
         ({"cameras": "a,,b"}, "cameras:=a,,b: allowed are names separated by commas"),
         ({"state_joints": "a,"}, "state_joints:=a,: allowed are names"),
+        ({"robot": "so101"}, "robot:=so101: the built-in world moves its own arm"),
         ({"episode_source": "service"}, "the built-in world says what an episode is"),
+        (
+            {"source": "physx", "env_id": "a/B-v0"},
+            "env_id:=a/B-v0: source:=physx is salus/PickPlace-physx",
+        ),
+        (
+            {"source": "physx", "robot": "ur5e"},
+            "robot:=ur5e: the built-in world moves its own arm",
+        ),
+        ({"recovery": "scripted"}, "recovery:=scripted: its alarm needs a predictor; give model"),
+        ({"recovery": "hold@stuck+home@either"}, "its alarm needs a predictor"),
+        ({"recovery": "hold@stuck", "source": "none"}, "needs who announces each step"),
+        ({"recovery": "hold@stuck", "source": "none", "robot": "so101"}, "robot:=so101: the beha"),
+        ({"recovery": "hold@stuck", "recovery_alpha": "0.2"}, "recovery_alpha:=0.2: it is a rate"),
+        ({"recovery_alpha": "x"}, "recovery_alpha:=x: allowed is a number of at least 0"),
         ({"rqt": "true", "namespace": "r1"}, "namespace:=r1: rqt's layout names topics without"),
     ],
 )
@@ -58,6 +86,12 @@ def test_what_cannot_work_is_named(given, said):
     with pytest.raises(ConfigError) as refused:
         check(NOTHING | given)
     assert said in str(refused.value)
+
+
+def test_physx_as_a_source_is_a_world():
+    assert with_source(NOTHING | {"source": "physx"})["env_id"] == "salus/PickPlace-physx"
+    named = NOTHING | {"env_id": "salus/PickPlace-v0"}
+    assert with_source(named) == named
 
 
 @pytest.mark.parametrize(
@@ -90,6 +124,29 @@ def test_a_bag_needs_the_command(installed, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match="ros2 is not on the PATH"):
         check(NOTHING | {"bag": str(tmp_path / "new")})
+
+
+ROBOTS = Path(__file__).parents[2] / "config" / "robots"
+
+
+def test_a_robot_gives_what_was_left_empty():
+    assert with_robot(NOTHING, ROBOTS) == NOTHING
+    known = with_robot(NOTHING | {"robot": "so101"}, ROBOTS)
+    assert (known["cameras"], known["rate"]) == ("front,wrist", "30")
+    assert known["state_joints"].split(",")[0] == "shoulder_pan"
+    assert known["robot"] == str(ROBOTS / "so101.yaml")
+    given = with_robot(NOTHING | {"robot": known["robot"], "cameras": "top", "rate": "10"}, ROBOTS)
+    assert (given["cameras"], given["rate"]) == ("top", "10")
+
+
+def test_a_robot_that_is_none_is_named_with_those_that_are(tmp_path):
+    with pytest.raises(ConfigError, match="robot:=so1: allowed are panda, so101, ur5e, or the"):
+        with_robot(NOTHING | {"robot": "so1"}, ROBOTS)
+    file = tmp_path / "mine.yaml"
+    for text in ("", "cameras: [a]", "[1]", "joints: [a]\ncameras: [a]"):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match="is no profile of a robot"):
+            with_robot(NOTHING | {"robot": str(file)}, ROBOTS)
 
 
 def test_names_are_separated_by_commas():

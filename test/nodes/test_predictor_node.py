@@ -6,6 +6,7 @@ from checkpoints import save_checkpoint, save_default
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
 
 from salus_msgs.msg import EpisodeStatus, FailureHorizons, VlaSignals
@@ -30,11 +31,19 @@ class Listener:
         self.sent = 0
 
     def send(
-        self, values=None, valid=None, *, episode="a", step=None, stamp_ns=None, embedding=()
+        self,
+        values=None,
+        valid=None,
+        *,
+        episode="a",
+        step=None,
+        stamp_ns=None,
+        embedding=(),
+        hand_backs=0,
     ):
         self.sent += 1
         step = self.sent if step is None else step
-        message = VlaSignals(episode_id=episode, step=step)
+        message = VlaSignals(episode_id=episode, step=step, hand_backs=hand_backs)
         stamp_ns = self.sent * 1_000_000 if stamp_ns is None else stamp_ns
         message.header = convert.header(stamp_ns, "camera")
         values = np.arange(12, dtype=np.float32) / 12 if values is None else np.float32(values)
@@ -99,10 +108,10 @@ def test_types_and_what_is_said_of_the_whole_episode_are_the_models(graph, tmp_p
     types = (FailureType.MISPLACED_RELEASE, FailureType.DROP, FailureType.COLLISION)
     path = save_default(tmp_path, 4, failure_types=types)
     listener = Listener(graph, model_path=path)
-    embedding = np.linspace(-1, 1, 4)
+    embedding = np.linspace(-1, 1, 4).astype(np.float16)  # as a store keeps it
     sent, heard = listener.ask(step=0, embedding=embedding)
     values, valid = signals_array(sent)
-    expected = Predictor.load(path).predict(values, valid, np.float32(embedding)[None])
+    expected = Predictor.load(path).predict(values, valid, {"embedding": embedding[None]})
     assert list(heard.failure_types) == [5, 1, 2]
     np.testing.assert_allclose(
         np.reshape(heard.probability, (4, 3)), expected.probability[0], rtol=1e-5
@@ -269,16 +278,21 @@ def test_silence_is_stale_while_an_episode_runs_and_fine_otherwise(graph, tmp_pa
 D = 8
 RNG = np.random.default_rng(0)
 SIGNALS = np.repeat(RNG.normal(size=(30, 12)), 3, axis=0).astype(np.float32)
-EMBEDDING = np.repeat(RNG.normal(size=(30, D)), 3, axis=0).astype(np.float32)
+EMBEDDING = np.repeat(RNG.normal(size=(30, D)), 3, axis=0).astype(np.float16)
 PERIOD_NS = 33_333_333
 
 
 class Policy(Listener):
     """A predictor of the default kind, and the signals of an episode of 90 steps."""
 
-    def __init__(self, graph, tmp_path, **parameters):
-        self.path = save_default(tmp_path, D, threshold=0.999999)
+    def __init__(self, graph, tmp_path, path=None, **parameters):
+        self.path = path or save_default(tmp_path, D, threshold=0.999999)
         super().__init__(graph, model_path=self.path, stale_s=60.0, **parameters)
+
+    def joints_until(self, step):
+        """Whether the node has the joints of a step, which may be those of the one before."""
+        found = self.node._joints._stream.newest_ns
+        return found >= (step + (step != 2)) * PERIOD_NS
 
     def give(self, step, *, episode="a", at_ns=0, **changes):
         """Send a step of the episode, as it is or changed."""
@@ -310,7 +324,7 @@ class Policy(Listener):
         valid[list(without)] = False
         embedding = EMBEDDING.copy()
         embedding[list(without)] = np.nan
-        return Predictor.load(self.path).predict(SIGNALS, valid, embedding)
+        return Predictor.load(self.path).predict(SIGNALS, valid, {"embedding": embedding})
 
 
 def agrees(heard, offline, steps):
@@ -356,6 +370,21 @@ def test_an_episode_that_is_run_again_under_its_name_starts_over(graph, tmp_path
     agrees(policy.horizons, policy.offline(), [*range(5)] * 3)
 
 
+def test_a_policy_that_is_given_the_arm_back_has_no_past(graph, tmp_path):
+    """The same step answered anew, or a later one: as at the start of an episode."""
+    path = save_default(tmp_path, 4)
+    listener, alone = Listener(graph, model_path=path), Predictor.load(path)
+    for step in range(3):
+        listener.ask(step=step, embedding=np.full(4, step))
+    for hand_backs, step in ((1, 2), (2, 9)):
+        given = {"step": step, "stamp_ns": (step + 1) * 1_000_000, "embedding": np.ones(4)}
+        sent, heard = listener.ask(**given, hand_backs=hand_backs)
+        values, valid = signals_array(sent)
+        expected = alone.stream().update(values, valid, {"embedding": np.ones(4)}, step)
+        assert heard.risk == pytest.approx(float(expected.risk[0]), rel=1e-5)
+    assert listener.node._progress.refused == 0
+
+
 def test_a_clock_that_jumps_back_starts_over_and_no_step_is_lost(graph, tmp_path):
     policy = Policy(graph, tmp_path)
     for step in range(3):
@@ -383,7 +412,7 @@ BLIND = {
     "too large": ({"values": [LARGE] * 12}, "no finite answer"),
     "embedding of another policy": ({"embedding": [0.1] * 5}, "the embedding has 5 values"),
     "a large one": ({"embedding": [0.1] * 1_000_000}, "the embedding has 1000000 values"),
-    "embedding too large": ({"embedding": [LARGE] * D}, "no finite answer"),
+    "embedding too large": ({"embedding": [LARGE] * D}, "float16"),
 }
 
 
@@ -433,9 +462,55 @@ def test_nothing_known_yet_is_no_alarm(graph, tmp_path):
     assert policy.node._problem.count == 0
 
 
+def test_the_parameter_that_would_publish_a_missing_input_is_named(graph, tmp_path):
+    path = save_default(tmp_path, D, threshold=0.999999, parts={"visual": ("front", "wrist")})
+    policy = Policy(graph, tmp_path, path=path)
+    policy.take(0)
+    policy.status(DiagnosticStatus.ERROR, "set publish_visual_embedding of the vla node")
+
+
+JOINT_KEYS = ("position elbow", "position finger", "effort finger")
+
+
+def joint_state(step, **changes):
+    """What a driver says of the joints at a step; the elbow has no effort sensor."""
+    message = JointState(name=["elbow", "other", "finger"], position=[0.1 * step, 0.0, 0.02])
+    message.effort = [math.nan, 0.0, -0.2 * step]
+    message.header.stamp = convert.to_stamp((step + 1) * PERIOD_NS)
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+def test_joints_are_read_as_of_the_step(graph, tmp_path):
+    path = save_default(tmp_path, D, threshold=0.999999, parts={"joints": JOINT_KEYS})
+    policy = Policy(graph, tmp_path, path=path)
+    joints = graph.talk(JointState, "joint_states")
+    policy.graph.until(lambda: joints.get_subscription_count() == 1)
+    given = np.full((6, 3), np.nan, np.float32)
+    for step in range(6):
+        if step == 2:  # nothing new: the last one is as old as a period
+            given[step] = given[1]
+        else:
+            joints.publish(joint_state(step))
+            given[step] = [0.1 * step, 0.02, -0.2 * step]
+        policy.graph.until(lambda at=step: policy.joints_until(at))
+        policy.take(step)
+    extras = {"embedding": EMBEDDING[:6], "joints": given}
+    agrees(policy.horizons, Predictor.load(path).predict(SIGNALS[:6], None, extras), range(6))
+    policy.status(DiagnosticStatus.OK, "predicting")
+    joints.publish(joint_state(6, effort=[1.0]))
+    policy.status(DiagnosticStatus.ERROR, "joint_states: it has 3 names and 1 values of effort")
+    policy.take(30)  # a second later
+    policy.status(DiagnosticStatus.ERROR, "there is no joints, which the model reads")
+    (tmp_path / "other").mkdir()
+    policy.set(model_path=save_default(tmp_path / "other", D))
+    policy.graph.until(lambda: joints.get_subscription_count() == 0)
+
+
 @pytest.mark.parametrize(
     ("embedding", "said"),
-    [((), "there is no embedding"), ([math.nan] * D, "an embedding that is not finite")],
+    [((), "there is no embedding"), ([math.nan] * D, "embedding with values that are not finite")],
 )
 def test_an_embedding_that_is_missing_is_told_and_the_signals_are_judged(
     graph, tmp_path, embedding, said
@@ -445,7 +520,7 @@ def test_an_embedding_that_is_missing_is_told_and_the_signals_are_judged(
     heard = policy.take(1, embedding=embedding)
     gone = EMBEDDING.copy()
     gone[1] = np.nan
-    agrees([heard], Predictor.load(policy.path).predict(SIGNALS, None, gone), [1])
+    agrees([heard], Predictor.load(policy.path).predict(SIGNALS, None, {"embedding": gone}), [1])
     policy.status(DiagnosticStatus.ERROR, said)
 
 

@@ -18,6 +18,7 @@ from salus_ros.worlds import panda
 
 PACKAGE = Path(salus_ros.__file__).parent
 FAST = "fast_world:salus_test/Fast-v0"
+ROBOT = Path(__file__).parents[2] / "config" / "robots" / "ur5e.yaml"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,7 @@ def test_what_the_user_must_change_is_one_line_and_exit_code_2(name, parameters,
         ("predictor", signal.SIGTERM),
         ("recorder", signal.SIGINT),
         ("episode", signal.SIGINT),
+        ("action_bridge", signal.SIGTERM),
     ],
 )
 def test_a_signal_ends_a_node_in_good_order(name, number, tmp_path):
@@ -59,12 +61,15 @@ def test_a_signal_ends_a_node_in_good_order(name, number, tmp_path):
         "predictor": {"model_path": save_checkpoint(tmp_path)},
         "recorder": {"store_path": tmp_path / "file", "min_free_mb": 0},
         "episode": {"wait_for": "vla"},
+        "action_bridge": {"robot": ROBOT},
     }
     said = {
         "simulator": "waiting for the action",
         "predictor": "predicting with model",
         "recorder": "not recording",
         "episode": "waiting for 'vla' to listen to /t/episode",
+        "action_bridge": "by /t/scaled_joint_trajectory_controller/joint_trajectory; an alarm "
+        "would make it hold",
     }
     (tmp_path / "file").write_text("no store")
     with NodeProcess(name, "/t", **given[name]) as node:
@@ -118,7 +123,9 @@ def test_a_node_that_still_loads_ends_at_once_and_quietly(number):
 def test_every_node_has_its_command():
     commands = entry_points(group="console_scripts")
     started = {one.name: one.load() for one in commands if one.module == start.__name__}
-    assert set(started) == {"simulator", "vla", "predictor", "recorder", "episode"}
+    names = {"simulator", "vla", "watch", "predictor", "recorder", "episode", "action_bridge"}
+    names |= {"recovery", "view"}
+    assert set(started) == names
     for name, function in started.items():
         assert function is getattr(start, name)
 

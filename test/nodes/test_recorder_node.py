@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fake_robot import CAMERAS, PERIOD_NS, SIZE, Robot
+from std_msgs.msg import Bool
 
 from salus_msgs.msg import RecorderStatus
 from salus_msgs.srv import StartEpisode
@@ -64,6 +65,31 @@ def test_an_episode_is_recorded_as_it_was(robot):
     np.testing.assert_array_equal(episode.episode_outputs[:, 1], [np.nan, 0.25, np.nan, 0.25])
     assert reader.spec.streams == (*CAMERAS, "state", "action", "signals", "prediction")
     np.testing.assert_array_equal(episode.age_ms, np.zeros((4, 7)))
+
+
+def test_what_acted_in_the_policys_place_is_recorded_with_its_steps(graph, robot):
+    takeover = graph.talk(Bool, "intervention", status=True)
+    acts = ["", "scripted@alarm timeout", "scripted@alarm timeout", "held@alarm timeout", ""]
+    for step, name in enumerate(acts):
+        robot.step("a", step, acts=name)
+    robot.end("a", len(acts))
+    robot.committed(1)
+    takeover.publish(Bool(data=True))
+    graph.until(lambda: robot.node._taken_over)
+    robot.run("b", 3)
+    robot.committed(2)
+    takeover.publish(Bool(data=False))
+    graph.until(lambda: not robot.node._taken_over)
+    robot.step("c", 0, acts="no name")
+    graph.until(lambda: robot.node._problem.count)
+    assert "MECHANISM@TRIGGER" in robot.node._problem.text
+    reader = StoreReader(robot.path)
+    assert [meta.interventions for meta in reader.episodes()] == [
+        "1-2 scripted@alarm timeout; 3-3 held@alarm timeout",
+        "0-2 person@takeover",
+    ]
+    np.testing.assert_array_equal(reader.intervention(0), [0, 1, 1, 2, 0])
+    assert reader.meta(0).policy_id == "tiny"
 
 
 def test_episodes_follow_each_other_and_a_store_is_continued(graph, robot):
@@ -278,6 +304,8 @@ def plans(step, length=4, width=7, samples=2):
         "plan_step": step % 3, "num_samples": samples,
         "visual_cameras": ["a", "b"], "visual_embedding": np.full(6, step, np.float32),
         "expert_embedding": np.full(5, step, np.float32),
+        "further_names": ["hesitation", "regret"],
+        "further": np.float32([step, np.nan]),
     }  # fmt: skip
 
 
@@ -295,6 +323,9 @@ def test_plans_and_what_the_policy_sees_are_recorded(robot):
     np.testing.assert_array_equal(episode.visual_embedding[:, 1, 2], np.arange(4))
     np.testing.assert_array_equal(episode.expert_embedding[:, 4], np.arange(4))
     assert reader.spec.visual_cameras == ("a", "b")
+    assert reader.spec.further_signals == ("hesitation", "regret")
+    np.testing.assert_array_equal(episode.further_signals[:, 0], np.arange(4))
+    assert np.isnan(episode.further_signals[:, 1]).all()
 
 
 @pytest.mark.parametrize(

@@ -83,5 +83,5 @@ def test_the_launch_file_names_the_files_that_are_there():
     named = re.findall(
         r'CONFIG\.with_name\("(.+?)"\)', (ROOT / "launch/salus.launch.py").read_text()
     )
-    assert sorted(named) == ["salus.perspective", "salus.rviz"]
-    assert all((CONFIG / name).is_file() for name in named)
+    assert sorted(named) == ["robots", "salus.perspective", "salus.rviz"]
+    assert all((CONFIG / name).exists() for name in named)

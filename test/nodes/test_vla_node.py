@@ -8,7 +8,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from salus_msgs.msg import EpisodeStatus, PolicyAction, VlaSignals
+from salus_msgs.msg import EpisodeStatus, PolicyAction, RecoveryStatus, VlaSignals
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.messages.signals import read_signals, signals_array
 from salus_ros.messages.stamps import to_ns
@@ -16,7 +16,7 @@ from salus_ros.nodes import convert
 from salus_ros.nodes.parameters import PANDA_JOINTS
 from salus_ros.nodes.qos import stream_qos
 from salus_ros.nodes.vla import VlaNode
-from salus_ros.policies.runner import SmolVLARunner
+from salus_ros.policies.runner import PolicyRunner
 
 CAMERAS = ("front", "side", "wrist")
 SIZE = 256
@@ -92,7 +92,7 @@ class Robot:
 
 def offline(policy_path, steps, seed=5, num_samples=2, task=TASK):
     """What the policy does on the same observations without ROS."""
-    runner = SmolVLARunner(policy_path, device="cpu", num_samples=num_samples, replan_every=3)
+    runner = PolicyRunner(policy_path, device="cpu", num_samples=num_samples, replan_every=3)
     runner.reset(seed)
     return [
         runner.step(
@@ -172,6 +172,33 @@ def test_the_same_episode_run_again_starts_over(graph, tiny_policy):
         robot.answered(count + 1)
     again = offline(tiny_policy, [0], task="lift the red cube")[0]
     np.testing.assert_array_equal(robot.actions[-1].action, again.action)
+
+
+def test_while_something_else_acts_it_waits_and_then_plans_anew_at_that_step(graph, tiny_policy):
+    robot = Robot(graph, tiny_policy)
+    recovery = graph.talk(RecoveryStatus, "recovery_status", status=True)
+    robot.observe(0)
+    robot.answered(1)
+    acts = RecoveryStatus(episode_id="a", actor=RecoveryStatus.ACTOR_BEHAVIOUR)
+    recovery.publish(acts)
+    graph.until(lambda: robot.node._recovery == acts)
+    for step in (1, 2):
+        robot.observe(step)
+        graph.until(lambda step=step: robot.node._seen.status.step == step)
+    graph.until(lambda: robot.node._report().message == "waiting: recovery has the arm")
+    assert len(robot.actions) == 1
+    recovery.publish(RecoveryStatus(episode_id="a", hand_backs=1, seed=77))
+    action, signals = robot.answered(2)
+    assert (action.step, action.hand_backs, signals.hand_backs) == (2, 1, 1)
+    expected = offline(tiny_policy, [2], seed=77)[0]
+    np.testing.assert_array_equal(action.action, expected.action)
+    np.testing.assert_array_equal(signals.valid, expected.valid)
+    # Once more at the same step: asked back before it acted.
+    recovery.publish(RecoveryStatus(episode_id="a", hand_backs=2, seed=78))
+    action, _ = robot.answered(3)
+    assert (action.step, action.hand_backs) == (2, 2)
+    robot.observe(3, episode="b")
+    assert robot.answered(4)[0].hand_backs == 0
 
 
 def test_joints_are_taken_by_name(graph, tiny_policy):
@@ -443,6 +470,14 @@ def test_a_policy_of_another_state_is_one_clear_error(graph, tiny_policy):
 def test_a_policy_of_other_cameras_is_one_clear_error(graph, tiny_policy):
     with pytest.raises(PolicyError, match=r"takes the cameras front, side, wrist, there are top"):
         graph.add(VlaNode, policy_path=str(tiny_policy), cameras=["top"], device="cpu")
+
+
+def test_a_camera_that_the_robot_calls_otherwise_is_heard_where_it_is_said(graph, tiny_policy):
+    given = ["wrist", "front=top", "side"]
+    node = graph.add(VlaNode, policy_path=str(tiny_policy), cameras=given, device="cpu")
+    heard = {one.topic_name for one in node.subscriptions if "/camera/" in one.topic_name}
+    expected = {f"{graph.namespace}/camera/{name}/image_raw" for name in ("top", "side", "wrist")}
+    assert heard == expected
 
 
 def test_a_parameter_out_of_range_is_one_clear_error(graph):

@@ -39,3 +39,31 @@ def test_one_camera_of_another_name_is_the_one_there_is():
 def test_what_is_not_certain_is_refused_with_what_to_do(policy, robot, said):
     with pytest.raises(PolicyError, match=f"{said}; name the cameras as the policy does"):
         match_cameras(policy, robot)
+
+
+@pytest.mark.parametrize(
+    ("robot", "matching"),
+    [
+        (("front=top", "side", "wrist"), ("top", "side", "wrist")),
+        (("side", "front=wrist", "wrist=front"), ("wrist", "side", "front")),  # crossed
+        (("front=a", "side=b", "wrist=c", "d"), ("a", "b", "c")),
+        (("side=a", "front", "b"), ("front", "a", "b")),  # one is left of each
+    ],
+)
+def test_a_camera_of_another_name_is_the_one_that_is_said_and_shifts_no_other(robot, matching):
+    assert tuple(match_cameras(POLICY, robot).values()) == matching
+
+
+@pytest.mark.parametrize(
+    ("robot", "said"),
+    [
+        (("top=front", "side", "wrist"), "top=front names a camera that the policy does not take"),
+        (("front=top", "front=side", "wrist"), "each is there once"),
+        (("front=top", "side=top", "wrist"), "each is there once"),
+        (("front=", "side", "wrist"), "each is there once"),
+        (("x", "y", "wrist"), "in the vla node's cameras: front=x"),
+    ],
+)
+def test_a_mapping_that_cannot_be_is_refused(robot, said):
+    with pytest.raises(PolicyError, match=said):
+        match_cameras(POLICY, robot)

@@ -8,7 +8,8 @@ import torch
 
 import salus_ros
 from salus_ros.core.errors import ConfigError, ObservationError
-from salus_ros.policies.runner import Observation, SmolVLARunner, step_together
+from salus_ros.policies.runner import PolicyRunner, step_together
+from salus_ros.policies.tap import Observation
 from salus_ros.policies.tiny.build import TINY
 
 SHIPPED = Path(salus_ros.__file__).parent / "assets" / "policy" / "tiny_smolvla"
@@ -45,7 +46,7 @@ def observations():
 
 @pytest.fixture(scope="module")
 def runner(policy_folder):
-    return SmolVLARunner(policy_folder, num_samples=2, replan_every=3)
+    return PolicyRunner(policy_folder, num_samples=2, replan_every=3)
 
 
 def at(observation, step):
@@ -67,7 +68,7 @@ def assert_same(a, b):
 
 @pytest.mark.parametrize("samples", [1, 4])
 def test_the_batch_and_the_place_in_it_do_not_show(observations, samples):
-    base = SmolVLARunner(SHIPPED, num_samples=samples, replan_every=1)
+    base = PolicyRunner(SHIPPED, num_samples=samples, replan_every=1)
     siblings = [base.sibling() for _ in range(EPISODES)]
 
     def play(episodes):
@@ -147,7 +148,7 @@ def test_what_does_not_belong_together_is_refused(runner, policy_folder, observa
     with pytest.raises(ConfigError, match="a runner is given twice"):
         step_together([runner, runner], observations[:2])
     with pytest.raises(ConfigError, match="do not share one network"):
-        step_together([runner, SmolVLARunner(policy_folder)], observations[:2])
+        step_together([runner, PolicyRunner(policy_folder)], observations[:2])
 
 
 def _fields(given):

@@ -28,6 +28,7 @@ def calibration(trained):
         probability_keys=("a", "b"),
         threshold_keys=("c",),
         no_progress=(0.5, 0.25),
+        event_threshold=0.125,
     )
 
 
@@ -48,9 +49,21 @@ def test_the_file_is_read_back_and_used_by_its_own_model_only(calibration, train
     loaded = Predictor.load(tmp_path)
     assert loaded.calibrated
     assert loaded.threshold == calibration.threshold
+    assert loaded.event_threshold == 0.125
     replace(calibration, model_id="another").save(tmp_path)
     assert not Predictor.load(tmp_path).calibrated
     assert Calibration.load(trained[0]) is None
+    assert math.isnan(Predictor.load(trained[0]).event_threshold)
+
+
+def test_a_threshold_of_events_that_there_is_not_is_none(calibration, tmp_path):
+    path = replace(calibration, event_threshold=math.nan).save(tmp_path)
+    assert json.loads(path.read_text())["event_threshold"] is None
+    assert math.isnan(Calibration.load(tmp_path).event_threshold)
+    values = json.loads(path.read_text())
+    del values["event_threshold"]  # as files were before
+    path.write_text(json.dumps(values))
+    assert math.isnan(Calibration.load(tmp_path).event_threshold)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from salus_ros.core.errors import CheckpointError
 from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.config import PRESETS, TrainingConfig
 from salus_ros.prediction.predictor import Predictor
-from salus_ros.training.train import fit_checkpoint
+from salus_ros.training.train import fit_checkpoint, without_lacking
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_file_from_before_there_was_a_calibration_part_is_read(file):
 
 def test_a_file_from_before_no_progress_was_told_has_that_output_not(planted, tmp_path):
     split = {"train": range(20), "validation": range(20, 30)}
-    config = replace(PRESETS["tcn"], hidden=(4,) * 2, epochs=1)
+    config = without_lacking(replace(PRESETS["tcn"], hidden=(4,) * 2, epochs=1), planted)
     checkpoint, _ = fit_checkpoint(planted, split, config)
     checkpoint.save(tmp_path / "best_predictor.pt")
     new = Predictor.load(tmp_path)
@@ -78,14 +78,16 @@ def test_a_file_from_before_no_progress_was_told_has_that_output_not(planted, tm
     rewrite(tmp_path / "best_predictor.pt", older)
     old = Predictor.load(tmp_path)
     assert old.checkpoint.episode_outputs == ("episode_failure",)
-    given = (planted.signals[:30], planted.valid[:30], planted.embedding[:30])
+    hidden = {"embedding": planted.extras["embedding"][:30]}
+    given = (planted.signals[:30], planted.valid[:30], hidden)
     now, then = new.predict(*given), old.predict(*given)
     np.testing.assert_array_equal(then.probability, now.probability)
     np.testing.assert_array_equal(then.episode_failure, now.episode_failure)
     assert np.isnan(then.no_progress).all()
     assert np.isfinite(now.no_progress).all()
     stream = old.stream()
-    assert np.isnan(stream.update(*(array[0] for array in given)).no_progress)
+    first = (planted.signals[0], planted.valid[0], {"embedding": hidden["embedding"][0]})
+    assert np.isnan(stream.update(*first).no_progress)
 
 
 def test_the_clock_of_a_file_without_a_time_limit_had_two_hundred_steps():

@@ -9,7 +9,7 @@ from salus_ros.core.errors import ObservationError
 from salus_ros.prediction.config import PRESETS
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.training.calibrate import calibrate
-from salus_ros.training.train import fit_checkpoint
+from salus_ros.training.train import fit_checkpoint, without_lacking
 
 SMALL = {
     "mlp": {"hidden": (16,)},
@@ -22,7 +22,7 @@ CLOCK = ("signals", "validity", "embedding", "clock")
 @pytest.fixture(scope="module", params=[*SMALL, "calibrated", "clock"])
 def predictor(request, planted):
     kind = request.param if request.param in SMALL else "tcn"
-    config = replace(PRESETS[kind], **SMALL[kind], epochs=2)
+    config = without_lacking(replace(PRESETS[kind], **SMALL[kind], epochs=2), planted)
     if request.param == "clock":
         config = replace(config, inputs=CLOCK, time_limit_steps=200)
     split = {"train": range(48), "validation": range(48, 60)}
@@ -44,14 +44,14 @@ def test_live_agrees_with_offline_from_the_first_step_on(predictor, planted):
     episodes = planted.subset([60, 61])
     hidden = episodes.step % 11 == 7
     episodes.signals[hidden], episodes.valid[hidden] = np.nan, False
-    episodes.embedding[episodes.step % 13 == 5] = np.nan
+    episodes.extras["embedding"][episodes.step % 13 == 5] = np.nan
     offline = predictor.predict_episodes(*episodes.inputs)
     stream = predictor.stream()
     for row in range(len(episodes.step)):
         live = stream.update(
             episodes.signals[row],
             episodes.valid[row],
-            episodes.embedding[row],
+            extras(episodes, row),
             int(episodes.step[row]),
         )
         agree(live, offline, [row])
@@ -62,12 +62,12 @@ def test_steps_that_are_passed_over_count_as_steps_without_a_signal(predictor, p
     episode = planted.subset([60])
     gone = np.isin(episode.step, [0, 1, 9, 10, 11, 20])
     episode.signals[gone], episode.valid[gone] = np.nan, False
-    episode.embedding[gone] = np.nan
+    episode.extras["embedding"][gone] = np.nan
     offline = predictor.predict_episodes(*episode.inputs)
     stream = predictor.stream()
     for row in np.flatnonzero(~gone):
         live = stream.update(
-            episode.signals[row], episode.valid[row], episode.embedding[row], int(row)
+            episode.signals[row], episode.valid[row], extras(episode, row), int(row)
         )
         agree(live, offline, [row])
 
@@ -76,16 +76,21 @@ def test_an_earlier_step_begins_anew(predictor, planted):
     episode = planted.subset([60])
     stream = predictor.stream()
     first = [
-        stream.update(episode.signals[row], episode.valid[row], episode.embedding[row], row)
+        stream.update(episode.signals[row], episode.valid[row], extras(episode, row), row)
         for row in range(6)
     ]
-    again = stream.update(episode.signals[0], episode.valid[0], episode.embedding[0], 0)
+    again = stream.update(episode.signals[0], episode.valid[0], extras(episode, 0), 0)
     np.testing.assert_array_equal(again.probability, first[0].probability)
+
+
+def extras(episode, rows):
+    """What else than signals there is of some steps."""
+    return {name: values[rows] for name, values in episode.extras.items()}
 
 
 def take(stream, episode, row):
     """Give a stream one step of an episode."""
-    return stream.update(episode.signals[row], episode.valid[row], episode.embedding[row], row)
+    return stream.update(episode.signals[row], episode.valid[row], extras(episode, row), row)
 
 
 def test_a_repeated_step_gets_the_same_answer_and_is_not_remembered(predictor, planted):
@@ -116,7 +121,7 @@ def test_a_step_that_cannot_be_judged_is_one_without_a_signal(predictor, planted
     bad = episode.step % 9 == 4
     without = planted.subset([60])
     without.signals[bad], without.valid[bad] = np.nan, False
-    without.embedding[bad] = np.nan
+    without.extras["embedding"][bad] = np.nan
     offline = predictor.predict_episodes(*without.inputs)
     stream = predictor.stream()
     used = int(np.flatnonzero(predictor.checkpoint.features.signals.inverse_std)[0])
@@ -133,8 +138,9 @@ def test_an_embedding_of_another_policy_is_refused_where_the_model_reads_one(pre
     episode = planted.subset([60])
     stream = predictor.stream()
     first = take(stream, episode, 0)
-    others = (episode.signals[1], episode.valid[1], np.zeros(5, np.float32), 1)
-    if not stream.embedding_dim:
+    wrong = {"embedding": np.zeros(5, np.float32)}
+    others = (episode.signals[1], episode.valid[1], wrong, 1)
+    if not predictor.checkpoint.features.extras:
         agree(stream.update(*others), predictor.predict_episodes(*episode.inputs), [1])
         return
     with pytest.raises(ObservationError, match="the embedding has 5 values, the model takes 6"):
@@ -148,9 +154,9 @@ def test_many_robots_at_once_are_as_many_alone(predictor, planted):
     together, alone = predictor.stream(2), [predictor.stream(), predictor.stream()]
     for step in range(20):
         rows = [start + step for start in starts]
-        both = together.update(two.signals[rows], two.valid[rows], two.embedding[rows], step)
+        both = together.update(two.signals[rows], two.valid[rows], extras(two, rows), step)
         for place, row in enumerate(rows):
-            one = alone[place].update(two.signals[row], two.valid[row], two.embedding[row], step)
+            one = alone[place].update(two.signals[row], two.valid[row], extras(two, row), step)
             np.testing.assert_allclose(one.probability[0], both.probability[place], atol=1e-5)
 
 

@@ -19,8 +19,10 @@ SPEC = StoreSpec(
     visual_cameras=("front", "wrist"),
     visual_dim=4,
     expert_dim=5,
+    further_signals=("hesitation", "regret"),
 )
 NAMES = ("plan", "plan_step", "plan_samples", "visual_embedding", "expert_embedding")
+NAMES += ("further_signals",)
 
 
 def said(step=0, **change):
@@ -36,6 +38,8 @@ def said(step=0, **change):
         expert_embedding=np.full(5, step, np.float16),
         plan_step=step,
         visual_cameras=("front", "wrist"),
+        further=np.float32([step, 0.5]),
+        further_names=("hesitation", "regret"),
     )
     return replace(given, **change)
 
@@ -61,10 +65,12 @@ def test_a_store_is_not_made_for_what_is_unsound():
         plan=np.zeros((3, 9), np.float16),  # of another width than an action
         visual_embedding=np.full((2, 7), np.nan, np.float16),
         expert_embedding=np.full(8, np.inf, np.float16),
+        further=None,
     )
     assert policy_sizes(rows(first), 2) == {}
     assert policy_sizes(rows(first, said()), 2)["plan_length"] == 3
     bare = said(plan=None, plan_samples=None, visual_embedding=None, expert_embedding=None)
+    bare = replace(bare, further=None)
     assert policy_sizes(rows(bare, None), 2) == {}
 
 
@@ -94,6 +100,7 @@ def test_a_store_without_the_columns_takes_none():
         ({"visual_cameras": ("wrist", "front")}, "visual_embedding", "of the cameras"),
         ({"visual_embedding": np.zeros((3, 4), np.float16)}, "visual_embedding", "shape|takes"),
         ({"expert_embedding": np.full(5, np.nan, np.float16)}, "expert_embedding", "not finite"),
+        ({"further_names": ("hesitation", "joy")}, "further_signals", "hesitation.*joy.*regret"),
     ],
 )
 def test_what_does_not_fit_is_refused_alone(change, refused, reason):
@@ -114,6 +121,12 @@ def test_samples_that_are_not_published_leave_the_plan():
     assert refused == []
 
 
+def test_a_further_signal_that_does_not_exist_yet_is_a_gap_and_no_fault():
+    made, refused = columns(said(further=np.float32([np.nan, 2])), said(further=None))
+    np.testing.assert_array_equal(made["further_signals"], [[np.nan, 2], [np.nan, np.nan]])
+    assert refused == []
+
+
 @pytest.mark.parametrize("samples", [False, True])
 def test_an_answer_of_a_policy_as_its_message_would_say_it(samples):
     plans = np.random.default_rng(0).normal(size=(2, 3, 2)).astype(np.float32)
@@ -122,8 +135,11 @@ def test_an_answer_of_a_policy_as_its_message_would_say_it(samples):
         signals=np.zeros(12), valid=np.ones(12, bool), fresh=True, embedding=np.zeros(2),
         chunk_statistics=np.zeros(5), plans=plans, plan_step=1, inference_ms=1.0,
         visual_embedding=np.zeros((2, 4)), expert_embedding=np.zeros(5),
+        further=np.float32([1, np.nan]),
     )  # fmt: skip
-    row = signals_row(answer, ["front", "wrist"], samples=samples)
+    row = signals_row(answer, ["front", "wrist"], ["hesitation", "regret"], samples=samples)
+    np.testing.assert_array_equal(row.further, [1, np.nan])
+    assert row.further_names == ("hesitation", "regret")
     np.testing.assert_allclose(row.plan, plans[0], rtol=2**-11)
     assert (row.plan_samples is not None) == samples
     assert (row.plan_step, row.visual_cameras) == (1, ("front", "wrist"))

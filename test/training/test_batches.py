@@ -58,3 +58,25 @@ def test_jitter_moves_the_signals_within_the_episode(parts):
             assert batch["targets"].shape[2] == 18
     assert moved <= set(range(-3, 4))
     assert len(moved) > 2
+
+
+def test_inputs_go_missing_for_whole_episodes_each_by_itself(parts):
+    features = np.ones((len(parts[0].features), 6), np.float32)
+    part = replace(parts[0], features=features, optional=(slice(1, 3), slice(3, 6)))
+    data = Batches(part, CPU, TCN)
+    torch.manual_seed(0)
+    config = replace(TCN, input_dropout=0.3)
+    shares, together = [], []
+    for _ in range(60):
+        for batch in data.draw(config):
+            given = batch["features"]
+            assert (given[..., 0] == 1).all()  # the signals stay
+            assert (given == given[:, :1]).all()  # from the first step to the last
+            first = given[:, 0]
+            assert (first[:, 1] == first[:, 2]).all()
+            assert (first[:, 3:].amax(dim=1) == first[:, 3:].amin(dim=1)).all()
+            shares.append(1 - first[:, [1, 3]].numpy())
+            together.append((1 - first[:, 1]) * (1 - first[:, 3]))
+    assert np.concatenate(shares).mean(axis=0) == pytest.approx(0.3, abs=0.06)
+    assert torch.cat(together).mean() == pytest.approx(0.09, abs=0.04)
+    assert (data.features == 1).all()  # what is drawn from is left alone

@@ -13,13 +13,15 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeMeta
 from salus_ros.evaluation.episode_evaluation import episodes_of
 from salus_ros.evaluation.episode_metrics import raise_alarms
+from salus_ros.evaluation.metrics import Decisions
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.config import PRESETS
 from salus_ros.prediction.predictor import Predictor
-from salus_ros.training.calibrate import _platt, calibrate, halves, promise, success_maxima
+from salus_ros.training.alarm_score import success_maxima
+from salus_ros.training.calibrate import _platt, calibrate, halves, promise
 from salus_ros.training.conformal import conformal_rank, conformal_threshold
 from salus_ros.training.dataset import EpisodeRecord, load_samples
-from salus_ros.training.train import fit_checkpoint
+from salus_ros.training.train import fit_checkpoint, without_lacking
 
 KINDS = (FailureType.NONE, FailureType.NONE, FailureType.DROP, FailureType.TIMEOUT)
 
@@ -92,12 +94,28 @@ def test_thresholds_are_conformal_on_the_successes_of_their_half(predictor, othe
         if record.stratum == "success" and record.key in calibration.threshold_keys
     ]
     assert calibration.successes == len(successes) == 20
-    assert calibration.thresholds[0.05] == max(successes)
-    assert calibration.threshold == np.sort(successes)[18]  # ceil(21 * 0.9) = 19
+    assert calibration.thresholds[0.05] == pytest.approx(max(successes), rel=1e-5)
+    assert calibration.threshold == pytest.approx(np.sort(successes)[18], rel=1e-5)  # ceil(21 0.9)
+    assert (np.array(successes) > np.float32(calibration.threshold)).sum() == 1
+    assert calibration.episode_threshold == math.inf  # this model does not tell it
     assert calibration.thresholds[0.01] == math.inf
     said = promise(calibration, 0.01)
     assert said == "cannot be promised with 20 successes of its own: 99 are needed"
     assert promise(calibration, 0.1) == "at most 10% of successful episodes alarm"
+
+
+def test_types_but_the_timeout_have_a_threshold_of_their_own(predictor, others, calibration):
+    """It has the best F1 of them on the episodes of both halves, whatever timeouts would want."""
+    keys = set(calibration.keys)
+    used = others.subset([n for n, record in enumerate(others.records) if record.key in keys])
+    calibrated = Predictor(predictor.checkpoint, calibration=calibration)
+    probability = calibrated.predict_episodes(*used.inputs).probability[used.usable]
+    events = [0, 1, 3]
+    p, y = probability[..., events], used.labels[used.usable][..., events]
+    best = Decisions.of(p > calibrated.event_threshold, y).f1
+    assert best > 0
+    for other in np.linspace(0, 1, 40):
+        assert Decisions.of(p > other, y).f1 <= best + 1e-9
 
 
 def test_the_epoch_the_probabilities_and_the_thresholds_have_episodes_of_their_own(
@@ -176,6 +194,7 @@ def eventual(planted):
     config = replace(
         PRESETS["tcn"], hidden=(16,) * 3, epochs=10, batch_size=64, learning_rate=3e-3
     )
+    config = without_lacking(config, planted)
     split = {"train": tuple(range(30)), "validation": ()}
     checkpoint, _ = fit_checkpoint(planted, split, config)
     plain = Predictor(checkpoint)
@@ -183,21 +202,28 @@ def eventual(planted):
     return plain, Predictor(checkpoint, calibration=calibration)
 
 
-def test_the_eventual_failure_has_the_whole_promise(eventual, planted):
+def test_risk_and_eventual_failure_share_the_promise(eventual, planted):
     predictor = eventual[1]
     calibration = predictor.calibration
     keys = set(calibration.threshold_keys)
     others = planted.subset([n for n, r in enumerate(planted.records) if r.key in keys])
     prediction = predictor.predict_episodes(*others.inputs)
-    maxima = np.sort(success_maxima(prediction.episode_failure, others))
-    assert len(maxima) == calibration.successes == 12
-    assert predictor.episode_threshold == maxima[math.ceil(13 * 0.8) - 1]
-    assert predictor.threshold == math.inf
+    assert calibration.successes == 12
+    assert 0 < predictor.threshold < 1
+    assert 0 < predictor.episode_threshold < 1
     level = predictor.alarm_level(prediction)
     known = ~np.isnan(level)
-    by_hand = prediction.episode_failure > predictor.episode_threshold
+    by_hand = (prediction.risk > predictor.threshold) | (
+        prediction.episode_failure > predictor.episode_threshold
+    )
     assert np.array_equal((level > 0)[known], by_hand[known])
-    assert (success_maxima(level, others) > 0).mean() <= 0.2
+    # ceil(13 * 0.8) = 11 of 12 do not alarm, and any less would let the next one.
+    assert (success_maxima(level, others) > 0).sum() == 1
+    for one, two in zip(
+        *(t.values() for t in (calibration.thresholds, calibration.episode_thresholds)),
+        strict=True,
+    ):
+        assert (one == math.inf) == (two == math.inf)  # they move together
     assert "99 are needed" in promise(calibration, 0.01)
     assert promise(calibration, 0.2) == "at most 20% of successful episodes alarm"
 

@@ -5,7 +5,13 @@ import pytest
 from scipy.stats import binom
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.training.conformal import conformal_rank, conformal_threshold, least_count
+from salus_ros.training.conformal import (
+    conformal_rank,
+    conformal_threshold,
+    least_alpha,
+    least_count,
+    rate_interval,
+)
 
 
 def test_the_threshold_is_an_exact_order_statistic():
@@ -41,3 +47,17 @@ def test_what_cannot_be_ranked_is_refused():
     for alpha in (0.0, 1.0, math.nan):
         with pytest.raises(ConfigError, match="alpha"):
             conformal_threshold([0.1], alpha)
+
+
+def test_the_share_of_one_threshold_lies_where_draws_of_it_do():
+    rng = np.random.default_rng(0)
+    shares = [1 - conformal_threshold(rng.random(39), 0.05) for _ in range(4000)]
+    low, high = rate_interval(39, 0.05)
+    inside = np.mean([low <= share <= high for share in shares])
+    assert inside == pytest.approx(0.95, abs=0.02)
+    assert np.mean(shares) == pytest.approx(0.05, abs=0.005)  # rank 38 of 40
+
+
+def test_a_rate_that_cannot_be_promised_alarms_never():
+    assert rate_interval(18, 0.05) == (0.0, 0.0)
+    assert least_alpha(19) == pytest.approx(0.05)

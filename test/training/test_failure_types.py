@@ -106,16 +106,21 @@ def test_a_model_keeps_its_types_and_everything_follows_them(path, tmp_path, typ
     assert list(found["by_type"]) == labels
     by_type = found["episode_level"]["alarm"]["failures_by_type"]
     assert by_type["timeout"] == EACH  # also where it has no output
-    assert by_type.get("misplaced_release", 0) == (EACH if MISPLACED in types else 0)
+    assert by_type["misplaced_release"] == EACH  # also where it counts as a drop
     if MISPLACED in types:
         assert found["by_type"]["misplaced_release"]["average_precision"] > 0.3
         chance = found["by_type"]["misplaced_release"]["positives"] / found["steps"] / 4
         assert chance < 0.1
     stuck = found["episode_outputs"]["no_progress"]
     assert stuck["episodes"] == EACH
-    assert stuck["at"]["50%"]["positives"] == EACH
-    assert stuck["at"]["50%"]["running"] == len(samples.records)
-    assert stuck["at"]["50%"]["auroc_pooled"] > 0.9
+    operator = found["operator"]["detectors"]["predictor"]
+    running = operator["running"]["no_progress"]["50%"]
+    assert (running["positives"], running["running"]) == (EACH, len(samples.records))
+    assert running["auroc_within_task"] > 0.9
+    own = operator["events"]["by_own_output"]
+    assert set(own) == {"drop", "misplaced_release", "collision", "other"}
+    assert operator["events"]["events"]["misplaced_release"] == EACH
+    assert found["events"]["positives"] == found["without_timeout"]["positives"]
     assert found["episode_outputs"]["episode_failure"]["episodes"] == 7 * EACH
 
 

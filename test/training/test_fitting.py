@@ -102,3 +102,23 @@ def test_focal_loss_is_that_of_its_paper():
         logits, targets, pos_weight=torch.tensor(3.0), reduction="none"
     )
     torch.testing.assert_close(_loss(logits, targets, plain), usual.mean(dim=1))
+
+
+@pytest.mark.parametrize(
+    "config", [TCN, TrainingConfig(epochs=6, hidden=(8,))], ids=["tcn", "mlp"]
+)
+def test_it_begins_with_weights_that_are_given(parts, config):
+    known = fit(parts, config).state_dict
+    still = replace(config, epochs=1, learning_rate=1e-12, seed=config.seed + 1, auxiliary=0.0)
+    begun = fit(parts, still, start=known).state_dict
+    for name, value in known.items():
+        if value.is_floating_point() and "running" not in name:
+            assert torch.allclose(begun[name], value, atol=1e-6), name
+
+
+def test_weights_of_another_network_are_refused(parts):
+    known = fit(parts, replace(TCN, epochs=1)).state_dict
+    with pytest.raises(ConfigError, match=r"another network .*instead of"):
+        fit(parts, replace(TCN, hidden=(4, 4)), start=known)
+    with pytest.raises(ConfigError, match="another network"):
+        fit(parts, TrainingConfig(hidden=(8,)), start=known)

@@ -3,6 +3,7 @@
 import typer
 
 from salus_ros.cli.help_text import add_verb
+from salus_ros.cli.policy.copy import copy
 from salus_ros.cli.policy.demonstrate import demonstrate
 from salus_ros.cli.policy.evaluate import evaluate
 from salus_ros.cli.policy.reference import reference
@@ -25,3 +26,4 @@ add_verb(
 )
 add_verb(policy_app, evaluate, "salus policy evaluate runs/tiny_smolvla --episodes 300 --json")
 add_verb(policy_app, reference, "salus policy reference runs/tiny_smolvla runs/a.zarr")
+add_verb(policy_app, copy, "salus policy copy runs/tiny_smolvla --out runs/base")

@@ -9,6 +9,7 @@ from salus_ros.cli.output import print_line
 from salus_ros.cli.progress import bar
 from salus_ros.cli.world_options import EnvId, Workers
 from salus_ros.core.errors import ConfigError
+from salus_ros.worlds.physics import ENV_ID
 
 DEFAULT_SEED = 100_000
 
@@ -17,7 +18,7 @@ def demonstrate(
     out: Annotated[Path, typer.Option(help="File to write (.npz).")],
     episodes: Annotated[int, typer.Option(min=1, help="Successful episodes to keep.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first attempt.")] = DEFAULT_SEED,
-    env_id: EnvId = "salus/PickPlace-v0",
+    env_id: EnvId = ENV_ID,
     workers: Workers = 2,
 ) -> None:
     """Record the scripted expert in the built-in world, with noise on its motion."""

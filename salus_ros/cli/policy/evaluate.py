@@ -8,7 +8,18 @@ import typer
 
 from salus_ros.cli.output import AsJson, print_line, print_result
 from salus_ros.cli.progress import bar
-from salus_ros.cli.world_options import Condition, Device, EnvId, Fault, NoiseMemory, Task, Workers
+from salus_ros.cli.world_options import (
+    Condition,
+    Device,
+    EnvId,
+    Fault,
+    NoiseMemory,
+    NumSamples,
+    ReplanEvery,
+    Task,
+    Workers,
+)
+from salus_ros.worlds.physics import ENV_ID
 
 
 def evaluate(
@@ -16,12 +27,12 @@ def evaluate(
     episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode.")] = 1_000_000,
     workers: Workers = 2,
-    env_id: EnvId = "salus/PickPlace-v0",
+    env_id: EnvId = ENV_ID,
     task: Task = "",
     fault: Fault = "none",
     condition: Condition = "standard",
-    num_samples: Annotated[int, typer.Option(min=1, help="Chunks per replan.")] = 1,
-    replan_every: Annotated[int, typer.Option(min=1, help="Steps between replans.")] = 3,
+    num_samples: NumSamples = 1,
+    replan_every: ReplanEvery = 3,
     noise_memory: NoiseMemory = None,
     device: Device = "cpu",
     as_json: AsJson = False,

@@ -17,7 +17,8 @@ def reference(
 ) -> None:
     """Fit what latent_ood measures against: hidden states of successful episodes.
 
-    Takes any SmolVLA checkpoint, and episodes of it that were collected, recorded or converted.
+    Takes any policy whose hidden state SALUS reads (SmolVLA, ACT, diffusion), and episodes of it
+    that were collected, recorded or converted.
     """
     from salus_ros.collection.reference import fit_reference
 

@@ -4,14 +4,17 @@
     observation.images.<camera> (H, W, 3)                  images as PNG, or videos
     next.done   next.truncated   next.success              how the episode ends, in LeRobot's names
     salus.signals (12,)   salus.signals_valid (12,)        0 where not valid
+    salus.further_signals (F,)   salus.further_signals_valid (F,)    likewise, where there are any
     salus.signals_fresh   salus.stamp_ns
     salus.age_ms (M,)                                      -1 where there was no sample
+    salus.intervention                                     what acted in the policy's place
     meta/salus.json                                        outcome and more of each episode
 
 A dataset has one even rate and no mark for what is missing, so only whole steps are written: an
 episode with gaps becomes as many episodes as it has whole stretches (see `gaps`). No value is
 NaN, which would make LeRobot's statistics NaN. `next.done` is where a recorded episode ends,
-`next.truncated` where one was cut; `next.success` is there if every outcome is known.
+`next.truncated` where one was cut; `next.success` is there if every outcome is known,
+`salus.intervention` if there was any.
 
 Policies take no feature whose name begins with `salus.` or `next.` as an input. Plans, embeddings,
 statistics of action chunks, joints beside the state, the world's truth and live predictions stay
@@ -32,6 +35,7 @@ from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import store_errors
+from salus_ros.episodes.interventions import names_by_step, within
 from salus_ros.episodes.layout import data_arrays, image_array
 from salus_ros.episodes.layouts.gaps import Exported, Gap, stretches
 from salus_ros.episodes.layouts.padded import OnEpisode, check_new
@@ -40,9 +44,13 @@ from salus_ros.episodes.reader import StoreReader
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
 DONE, TRUNCATED, SUCCESS = "next.done", "next.truncated", "next.success"
 SIGNALS, VALID, FRESH = "salus.signals", "salus.signals_valid", "salus.signals_fresh"
-STAMP, AGE = "salus.stamp_ns", "salus.age_ms"
+FURTHER, FURTHER_VALID = "salus.further_signals", "salus.further_signals_valid"
+STAMP, AGE, INTERVENTION = "salus.stamp_ns", "salus.age_ms", "salus.intervention"
 SIDECAR = Path("meta") / "salus.json"
-KEPT = ("state", "action", "signals", "signals_valid", "signals_fresh", "stamp_ns", "age_ms")
+KEPT = (
+    *("state", "action", "signals", "signals_valid", "signals_fresh", "further_signals"),
+    *("stamp_ns", "age_ms"),
+)
 """Arrays of a store that a dataset has, beside the images."""
 
 DECODER = "pyav"
@@ -200,6 +208,7 @@ def _part(episode: Episode, steps: slice, task: str) -> EpisodeMeta:
         meta.judged(outcome, kind, meta.failure_step - first if failed else -1),
         id=f"{meta.id}_steps_{first}_to_{stop - 1}",
         fault_step=meta.fault_step - first if meta.fault_step >= first else -1,
+        interventions=within(meta.interventions, first, stop),
         wall_time_s=np.nan,
     )
 
@@ -210,12 +219,14 @@ def _features(reader: StoreReader, images: str) -> dict[str, Any]:
 
     spec = reader.spec
     flag = feature("bool", 1)
-    count = len(spec.signals)
+    count, further = len(spec.signals), spec.further_signals
     features = {
         STATE: feature("float32", spec.state_dim, names=spec.state_names),
         ACTION: feature("float32", spec.action_dim, names=spec.action_names),
         SIGNALS: feature("float32", count, names=spec.signals),
         VALID: feature("bool", count, names=spec.signals),
+        FURTHER: feature("float32", len(further), names=further),
+        FURTHER_VALID: feature("bool", len(further), names=further),
         FRESH: flag,
         STAMP: feature("int64", 1),
         AGE: feature("float32", len(spec.streams), names=spec.streams),
@@ -224,6 +235,8 @@ def _features(reader: StoreReader, images: str) -> dict[str, Any]:
     }
     if all(meta.outcome != Outcome.UNKNOWN for meta in reader.episodes()):
         features[SUCCESS] = flag
+    if any(meta.interventions for meta in reader.episodes()):
+        features[INTERVENTION] = feature("string", 1)
     axes = ("height", "width", "channels")
     cameras = {
         IMAGES + camera: feature(images, *spec.image_size, 3, names=axes)
@@ -242,7 +255,7 @@ def _add(
 ) -> None:
     """Add some steps of an episode as one of the dataset."""
     ended = np.arange(len(episode)) == len(episode) - 1
-    columns = {
+    columns: dict[str, Any] = {
         STATE: episode.state,
         ACTION: episode.action,
         SIGNALS: np.where(episode.signals_valid, episode.signals, np.float32(0)),
@@ -252,7 +265,11 @@ def _add(
         DONE: ended[:, None],
         TRUNCATED: (np.arange(len(episode)) == steps.stop - 1)[:, None] & ~ended[:, None],
         SUCCESS: (ended & (meta.outcome == Outcome.SUCCESS))[:, None],
+        INTERVENTION: names_by_step(episode.meta.interventions, len(episode)),
     }
+    if episode.further_signals is not None:
+        columns[FURTHER_VALID] = np.isfinite(episode.further_signals)
+        columns[FURTHER] = np.nan_to_num(episode.further_signals, posinf=0.0, neginf=0.0)
     if episode.age_ms is not None:
         columns[AGE] = np.where(np.isnan(episode.age_ms), np.float32(-1), episode.age_ms)
     columns = {name: values for name, values in columns.items() if name in dataset.features}

@@ -18,6 +18,8 @@ from salus_ros.episodes.layouts.lerobot import (
     AGE,
     DECODER,
     FRESH,
+    FURTHER,
+    FURTHER_VALID,
     IMAGES,
     SIDECAR,
     SIGNALS,
@@ -32,7 +34,7 @@ from salus_ros.episodes.layouts.padded_import import Imported
 from salus_ros.episodes.spec import StoreSpec
 from salus_ros.episodes.store import EpisodeStore
 
-KEPT = (STATE, ACTION, SIGNALS, VALID, FRESH, STAMP, AGE)
+KEPT = (STATE, ACTION, SIGNALS, VALID, FRESH, STAMP, AGE, FURTHER, FURTHER_VALID)
 
 
 def import_lerobot(
@@ -138,6 +140,7 @@ def _spec(
     return replace(
         spec,
         signals=ours.signals,
+        further_signals=ours.further_signals if FURTHER in dataset.features else (),
         horizons_s=ours.horizons_s,
         failure_types=ours.failure_types,
         image_codec=ours.image_codec,
@@ -200,6 +203,10 @@ def _block(
         signals = rows(SIGNALS).reshape(length, -1)
         # Datasets that were exported before they had a column for it are NaN where not valid.
         valid = rows(VALID).reshape(length, -1) if VALID in frames[0] else np.isfinite(signals)
+    further = None
+    if FURTHER in frames[0] and spec.further_signals:
+        said = rows(FURTHER_VALID).reshape(length, -1)
+        further = np.where(said, rows(FURTHER).reshape(length, -1), np.float32(np.nan))
     even_ns = 1 + np.round(np.arange(first, first + length) * (1e9 / rate_hz)).astype(np.int64)
     ages = rows(AGE).reshape(length, -1) if AGE in frames[0] and spec.streams else None
     return Episode(
@@ -209,6 +216,7 @@ def _block(
         stamp_ns=rows(STAMP).reshape(length) if STAMP in frames[0] else even_ns,
         signals=signals,
         signals_valid=valid,
+        further_signals=further,
         signals_fresh=rows(FRESH).reshape(length)
         if FRESH in frames[0]
         else np.zeros(length, np.bool_),

@@ -1,26 +1,44 @@
 """Detectors that learn next to nothing: the sober baselines, and sums of one statistic."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from salus_ros.evaluation.detectors.detector import Replans, Score, early_auroc, failed
+from salus_ros.evaluation.detectors.detector import Replans, Score, early_auroc
+from salus_ros.evaluation.rules import TaskPrior
 from salus_ros.training.dataset import Samples
 
 ENTROPY_WINDOW = 10
 """Replans that the entropy of FIPER is summed over: 1 s when planning every third step."""
 
 
-class Clock:
-    """Score = step: what is known from the elapsed time alone."""
+class Rule:
+    """A rule that fits nothing.
 
-    name = "clock"
+    Args:
+        name: Name of the detector.
+        rule: Gives the running score (N,) of samples.
+        lacks: Says what the rule lacks in samples, "" for nothing.
+        declared: Score above which the rule itself alarms; NaN where it declares none.
+    """
+
     needs_failures = False
 
+    def __init__(
+        self,
+        name: str,
+        rule: Callable[[Samples], Score],
+        lacks: Callable[[Samples], str] = lambda samples: "",
+        declared: float = math.nan,
+    ) -> None:
+        self.name = name
+        self.declared = declared
+        self._rule, self._lacks = rule, lacks
+
     def missing(self, samples: Samples) -> str:
-        """Nothing can be missing."""
-        return ""
+        """Ask for what the rule reads."""
+        return self._lacks(samples)
 
     def fit(
         self, samples: Samples, train: Sequence[int], validation: Sequence[int], seed: int
@@ -28,12 +46,12 @@ class Clock:
         """There is nothing to fit."""
 
     def score(self, samples: Samples) -> Score:
-        """The step."""
-        return samples.step.astype(np.float64)
+        """What the rule gives."""
+        return self._rule(samples)
 
 
-class TaskPrior:
-    """Score = share of failures of the task in training; the overall share for a new task."""
+class PriorOfTask:
+    """Score = share of failures of the task in training, see `rules.TaskPrior`."""
 
     name = "task_prior"
     needs_failures = True
@@ -46,17 +64,7 @@ class TaskPrior:
         self, samples: Samples, train: Sequence[int], validation: Sequence[int], seed: int
     ) -> None:
         """Count the failures of each task."""
-        bad = failed(samples)
-        by_task: dict[str, list[bool]] = defaultdict(list)
-        for place in train:
-            by_task[samples.records[place].meta.task].append(bool(bad[place]))
-        self._rate = {task: float(np.mean(ends)) for task, ends in by_task.items()}
-        self._overall = float(bad[list(train)].mean())
-
-    def score(self, samples: Samples) -> Score:
-        """The share, at every step."""
-        rates = [self._rate.get(r.meta.task, self._overall) for r in samples.records]
-        return np.asarray(rates, dtype=np.float64)[samples.episode]
+        self.score = TaskPrior([samples.records[place] for place in train])
 
 
 class SingleSignal:
@@ -136,6 +144,41 @@ class StatisticSum:
         values = samples.chunk_statistics[:, column]
         replans = Replans.of(samples, ~np.isnan(values))
         return replans.hold(replans.running_sum(values[replans.rows], self.window))
+
+
+class ReversalRate:
+    """Score = how often the action has turned round so far, mean over its dimensions.
+
+    SafeContract (Gupta 2026, arXiv 2605.28726): with v_t = a_t - a_{t-1}, the share of the steps
+    with v_t v_{t-1} < 0. Nothing is learnt.
+    """
+
+    name = "reversal_rate"
+    needs_failures = False
+
+    def missing(self, samples: Samples) -> str:
+        """Ask for the action."""
+        return "" if samples.action is not None else "the episodes have no action of one width"
+
+    def fit(
+        self, samples: Samples, train: Sequence[int], validation: Sequence[int], seed: int
+    ) -> None:
+        """There is nothing to fit."""
+
+    def score(self, samples: Samples) -> Score:
+        """The share up to each replan, from the third step of an episode on."""
+        assert samples.action is not None
+        speed = np.diff(samples.action, axis=0, prepend=np.nan)  # (N, A)
+        turned = (speed * np.roll(speed, 1, axis=0) < 0).sum(axis=1)
+        turned[samples.step < 2] = 0  # these look back into another episode
+        total = np.concatenate(
+            ([0], np.cumsum(turned))
+        )  # of integers: exact, whatever came before
+        rows = np.arange(len(turned))
+        so_far = total[rows + 1] - total[rows - samples.step]
+        share = so_far / (np.maximum(samples.step - 1, 1) * speed.shape[1])
+        replans = Replans.of(samples, samples.step >= 2)
+        return replans.hold(share[replans.rows])
 
 
 def missing_statistics(samples: Samples, names: Sequence[str]) -> str:

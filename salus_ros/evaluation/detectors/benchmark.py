@@ -1,114 +1,30 @@
 """Comparing failure detectors on the same episodes and the same splits."""
 
 import hashlib
-import json
-import os
-import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
-import torch
 
 from salus_ros import __version__
 from salus_ros.core.pool import Desk, Lost, Pool
-from salus_ros.evaluation.detectors.catalogue import OURS, choose
-from salus_ros.evaluation.detectors.comparison import (
-    ALPHA,
-    Scored,
-    mean_and_deviation,
-    part_figures,
-)
-from salus_ros.evaluation.detectors.detector import Detector, failed
-from salus_ros.evaluation.detectors.predicting import HorizonPredictor
-from salus_ros.evaluation.episode_evaluation import evaluate_episodes
+from salus_ros.evaluation.detectors.catalogue import OURS, choose, default_of_logs
+from salus_ros.evaluation.detectors.comparison import mean_and_deviation, part_figures
+from salus_ros.evaluation.detectors.detector import failed
+from salus_ros.evaluation.detectors.scoring import ALPHA, FORM, Scored, run_detector
 from salus_ros.evaluation.folds import Fold
-from salus_ros.evaluation.predictor_evaluation import evaluate
-from salus_ros.prediction.predictor import Predictor
-from salus_ros.training.calibrate import calibrate
+from salus_ros.evaluation.held import STEPS, Held
+from salus_ros.evaluation.knowable_file import Limits, mean_outputs
 from salus_ros.training.dataset import Samples
-
-TIMED_EPISODES = 5
 
 type Job = tuple[Fold, tuple[str, ...]]
 """Detectors of one model, to be fitted to a fold."""
 
 type Found = dict[tuple[str, str], Scored]
 """By names of detector and fold."""
-
-
-def run_detector(
-    detector: Detector, samples: Samples, fold: Fold, held_out: Samples | None = None
-) -> Scored:
-    """Fit a detector to a fold and score what it has not seen.
-
-    Args:
-        detector: Unfitted.
-        samples: The episodes.
-        fold: Which of them are for what.
-        held_out: Other episodes, of conditions that none of `samples` has.
-    """
-    started = time.perf_counter()
-    detector.fit(samples, fold.train, fold.validation, fold.seed)
-    fit_s = time.perf_counter() - started
-    test, calibration = samples.subset(fold.test), samples.subset(fold.calibration)
-    return Scored(
-        test=detector.score(test),
-        calibration=detector.score(calibration),
-        held_out=None if held_out is None else detector.score(held_out),
-        steps=_step_figures(detector, calibration, test),
-        fit_s=fit_s,
-        step_us=_time(detector, samples, fold.test[:TIMED_EPISODES]),
-    )
-
-
-def _step_figures(
-    detector: Detector, calibration: Samples, test: Samples
-) -> dict[str, float | None]:
-    """Figures of the outputs by horizon and type, calibrated on the calibration part."""
-    if not isinstance(detector, HorizonPredictor):
-        return {}
-    test = detector.readings(test)
-    fitted = calibrate(detector.predictor, detector.readings(calibration), ALPHA)
-    calibrated = Predictor(detector.predictor.checkpoint, "cpu", fitted)
-    found = evaluate(calibrated, test, test.usable)
-    chosen = found["at_threshold"]
-    prediction = calibrated.predict_episodes(*test.inputs)
-    level = calibrated.alarm_level(prediction)
-    alarm = evaluate_episodes(prediction.risk, test, level, ALPHA)["alarm"]
-    return {
-        **{name: chosen[name] for name in ("f1", "precision", "recall")},
-        "f1_without_timeout": (chosen["without_timeout"] or {}).get("f1"),
-        "macro_f1": chosen["macro"]["f1"],
-        "average_precision": found["average_precision"],
-        "calibration_error": found["calibration_error"],
-        "alarm_detected": alarm["detection_rate"],
-        "alarm_false": alarm["false_alarm_share"],
-        "alarm_false_per_hour": alarm["false_alarms_per_hour"],
-        "alarm_lead_s": alarm["lead_s"]["median"],
-        "alarm_lead_p10_s": alarm["lead_s"]["p10"],
-        "alarm_lead_before_drop_or_collision_s": alarm["lead_before_drop_or_collision_s"][
-            "median"
-        ],
-    }
-
-
-def _time(detector: Detector, samples: Samples, places: Sequence[int]) -> float:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        parts = [samples.subset([place]) for place in places]
-        detector.score(parts[0])  # what is made at the first use does not count
-        started = time.perf_counter()
-        for part in parts:
-            detector.score(part)
-        spent = time.perf_counter() - started
-    finally:
-        torch.set_num_threads(threads)
-    return 1e6 * spent / sum(len(part.step) for part in parts)
 
 
 class Benchmark:
@@ -204,8 +120,9 @@ class Benchmark:
 
     def _key(self, name: str, fold: Fold) -> str:
         held_out = "" if self.held_out is None else self.held_out.data_hash()
-        settings = getattr(self.detectors[name](), "config", "")
-        text = f"{__version__} {settings} {self.samples.data_hash()} {held_out} {fold}"
+        detector = self.detectors[name]()
+        settings = f"{getattr(detector, 'config', '')}{getattr(detector, 'output', '')}"
+        text = f"{__version__} {FORM} {settings} {self.samples.data_hash()} {held_out} {fold}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _path(self, name: str, fold: Fold) -> Path | None:
@@ -213,75 +130,64 @@ class Benchmark:
         return None if self._folder is None else self._folder / file
 
     def _save(self, name: str, fold: Fold, scored: Scored) -> None:
-        path = self._path(name, fold)
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        about = {
-            "key": self._key(name, fold),
-            "steps": scored.steps,
-            "fit_s": scored.fit_s,
-            "step_us": scored.step_us,
-        }
-        arrays: dict[str, Any] = {
-            name: getattr(scored, name).astype(np.float32) for name in ("test", "calibration")
-        }
-        if scored.held_out is not None:
-            arrays["held_out"] = scored.held_out.astype(np.float32)
-        partial = path.with_suffix(f".{os.getpid()}.part")
-        with partial.open("wb") as file:
-            np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
-        partial.replace(path)
+        if (path := self._path(name, fold)) is not None:
+            scored.save(path, self._key(name, fold))
 
     def _load(self, name: str, fold: Fold) -> Scored | None:
         path = self._path(name, fold)
-        if path is None or not path.exists():
-            return None
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                if about.pop("key") != self._key(name, fold):
-                    return None
-                arrays = {name: file[name].astype("f8") for name in file if name != "about"}
-                return Scored(**({"held_out": None} | arrays | about))
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile):
-            return None  # damaged: computed again
+        return None if path is None else Scored.load(path, self._key(name, fold))
 
-    def results(self) -> dict[str, Any]:
+    def results(
+        self, limits: Limits | None = None, steps: Sequence[int] = STEPS
+    ) -> dict[str, Any]:
         """Compute the figures of all detectors.
 
+        Args:
+            limits: What is knowable of the episodes, to stand beside the precision of outputs.
+            steps: At which the episodes that are still running are ranked.
+
         Returns:
-            JSON values: `episodes`, `failures`, `unlabelled_episodes` (they are left out),
-            `folds`, `alpha`, `reference` (the detector that the others are compared with),
-            `detectors` and `missing` (why one was not run). Of a
-            detector: `test` and, with other episodes, `held_out` (see `part_figures`); `steps`,
-            mean and standard deviation over the folds of `STEP_FIGURES`; `fit_s`; `step_us`.
+            JSON values: `episodes`, `failures`, `failures_by_type` (the finest that is known),
+            `unlabelled_episodes` (they are left out), `folds`, `alpha`, `reference` (the detector
+            that the others are compared with: the default model, or that of episodes without
+            hidden states), `detectors`, `missing` (why one was not run) and, where they are given,
+            where the `limits` come from. Of a detector: `test` and, with other episodes,
+            `held_out` (see `part_figures`); `outputs`, means over the folds of
+            `precision_by_output` on the test parts, with the limits beside them where they are
+            given; `steps`, mean and standard deviation over the folds of `STEP_FIGURES`; `fit_s`;
+            `step_us`.
         """
         ran = [name for name in self.detectors if name not in self.missing]
-        reference = next((name for name in (OURS, f"{OURS}_signals") if name in ran), None)
+        taught = min(int(failed(self.samples)[list(fold.train)].sum()) for fold in self.folds)
+        defaults = (OURS, default_of_logs(taught))
+        reference = next((name for name in defaults if name in ran), None)
         described = {name: dict[str, Any]() for name in ran}
-        for part in ("test", "held_out") if self.held_out is not None else ("test",):
-            scored = {name: [self._scored[name, f.name] for f in self.folds] for name in ran}
-            tests = [self.samples.subset(fold.test) for fold in self.folds]
-            others = tests if self.held_out is None or part == "test" else [self.held_out]
-            others = others * (len(self.folds) // len(others))
-            checked = [self.samples.subset(fold.calibration) for fold in self.folds]
-            found = part_figures(scored, part, others, checked, reference)
+        scored = {name: [self._scored[name, f.name] for f in self.folds] for name in ran}
+        checked = [self.samples.subset(fold.calibration) for fold in self.folds]
+        parts = {"test": [self.samples.subset(fold.test) for fold in self.folds]}
+        if self.held_out is not None:
+            parts["held_out"] = [self.held_out] * len(self.folds)
+        for part, samples in parts.items():
+            found = part_figures(scored, part, Held(samples, steps), checked, reference)
             for name, figures in found.items():
                 described[name][part] = figures
-        for name in ran:
-            folds = [self._scored[name, fold.name] for fold in self.folds]
+        for name, folds in scored.items():
+            outputs = mean_outputs([one.outputs for one in folds])
             described[name] |= {
+                "outputs": outputs if limits is None else limits.beside(outputs),
                 "steps": mean_and_deviation([one.steps for one in folds]),
                 "fit_s": float(np.mean([one.fit_s for one in folds])),
                 "step_us": float(np.median([one.step_us for one in folds])),
             }
         bad = failed(self.samples)
+        records = [self.samples.records[place] for place in np.flatnonzero(bad)]
+        kinds = Counter(record.meta.finest_type.label for record in records)
         result: dict[str, Any] = {
             "salus_version": __version__,
             "data_hash": self.samples.data_hash(),
             "episodes": len(bad),
             "failures": int(bad.sum()),
+            "failures_by_type": dict(kinds),
             "unlabelled_episodes": self.samples.unlabelled,
             "folds": [
                 {"name": f.name, "seed": f.seed, "train": len(f.train),
@@ -295,6 +201,8 @@ class Benchmark:
             "detectors": described,
             "missing": self.missing,
         }  # fmt: skip
+        if limits is not None:
+            result["limits"] = limits.source
         if self.held_out is not None:
             bad = failed(self.held_out)
             result["held_out"] = {

@@ -1,25 +1,28 @@
 """Figures of detectors that were scored on the same folds."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.evaluation.band import FunctionalBand
+from salus_ros.evaluation.detectors.scoring import ALPHA, STEP_FIGURES, Scored
 from salus_ros.evaluation.episode_evaluation import CUTS, SUDDEN, cut_steps, episodes_of
 from salus_ros.evaluation.episode_metrics import (
     Episodes,
     Ranking,
     average_precision_replicates,
-    draw_episodes,
     episode_scores,
     latest_scores,
     percentile_interval,
     raise_alarms,
 )
+from salus_ros.evaluation.held import Alarm, Held
 from salus_ros.evaluation.metrics import average_precision
+from salus_ros.evaluation.operator_evaluation import evaluate_as_operator
 from salus_ros.evaluation.statistics import wilson_interval
 from salus_ros.evaluation.step_evaluation import defined
 from salus_ros.training.conformal import ALPHAS, conformal_threshold
@@ -27,54 +30,13 @@ from salus_ros.training.dataset import Samples
 
 Score = NDArray[np.float64]
 
-ALPHA = 0.05
-"""Share of false alarms that the tables are about."""
-
 FIGURES = ("auroc_within_task", "auroc_pooled", "average_precision")
-
-STEP_FIGURES = (
-    "f1",
-    "precision",
-    "recall",
-    "f1_without_timeout",
-    "macro_f1",
-    "average_precision",
-    "calibration_error",
-    "alarm_detected",
-    "alarm_false",
-    "alarm_false_per_hour",
-    "alarm_lead_s",
-    "alarm_lead_p10_s",
-    "alarm_lead_before_drop_or_collision_s",
-)
-"""Of SALUS's models, calibrated: of their single outputs, and of their alarm."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """What one detector gave on one fold.
-
-    Attributes:
-        test: Running scores of the rows of the test part.
-        calibration: The same of the calibration part.
-        held_out: The same of the other episodes; None without any.
-        steps: `STEP_FIGURES` on the test part, for SALUS's own models; else empty.
-        fit_s: Time to fit it.
-        step_us: Time to score a step of single episodes, on one thread.
-    """
-
-    test: Score
-    calibration: Score
-    held_out: Score | None
-    steps: dict[str, float | None]
-    fit_s: float
-    step_us: float
 
 
 def part_figures(
     scored: Mapping[str, Sequence[Scored]],
     part: str,
-    samples: Sequence[Samples],
+    held: Held,
     calibration: Sequence[Samples],
     reference: str | None,
 ) -> dict[str, dict[str, Any]]:
@@ -83,27 +45,26 @@ def part_figures(
     Args:
         scored: By detector, what it gave on each fold.
         part: Which scores to describe.
-        samples: Their episodes, for each fold.
+        held: Their episodes, for each fold.
         calibration: The calibration episodes of each fold, which set thresholds and bands.
         reference: Detector that the others are compared with, in pairs.
 
     Returns:
-        By detector: by cut (see `episode_evaluation.CUTS`) each of `FIGURES` of the largest score
-        so far, mean over the folds, its bootstrap `<figure>_interval` over episodes, and
-        `<figure>_below_reference` with the interval of the paired difference; below `latest` the
-        same of the last score; `alarms` (see `alarm_figures`) by the share of false alarms that
-        their threshold promises; below `band` all of that for scores relative to a
-        `FunctionalBand` of calibration successes.
+        By detector: `operator`, the primary figures (see `evaluate_as_operator`), with the alarms
+        `conformal` at `ALPHA` and `declared`; by cut (see `episode_evaluation.CUTS`) each of
+        `FIGURES` of the largest score so far, mean over the folds, its bootstrap
+        `<figure>_interval` over episodes, and `<figure>_below_reference` with the interval of the
+        paired difference; below `latest` the same of the last score; `alarms` (see
+        `alarm_figures`) by the share of false alarms that their threshold promises; below `band`
+        all of that for scores relative to a `FunctionalBand` of calibration successes.
     """
-    episodes = [episodes_of(one) for one in samples]
     checked = [episodes_of(one) for one in calibration]
-    keys = [[record.key for record in one.records] for one in samples]
     plain: dict[str, list[Score]] = {}
     banded: dict[str, list[Score]] = {}
     limits: dict[str, list[Sequence[float]]] = {}
     band_limits: dict[str, list[Sequence[float]]] = {}
     for name, folds in scored.items():
-        plain[name] = [getattr(one, part) for one in folds]
+        plain[name] = [getattr(one, part).ever for one in folds]
         limits[name] = [
             _thresholds(one.calibration, some, np.arange(len(some)))
             for one, some in zip(folds, checked, strict=True)
@@ -114,7 +75,7 @@ def part_figures(
         ]
         banded[name] = [
             band.apply(score, one.step)
-            for band, score, one in zip(bands, plain[name], samples, strict=True)
+            for band, score, one in zip(bands, plain[name], held.samples, strict=True)
         ]
         band_limits[name] = [
             _thresholds(
@@ -124,26 +85,37 @@ def part_figures(
             )
             for band, one, rows, some in zip(bands, folds, calibration, checked, strict=True)
         ]
-    successes = len({
-        key
-        for names, some in zip(keys, episodes, strict=True)
-        for key, bad in zip(names, some.failed, strict=True)
-        if not bad
-    })  # fmt: skip
-    drawn = draw_folds(keys, episodes)
+    episodes, drawn = held.episodes, held.drawn
     ranked = rank_all(plain, episodes, drawn, reference)
     latest = rank_all(plain, episodes, drawn, reference, latest_scores)
     relative = rank_all(banded, episodes, drawn, reference)
     return {
         name: ranked[name]
         | {
+            "operator": _operator(folds, part, held, limits[name]),
             "latest": latest[name],
-            "alarms": _alarms_by_alpha(plain[name], episodes, limits[name], successes),
+            "alarms": _alarms_by_alpha(plain[name], episodes, limits[name], held.successes),
             "band": relative[name]
-            | {"alarms": _alarms_by_alpha(banded[name], episodes, band_limits[name], successes)},
+            | {
+                "alarms": _alarms_by_alpha(
+                    banded[name], episodes, band_limits[name], held.successes
+                )
+            },
         }
-        for name in scored
+        for name, folds in scored.items()
     }
+
+
+def _operator(
+    folds: Sequence[Scored], part: str, held: Held, limits: Sequence[Sequence[float]]
+) -> dict[str, Any]:
+    readouts = [getattr(one, part) for one in folds]
+    scores = [one.ever for one in readouts]
+    place = ALPHAS.index(ALPHA)
+    alarms = {"conformal": Alarm(scores, [one[place] for one in limits])}
+    if not any(math.isnan(one.declared) for one in folds):
+        alarms["declared"] = Alarm(scores, [one.declared for one in folds])
+    return evaluate_as_operator(readouts, held, alarms)
 
 
 def _thresholds(score: Score, episodes: Episodes, places: NDArray[np.integer]) -> list[float]:
@@ -163,29 +135,6 @@ def _alarms_by_alpha(
         f"{alpha:g}": alarm_figures(scores, episodes, chosen, successes)
         for alpha, chosen in zip(ALPHAS, zip(*limits, strict=True), strict=True)
     }
-
-
-def draw_folds(
-    keys: Sequence[Sequence[str]], episodes: Sequence[Episodes]
-) -> list[NDArray[np.float64]]:
-    """Resample the episodes of all folds by one draw.
-
-    Args:
-        keys: Content keys of the episodes of each fold; the same key is the same episode, in
-            whichever fold and however often.
-        episodes: The episodes of each fold.
-
-    Returns:
-        For each fold how often each of its episodes is drawn, (R, E).
-    """
-    failed = {
-        key: bool(bad)
-        for names, some in zip(keys, episodes, strict=True)
-        for key, bad in zip(names, some.failed, strict=True)
-    }
-    place = {key: number for number, key in enumerate(failed)}
-    drawn = draw_episodes(np.array(list(failed.values()), np.bool_))
-    return [drawn[:, [place[key] for key in names]] for names in keys]
 
 
 def rank_all(
@@ -244,8 +193,10 @@ def _replicates(
             ranking = Ranking(best, some, within=within)
             values[name].append(ranking.auroc)
             replicates[name].append(ranking.replicates(times))
-        known = np.where(np.isnan(best), -np.inf, best)
-        values["average_precision"].append(average_precision(_ranks(known), some.failed))
+        judged = ~np.isnan(best)
+        values["average_precision"].append(
+            average_precision(_ranks(best[judged]), some.failed[judged])
+        )
         replicates["average_precision"].append(
             average_precision_replicates(best, some.failed, times)
         )
@@ -275,12 +226,11 @@ def alarm_figures(
         successes: How many different successful episodes these are, however many folds have one;
             the interval of the false alarms counts every episode once.
     """
-    joined = replace(
-        episodes[0],
+    joined = Episodes(
         **{
-            field: np.concatenate([getattr(one, field) for one in episodes])
-            for field in ("length", "failed", "failure_step", "failure_type", "task", "rate_hz")
-        },
+            field.name: np.concatenate([getattr(one, field.name) for one in episodes])
+            for field in fields(Episodes)
+        }
     )
     limits = np.repeat(thresholds, [len(one) for one in episodes])
     alarms = raise_alarms(np.concatenate(scores), joined, limits)

@@ -109,5 +109,5 @@ def early_auroc(score: Score, samples: Samples) -> float:
     episodes = episodes_of(samples)
     if not len(episodes):
         return float("nan")
-    maxima = episode_scores(score, episodes, episodes.quarter())
+    maxima = episode_scores(score, episodes, episodes.share_of_limit(0.25))
     return Ranking(maxima, episodes, within=False).auroc

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.evaluation.detectors.detector import Replans, Score, early_auroc, failed
+from salus_ros.prediction.extras import ARRAYS
 from salus_ros.prediction.normalisation import Normalisation
 from salus_ros.training.dataset import Samples
 
@@ -124,18 +125,19 @@ class NearestNeighbours(EmbeddingDetector):
         return [near[:, :k].mean(axis=1) - far[:, :k].mean(axis=1) for k in NEIGHBOURS]
 
 
-def missing_embedding(samples: Samples) -> str:
-    """Say that the episodes lack the hidden state; "" if they have it."""
-    if samples.embedding is None:
-        return "the episodes have no embedding of one width"
-    return "" if np.isfinite(samples.embedding).all(axis=1).any() else "no embedding is finite"
+def missing_embedding(samples: Samples, name: str = "embedding") -> str:
+    """Say that the episodes lack a hidden state, one of `extras.EXTRAS`; "" if they have it."""
+    field = ARRAYS[name][0]
+    if name not in samples.extras:
+        return f"the episodes have no {field} of one width"
+    there = np.isfinite(samples.extras[name]).all(axis=1).any()
+    return "" if there else f"no {field} is finite"
 
 
 def _embeddings(samples: Samples) -> tuple[Vectors, Replans]:
     """Hidden states float32 (M, D) of the replans that have one."""
-    assert samples.embedding is not None
-    replans = Replans.of(samples, np.asarray(np.isfinite(samples.embedding).all(axis=1)))
-    return samples.embedding[replans.rows].astype(np.float32), replans
+    replans = Replans.of(samples, np.asarray(np.isfinite(samples.extras["embedding"]).all(axis=1)))
+    return samples.extras["embedding"][replans.rows].astype(np.float32), replans
 
 
 def _gaussian(vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

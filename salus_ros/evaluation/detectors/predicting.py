@@ -11,21 +11,23 @@ from salus_ros.core.failures import Outcome
 from salus_ros.core.labels import horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.evaluation.detectors.detector import Score
-from salus_ros.evaluation.detectors.distances import missing_embedding
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.training.alarm_score import excess, references
 from salus_ros.training.dataset import Samples
 from salus_ros.training.split import Split
-from salus_ros.training.train import fit_checkpoint
+from salus_ros.training.train import fit_checkpoint, lacking_inputs, without_lacking
 
 
 class HorizonPredictor:
-    """Score = an output of the predictor, uncalibrated.
+    """Score = an output of the predictor, uncalibrated, or what its alarm goes by.
 
     Args:
         name: Name of the detector.
         config: Settings of its training; those of the split do not count.
-        output: "risk" (any failure within the longest horizon) or "episode_failure" (at all).
+        output: "risk" (any failure within the longest horizon), "episode_failure" (at all), or
+            "alarm" (the further of the two above what successes reach in the validation part,
+            see `alarm_score`).
         share: Of the training episodes, how many it learns from, drawn by the seed.
 
     Attributes:
@@ -38,7 +40,7 @@ class HorizonPredictor:
         self,
         name: str,
         config: TrainingConfig,
-        output: Literal["risk", "episode_failure"] = "risk",
+        output: Literal["risk", "episode_failure", "alarm"] = "risk",
         share: float = 1.0,
     ) -> None:
         self.name = name
@@ -47,25 +49,33 @@ class HorizonPredictor:
         self.share = share
 
     def missing(self, samples: Samples) -> str:
-        """Ask for the hidden state where it is an input."""
-        return missing_embedding(samples) if "embedding" in self.config.inputs else ""
+        """Ask for what it reads; what a robot need not have is left out where it is not."""
+        optional = ("joints", "lookahead")
+        lacking = [n for n in lacking_inputs(self.config, samples) if n not in optional]
+        return f"the episodes have no {', '.join(lacking)}, or not all alike" if lacking else ""
 
     def fit(
         self, samples: Samples, train: Sequence[int], validation: Sequence[int], seed: int
     ) -> None:
         """Train as `salus train` does."""
-        config = replace(self.config, seed=seed)
+        given = self.readings(samples)
+        config = replace(without_lacking(self.config, given), seed=seed)
         if "clock" in config.inputs:
             config = replace(config, time_limit_steps=samples.time_limit)
         if self.share < 1:
             order = np.random.default_rng(seed).permutation(np.asarray(train, dtype=np.int64))
             train = np.sort(order[: round(self.share * len(order))]).tolist()
-        given = self.readings(samples)
         self.predictor = _trained(given, tuple(train), tuple(validation), config)
+        if self.output == "alarm":
+            known = given.subset(validation)
+            said = self.predictor.predict_episodes(*known.inputs)
+            self._reached = references(said, known)
 
     def score(self, samples: Samples) -> Score:
         """The output."""
         prediction = self.predictor.predict_episodes(*self.readings(samples).inputs)
+        if self.output == "alarm":
+            return excess(prediction, self._reached)
         return np.asarray(getattr(prediction, self.output), dtype=np.float64)
 
     def readings(self, samples: Samples) -> Samples:
@@ -89,7 +99,7 @@ class JointsAndAction(HorizonPredictor):
         assert samples.state is not None
         assert samples.action is not None
         both = np.column_stack((samples.state, samples.action)).astype(np.float16)
-        return replace(samples, embedding=both)
+        return replace(samples, extras={"embedding": both})
 
 
 class ShuffledControl(HorizonPredictor):

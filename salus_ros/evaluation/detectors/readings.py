@@ -14,12 +14,15 @@ from salus_ros.training.dataset import Samples
 STEPS_OF_CLOCK = 100
 """ActProbe's clock is the number of the replan over this."""
 
+EMBEDDINGS = ("embedding", "expert")
+"""States of the policy, of its last layer and of a middle one, as `extras.EXTRAS` calls them."""
+
 
 class Reading:
     """Standardised inputs of each replan, from parts of the samples.
 
     Args:
-        parts: Any of "signals", "embedding", "clock" and names of chunk statistics.
+        parts: Any of "signals", "embedding", "expert", "clock" and names of chunk statistics.
         flags: Whether to add which of the values were there.
     """
 
@@ -33,8 +36,8 @@ class Reading:
 
     def missing(self, samples: Samples) -> str:
         """Say what the samples lack; "" when they have all."""
-        statistics = [n for n in self.parts if n not in ("signals", "embedding", "clock")]
-        reasons = [missing_embedding(samples)] if "embedding" in self.parts else []
+        statistics = [n for n in self.parts if n not in ("signals", "clock", *EMBEDDINGS)]
+        reasons = [missing_embedding(samples, n) for n in self.parts if n in EMBEDDINGS]
         reasons += [missing_statistics(samples, statistics)] if statistics else []
         return "; ".join(filter(None, reasons))
 
@@ -61,9 +64,8 @@ class Reading:
             if part == "signals":
                 values = samples.signals[replans.rows]
                 columns.append(np.where(samples.valid[replans.rows], values, np.float32(np.nan)))
-            elif part == "embedding":
-                assert samples.embedding is not None
-                columns.append(samples.embedding[replans.rows].astype(np.float32))
+            elif part in EMBEDDINGS:
+                columns.append(samples.extras[part][replans.rows].astype(np.float32))
             elif part == "clock":
                 number = np.arange(len(replans.rows)) - replans.first
                 columns.append((number / STEPS_OF_CLOCK).astype(np.float32)[:, None])

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from salus_ros.core.errors import CheckpointError
-from salus_ros.policies.smolvla.folder import save_noise_memory
+from salus_ros.policies.checkpoint import save_noise_memory
 from salus_ros.policies.smolvla.loading import load_policy
 from salus_ros.policies.tiny.build import TINY, build_policy, save_policy
 from salus_ros.policies.tiny.demonstrations import Demonstrations

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import EPISODE_OUTPUTS, HORIZONS_S, SIGNAL_NAMES, SIGNALS
 from salus_ros.episodes.episode import Episode, EpisodeMeta
+from salus_ros.prediction.extras import of_episode
 from salus_ros.reports.figures.colours import ENDING_COLOURS, FAILURE_COLOUR, INK, LINE_COLOURS
 from salus_ros.reports.figures.style import WIDTH_IN
 
@@ -56,7 +57,7 @@ def save_timeline(
     times = np.arange(len(episode), dtype=np.float64) * step_s
     prediction = None
     if predictor is not None:
-        prediction = predictor.predict(episode.signals, episode.signals_valid, episode.embedding)
+        prediction = predictor.predict(episode.signals, episode.signals_valid, of_episode(episode))
     slot_in = 0.9 * WIDTH_IN / FRAMES
     heights = [slot_in * (1 - FRAME_GAP)] * len(episode.images)
     heights += [1.9] + ([1.5] if prediction is not None else []) + [1.5] * len(kinds)

@@ -18,9 +18,15 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
     """Describe a store in JSON values; a quantity without a sample is None."""
     table = reader.table()
     arrays = reader.to_numpy(
-        [name for name in ("signals_valid", "signals_fresh", "age_ms", "risk") if name in reader]
+        [
+            name
+            for name in ("signals_valid", "signals_fresh", "further_signals", "age_ms", "risk")
+            if name in reader
+        ]
     )
     valid = arrays["signals_valid"]
+    if reader.spec.further_signals:
+        valid = np.hstack([valid, np.isfinite(arrays["further_signals"])])
     ages = arrays.get("age_ms", np.zeros((reader.steps, 0), dtype=np.float32))
     ran = predicted_episodes(reader)
     gaps = _gaps(ages, reader, ran)
@@ -43,7 +49,7 @@ def store_summary(reader: StoreReader) -> dict[str, Any]:
         "models": counted(name for name in table["model_id"] if name),
         "signals_valid": {
             name: float(valid[:, column].mean()) if reader.steps else None
-            for column, name in enumerate(reader.spec.signals)
+            for column, name in enumerate(reader.spec.signals + reader.spec.further_signals)
         },
         "signals_fresh": float(arrays["signals_fresh"].mean()) if reader.steps else None,
         "predicted_episodes": int(ran.sum()),

@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.evaluation.beside_rules import PREDICTOR
 from salus_ros.evaluation.predictor_evaluation import held_out
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.reports.figures.evaluation import save_evaluation_figures
+from salus_ros.reports.numbers.operator import RULES, evaluation_sheets
 from salus_ros.reports.pages.rendering import write_numbers, write_page
 from salus_ros.reports.sentences import alarm_rule
 
 NUMBERS_NAME = "evaluation.json"
 """Every number of the page, beside it."""
 
-SECTIONS = {"Steps": "steps", "Episodes": "ranking", "Alarm": "alarm"}
+SECTIONS = {"What an operator feels": "operator", "Alarm": "alarm", "Steps": "steps"}
 
 STEP_MEASURES = (
     "precision",
@@ -50,7 +52,7 @@ def write_evaluation(
         ConfigError: if `out` cannot be written.
     """
     out = Path(out)
-    samples, _ = held_out(predictor, stores, include_seen=include_seen)
+    samples, *_ = held_out(predictor, stores, include_seen=include_seen)
     chosen = results.get("at_threshold") or {}
     shown = {
         "title": f"Evaluation of {predictor.model_id}",
@@ -60,7 +62,9 @@ def write_evaluation(
             for title, name in SECTIONS.items()
         ],
         "results": results,
-        "level": results["episode_level"],
+        "foreseen": results["operator"]["detectors"][PREDICTOR]["foreseen"]["at_share"]["recall"],
+        "sheets": evaluation_sheets(results["operator"]),
+        "rules": RULES,
         "f1": chosen.get("f1"),
         "alarm": results["episode_level"]["alarm"],
         "alarm_rule": alarm_rule(predictor),
@@ -82,6 +86,7 @@ def _step_rows(results: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[st
         "all outputs, at 0.5": results,
         "all outputs, chosen threshold": chosen,
         "without timeout, chosen threshold": chosen.get("without_timeout") or {},
+        "without timeout, threshold of its own": results["events"] or {},
         **{f"{kind}, at 0.5": part for kind, part in results.get("by_type", {}).items()},
         **{f"any within {span}": part for span, part in results.get("any_failure", {}).items()},
     }

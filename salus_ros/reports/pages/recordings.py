@@ -10,6 +10,7 @@ import numpy as np
 from salus_ros import __version__
 from salus_ros.core.errors import CheckpointError, ConfigError
 from salus_ros.evaluation.statistics import CONFIDENCE, LEAST_EPISODES, REPLICATES
+from salus_ros.prediction.lookahead import as_seen_live
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.reports.figures import episodes as episode_figures
 from salus_ros.reports.figures import signals as signal_figures
@@ -119,6 +120,8 @@ def write_report(
         drawn = _draw(recordings, numbers, values, strips, out)
         if recorded is not None:
             names = reader.spec.signals
+            if predictor is not None:
+                recorded = as_seen_live(recorded, reader.spec, predictor)
             save_timeline(out / "episode.png", recorded, predictor, signal_names=names)
             drawn.append("episode")
             titles[f"Episode {index} of {len(reader)}, step by step"] = "episode"

@@ -5,8 +5,9 @@ from typing import Any
 
 from rich.table import Table
 
+from salus_ros.reports.numbers.operator import RULES, Sheet, benchmark_sheets
 from salus_ros.reports.sentences import unlabelled_line
-from salus_ros.reports.tables.layout import number
+from salus_ros.reports.tables.layout import number, sheet_table
 
 COLUMNS = {
     "in task": "AUROC within tasks of scores up to the task's shortest episode",
@@ -18,6 +19,7 @@ COLUMNS = {
     "false": "successes with an alarm",
     "lead": "median time in s from the first alarm to the failure",
     "F1": "micro F1 of the outputs by horizon and type",
+    "events": "the same of all types but the timeout, at a threshold of their own",
     "us": "time to score a step, on one thread",
 }
 """Columns of the table and what they mean."""
@@ -34,7 +36,8 @@ def benchmark_rows(results: Mapping[str, Any], part: str = "test") -> Iterator[l
         shortest, quarter = found[part]["shortest"], found[part]["quarter"]
         low, high = shortest["auroc_within_task_interval"]
         alarm = found[part]["alarms"][f"{results['alpha']:g}"]
-        f1 = (found["steps"] or {}).get("f1", [None])[0] if part == "test" else None
+        steps = (found["steps"] or {}) if part == "test" else {}
+        f1, events = (steps.get(name, [None])[0] for name in ("f1", "f1_events"))
         yield [
             name,
             number(shortest["auroc_within_task"], "{:.3f}"),
@@ -46,6 +49,7 @@ def benchmark_rows(results: Mapping[str, Any], part: str = "test") -> Iterator[l
             number(alarm["false_alarm_share"], "{:.2f}"),
             number(alarm["lead_median_s"], "{:.2f}"),
             number(f1, "{:.3f}"),
+            number(events, "{:.3f}"),
             number(found["step_us"], "{:.0f}"),
         ]
 
@@ -56,14 +60,16 @@ def benchmark_tables(results: Mapping[str, Any]) -> Iterator[Table | str]:
     if "held_out" in results:
         other = results["held_out"]
         titles["held_out"] = f"other conditions: {other['episodes']}, {other['failures']} failed"
+    notes: dict[str, None] = {}
     for part, title in titles.items():
-        table = Table(title=title, title_justify="left")
-        table.add_column("detector", overflow="fold")
-        for column in COLUMNS:
-            table.add_column(column, justify="right", no_wrap=True)
-        for row in benchmark_rows(results, part):
-            table.add_row(*row)
-        yield table
+        for sheet in benchmark_sheets(results, part):
+            yield sheet_table(sheet._replace(title=f"{title}; {sheet.title}"))
+            notes |= {sheet.note.replace("`", ""): None} if sheet.note else {}
+    yield from notes
+    yield RULES.replace("`", "")
+    for part, title in titles.items():
+        rows = list(benchmark_rows(results, part))
+        yield sheet_table(Sheet(f"{title}; as published", ["detector", *COLUMNS], rows, ""))
     yield "\n".join(f"{name}: {meaning}" for name, meaning in COLUMNS.items())
     unlabelled = results["unlabelled_episodes"]
     unlabelled += results.get("held_out", {}).get("unlabelled_episodes", 0)

@@ -6,41 +6,77 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
-from salus_ros.reports.tables.layout import new_table, number
+from salus_ros.reports.numbers.operator import RULES, Sheet, evaluation_sheets, foreseen_sheet
+from salus_ros.reports.tables.layout import new_table, number, sheet_table
 
 
 def evaluation_tables(results: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Tables of `evaluate_stores`."""
+    """Tables of `evaluate_stores`: the primary ones, then those of steps and of the alarm."""
+    operator = results["operator"]
+    for sheet in evaluation_sheets(operator):
+        yield sheet_table(sheet)
+        if sheet.note:
+            yield sheet.note.replace("`", "")
+    yield RULES.replace("`", "")
+    for name, reason in operator["missing"].items():
+        yield f"{name}: not there, {reason}"
+    yield _step_table(results)
+    yield from _undefined(results)
+    yield from episode_tables(results["episode_level"], "all episodes")
+    yield from _whole_episode(results)
+    for group in ("by_task", "by_condition"):
+        parts = results.get(group, {})
+        if parts:
+            yield sheet_table(_group_sheet(group, parts))
+        for name, part in parts.items():
+            yield from episode_tables(part["episode_level"], name)
+    yield results["left_out"]["note"]
+
+
+def _group_sheet(group: str, parts: Mapping[str, Any]) -> Sheet:
+    """What the predictor foresees in each task or condition."""
+    sheet = foreseen_sheet({name: part["operator"] for name, part in parts.items()})
+    how = group.removeprefix("by_")
+    return sheet._replace(title=f"foreseen, by {how}", head=[how, *sheet.head[1:]])
+
+
+def _step_table(results: Mapping[str, Any]) -> Table:
     title = f"steps: {results['steps']} of {results['episodes']} episodes"
     columns = ("precision", "recall", "f1", "average_precision", "calibration_error")
     shown = ("precision", "recall", "F1", "AP", "calibration error", "positives")
     table = new_table(title, "outputs", *shown)
     rows = {"all, at 0.5": results, "all, at the chosen threshold": results.get("at_threshold")}
     rows |= {"without timeout, chosen": (results.get("at_threshold") or {}).get("without_timeout")}
+    rows |= {"without timeout, at a threshold of its own": results["events"]}
     rows |= {f"type {name}, at 0.5": part for name, part in results.get("by_type", {}).items()}
     rows |= {f"any within {name}": part for name, part in results.get("any_failure", {}).items()}
     for name, part in rows.items():
         if part is not None:
             numbers = (number(part.get(key), "{:.3f}") for key in columns)
             table.add_row(name, *numbers, str(part["positives"]))
-    yield table
-    yield from _undefined(results)
-    yield from episode_tables(results["episode_level"], "all episodes")
-    if results["eventual"] is not None:
-        title = "all episodes, by the probability to fail at all"
-        yield _ranking_table(title, results["eventual"])
-    if results["episode_outputs"]:
-        yield _episode_output_table(results["episode_outputs"])
-    for group in ("by_task", "by_condition"):
-        for name, part in results.get(group, {}).items():
-            yield from episode_tables(part["episode_level"], name)
-    yield results["left_out"]["note"]
+    return table
+
+
+def _whole_episode(results: Mapping[str, Any]) -> Iterator[str]:
+    """How true the probabilities about the whole episode are."""
+    running = next(iter(results["operator"]["detectors"].values()))["running"]
+    for name, found in results["episode_outputs"].items():
+        parts = running["failure" if name == "episode_failure" else name]
+        at = ", ".join(
+            f"{number(part['calibration_error'], '{:.3f}')} at {moment}"
+            for moment, part in parts.items()
+            if moment.endswith("%")
+        )
+        yield (
+            f"{name.replace('_', ' ')}: {found['episodes']} episodes ended so; calibration error "
+            f"{number(found['steps']['calibration_error'], '{:.3f}')} over all steps, {at} of the "
+            "time limit"
+        )
 
 
 def episode_tables(results: Mapping[str, Any], title: str) -> Iterator[RenderableType]:
     """Tables of `evaluate_episodes`."""
     how = f"{results['failures']} of {results['episodes']} failed"
-    yield _ranking_table(f"{title}, by the risk: {how}", results["ranking"])
     yield from _undefined(results)
     alarm = results["alarm"]
     if alarm is None:
@@ -48,7 +84,7 @@ def episode_tables(results: Mapping[str, Any], title: str) -> Iterator[Renderabl
     low, high = (number(end, "{:.3f}") for end in alarm["false_alarm_interval"])
     promise = "uncalibrated" if alarm["alpha"] is None else f"promised {alarm['alpha']:g}"
     lead, sudden = alarm["lead_s"], alarm["lead_before_drop_or_collision_s"]
-    table = new_table("alarm", "", "")
+    table = new_table(f"alarm, {title}: {how}", "", "")
     for name, text in (
         ("failures with an alarm before", number(alarm["detection_rate"], "{:.3f}")),
         (
@@ -58,10 +94,6 @@ def episode_tables(results: Mapping[str, Any], title: str) -> Iterator[Renderabl
         (
             "successes with a false alarm",
             f"{number(alarm['false_alarm_share'], '{:.3f}')} ({low} to {high}), {promise}",
-        ),
-        (
-            "a clock with as many false alarms detects",
-            number(alarm["clock"]["detection_rate"], "{:.3f}"),
         ),
         ("false alarms per hour", number(alarm["false_alarms_per_hour"], "{:.1f}")),
         (
@@ -76,65 +108,6 @@ def episode_tables(results: Mapping[str, Any], title: str) -> Iterator[Renderabl
     ):
         table.add_row(name, text)
     yield table
-
-
-def _ranking_table(title: str, ranking: Mapping[str, Any]) -> Table:
-    """Table of `rank_at_cuts`."""
-    columns = ("AUROC within task", "95 %", "pooled", "AP", "clock within", "clock pooled")
-    table = new_table(title, "scores up to", *columns)
-    names = {"shortest": "shortest of its task", "quarter": "quarter of the limit", "full": "end"}
-    for cut, part in ranking.items():
-        low, high = (number(end, "{:.2f}") for end in part["auroc_within_task_interval"])
-        clock = part["clock"]
-        table.add_row(
-            names[cut],
-            number(part["auroc_within_task"], "{:.3f}"),
-            f"{low} to {high}",
-            number(part["auroc_pooled"], "{:.3f}"),
-            number(part["average_precision"], "{:.3f}"),
-            number(clock["auroc_within_task"], "{:.3f}"),
-            number(clock["auroc_pooled"], "{:.3f}"),
-        )
-    return table
-
-
-def _episode_output_table(outputs: Mapping[str, Any]) -> Table:
-    """Table of `evaluate_episode_output`, of each output about the whole episode."""
-    columns = (
-        "running",
-        "ended so",
-        "AUROC within task",
-        "95 %",
-        "pooled",
-        "AP",
-        "calibration error",
-    )
-    table = new_table(
-        "episodes still running at a share of the time limit, by the latest probability",
-        "output",
-        *columns,
-    )
-    for name, found in outputs.items():
-        title = name.replace("_", " ")
-        for share, part in found["at"].items():
-            low, high = (number(end, "{:.2f}") for end in part["auroc_within_task_interval"])
-            table.add_row(
-                f"{title}, {share}",
-                str(part["running"]),
-                str(part["positives"]),
-                number(part["auroc_within_task"], "{:.3f}"),
-                f"{low} to {high}",
-                *(
-                    number(part[key], "{:.3f}")
-                    for key in ("auroc_pooled", "average_precision", "calibration_error")
-                ),
-            )
-        steps = (found["steps"][key] for key in ("average_precision", "calibration_error"))
-        ended = str(found["episodes"])
-        table.add_row(
-            f"{title}, all steps", "", ended, "", "", "", *(number(x, "{:.3f}") for x in steps)
-        )
-    return table
 
 
 def _undefined(figures: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
+from salus_ros.reports.numbers.operator import Sheet
+
 TEXT_COLUMNS = ("", "endings", "no label of")
 """Columns that are read and not compared; the first one always is."""
 
@@ -16,6 +18,16 @@ def new_table(title: str, *columns: str) -> Table:
         table.add_column(
             column, justify="left" if place == 0 or column in TEXT_COLUMNS else "right"
         )
+    return table
+
+
+def sheet_table(sheet: Sheet) -> Table:
+    """A table of a sheet; long names of detectors are folded."""
+    table = Table(title=sheet.title, title_justify="left")
+    for place, column in enumerate(sheet.head):
+        table.add_column(column, justify="right" if place else "left", overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*row)
     return table
 
 

@@ -26,6 +26,8 @@ def store_tables(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     )
     for title, size in _columns(spec):
         overview.add_row(title, size)
+    if spec["kept_bits"]:
+        overview.add_row("rounded", f"those columns, to {spec['kept_bits']} bits of the mantissa")
     rows = {
         "task": "tasks",
         "fault": "faults",
@@ -94,9 +96,13 @@ def _columns(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "visual embedding", f"{spec['visual_dim']} values for each of {cameras}"
     if spec["expert_dim"]:
         yield "expert embedding", f"{spec['expert_dim']} values"
+    if spec["further_signals"]:
+        yield "signals beyond the twelve", ", ".join(spec["further_signals"])
     if spec["joint_names"]:
         quantities = ", ".join(spec["joint_quantities"])
         yield "joints", f"{quantities} of {', '.join(spec['joint_names'])}"
+    if spec["lookahead_names"]:
+        yield "lookahead", f"{len(spec['lookahead_names'])} values in {spec['lookahead_cell']}"
     if spec["episode_outputs"]:
         yield "predicted of the episode", ", ".join(spec["episode_outputs"])
     if spec["truth_names"]:

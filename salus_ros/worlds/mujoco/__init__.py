@@ -1,19 +1,31 @@
-"""The built-in world: a Panda pick-and-place in MuJoCo, registered once for each `Physics`."""
+"""The built-in world: a Panda pick-and-place, registered once for each `Physics` and engine."""
+
+from typing import Any
 
 from gymnasium.envs.registration import register, registry
 
-from salus_ros.worlds.physics import COMPLIANT, RIGID, Physics
+from salus_ros.worlds.physics import (
+    COMPLIANT,
+    ENV_ID,
+    FIRST_ENV_ID,
+    PHYSX_ENV_ID,
+    RIGID,
+    Physics,
+)
 
-ENV_ID = "salus/PickPlace-v0"
-"""The world where none is named."""
+PHYSICS: dict[str, Physics] = {FIRST_ENV_ID: RIGID, ENV_ID: COMPLIANT}
+"""Numbers of each world that MuJoCo moves, by its Gymnasium id."""
 
-PHYSICS: dict[str, Physics] = {ENV_ID: RIGID, "salus/PickPlace-v1": COMPLIANT}
-"""Numbers of each world by its Gymnasium id."""
+WORLDS: dict[str, dict[str, Any]] = {
+    **{env_id: {"physics": physics} for env_id, physics in PHYSICS.items()},
+    PHYSX_ENV_ID: {"physics": COMPLIANT, "engine": "physx"},
+}
+"""What `PickPlaceEnv` is given to be each world, by its Gymnasium id."""
 
-for _env_id, _physics in PHYSICS.items():
+for _env_id, _options in WORLDS.items():
     if _env_id not in registry:
         register(
             id=_env_id,
             entry_point="salus_ros.worlds.mujoco.world:PickPlaceEnv",
-            kwargs={"physics": _physics},
+            kwargs=_options,
         )

@@ -1,5 +1,7 @@
 """The Panda as the policy drives it: end-effector displacements in, joint targets out."""
 
+from typing import Any
+
 import mink
 import mujoco
 import numpy as np
@@ -15,6 +17,9 @@ JOINT_NAMES: tuple[str, ...] = JOINTS + FINGER_JOINTS
 
 HOME: tuple[float, ...] = (0.0, -0.2, 0.0, -2.2, 0.0, 2.0, 0.785398)
 FINGER_OPEN_M = 0.04
+
+AT_HOME: tuple[float, ...] = (*HOME, FINGER_OPEN_M, FINGER_OPEN_M)
+"""Positions of `JOINT_NAMES` at rest, the gripper open."""
 
 MAX_TRANSLATION_M = 0.02
 """Translation in one step at action 1.0; 0.6 m/s at 30 Hz."""
@@ -75,6 +80,11 @@ class Arm:
         return np.asarray(self._data.site_xpos[self._site], dtype=np.float64).copy()
 
     @property
+    def target_position(self) -> Array:
+        """Where the tool centre is sent, (3,) in m in the world frame."""
+        return np.asarray(self._target.translation(), dtype=np.float64).copy()
+
+    @property
     def joint_limit_margin(self) -> float:
         """Smallest distance of an arm joint to its limit in rad."""
         q = self.joint_positions[:7]
@@ -118,6 +128,18 @@ class Arm:
         fingers = self._move_gripper(bool(a[6] > 0))
         self._from = self._to
         self._to = np.append(self._kinematics.q[self._qpos[:7]], [fingers, fingers])
+
+    def remember(self) -> tuple[Any, ...]:
+        """What commands have left behind, for `recall`."""
+        q = self._kinematics.q.copy()
+        gripper = self.opening, self._against, self._fingers_m
+        return self._target, q, self._to, self._from, gripper
+
+    def recall(self, memory: tuple[Any, ...]) -> None:
+        """Forget the commands since `remember`."""
+        self._target, q, self._to, self._from, gripper = memory
+        self._kinematics.update(q)
+        self.opening, self._against, self._fingers_m = gripper
 
     def drive(self, substep: int) -> None:
         """Write the set points of physics step `substep` (the first is 0) after a command."""

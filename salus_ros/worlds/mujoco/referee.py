@@ -7,9 +7,11 @@ import numpy.typing as npt
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.worlds.causes import FailureCause
 from salus_ros.worlds.conditions import CUBE_HALF_M, CUBES
+from salus_ros.worlds.engine import Engine
 from salus_ros.worlds.mujoco.arm import Arm
 from salus_ros.worlds.mujoco.scene import fixed_geoms
 from salus_ros.worlds.physics import Physics
+from salus_ros.worlds.pressing import Pressing
 from salus_ros.worlds.tasks import ALL_TASKS, Task
 
 BIN_HALF_M = 0.071
@@ -71,16 +73,21 @@ class Referee:
     """
 
     def __init__(
-        self, model: mujoco.MjModel, data: mujoco.MjData, arm: Arm, physics: Physics
+        self,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        engine: Engine,
+        arm: Arm,
+        physics: Physics,
     ) -> None:
-        self._model, self._data, self._arm, self._physics = model, data, arm, physics
+        self._model, self._data, self._engine = model, data, engine
+        self._arm, self._physics = arm, physics
         self._geoms = {name: model.geom(name).id for name in CUBES}
         self._pads = {model.geom("left_pad").id, model.geom("right_pad").id}
         self._obstacle = model.geom("obstacle").id
         self._fixed = set(fixed_geoms(model))
         self._ground = {model.geom("table").id, model.geom("floor").id}
         self._robot = set(range(model.ngeom)) - self._fixed - set(self._geoms.values())
-        self._force = np.zeros(6)
         self.reset(ALL_TASKS[0])
 
     def reset(self, task: Task) -> None:
@@ -93,8 +100,10 @@ class Referee:
         self.peak_force_n = self.surface_force_n = self.obstacle_force_n = 0.0
         self._force_step = 0
         self._collision_step = -1
-        self._pressed_s = 0.0
-        self._bumped_s = 0.0
+        physics = self._physics
+        lasting = physics.collision_time_s, physics.timestep_s
+        self._pressing = Pressing(physics.surface_force_n, *lasting)
+        self._bumping = Pressing(physics.obstacle_force_n, *lasting)
         self._lifted = False
         self._released = True
         self._lost_step = -1
@@ -125,17 +134,16 @@ class Referee:
         pads_on: dict[int, set[int]] = {target: set(), other: set()}
         landed = False
         pressing = bumping = 0.0
-        for i in range(self._data.ncon):
-            contact = self._data.contact[i]
-            pair = {int(contact.geom1), int(contact.geom2)}
+        for i, geoms in enumerate(self._engine.contacts()):
+            pair = set(geoms)
             for cube in pads_on:
                 if cube in pair:
                     pads_on[cube] |= pair & self._pads
             landed |= target in pair and bool(pair & self._ground)
             if self._obstacle in pair and pair & (self._robot | {target}):
-                bumping += self._magnitude(i)
+                bumping += self._engine.force(i)
             elif pair & self._fixed and pair & self._robot:
-                pressing += self._magnitude(i)
+                pressing += self._engine.force(i)
         self._count_forces(step, pressing, bumping)
         held = len(pads_on[target]) == 2
         self._released = not pads_on[target]
@@ -191,21 +199,14 @@ class Referee:
         self.outcome, self.cause, self.failure_step = Outcome.FAILURE, cause, step
 
     def _count_forces(self, step: int, pressing: float, bumping: float) -> None:
-        physics, dt = self._physics, self._model.opt.timestep
         if step != self._force_step:
             self._force_step, self.surface_force_n, self.obstacle_force_n = step, 0.0, 0.0
         self.surface_force_n = max(self.surface_force_n, pressing)
         self.obstacle_force_n = max(self.obstacle_force_n, bumping)
         self.peak_force_n = max(self.peak_force_n, pressing, bumping)
-        self._pressed_s = self._pressed_s + dt if pressing > physics.surface_force_n else 0.0
-        self._bumped_s = self._bumped_s + dt if bumping > physics.obstacle_force_n else 0.0
-        longest = max(self._pressed_s, self._bumped_s)
-        if longest >= physics.collision_time_s and self._collision_step < 0:
+        pressed, bumped = self._pressing.update(pressing), self._bumping.update(bumping)
+        if (pressed or bumped) and self._collision_step < 0:
             self._collision_step = step
-
-    def _magnitude(self, contact: int) -> float:
-        mujoco.mj_contactForce(self._model, self._data, contact, self._force)
-        return float(np.linalg.norm(self._force[:3]))
 
     def _position(self, body: str) -> npt.NDArray[np.float64]:
         return np.asarray(self._data.body(body).xpos, dtype=np.float64)

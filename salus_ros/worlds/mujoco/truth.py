@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from salus_ros.worlds.engine import Engine
 from salus_ros.worlds.mujoco.referee import Referee
 
 QUANTITIES: dict[str, tuple[str, ...]] = {
@@ -37,8 +38,10 @@ def truth_row(truth: Mapping[str, Any]) -> npt.NDArray[np.float32]:
 class Truth:
     """Reads the truth of the episode that a referee judges; for `info`, never for a policy."""
 
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, referee: Referee) -> None:
-        self._model, self._data, self._referee = model, data, referee
+    def __init__(
+        self, model: mujoco.MjModel, data: mujoco.MjData, engine: Engine, referee: Referee
+    ) -> None:
+        self._data, self._engine, self._referee = data, engine, referee
         self._pads = [model.geom(name).id for name in PADS]
 
     def now(self) -> dict[str, Any]:
@@ -65,11 +68,9 @@ class Truth:
         return np.concatenate([body.xpos, body.xquat])
 
     def _pad_forces(self) -> npt.NDArray[np.float64]:
-        forces, wrench = np.zeros(len(self._pads)), np.zeros(6)
-        for i in range(self._data.ncon):
-            contact = self._data.contact[i]
+        forces = np.zeros(len(self._pads))
+        for i, geoms in enumerate(self._engine.contacts()):
             for pad, geom in enumerate(self._pads):
-                if geom in (contact.geom1, contact.geom2):
-                    mujoco.mj_contactForce(self._model, self._data, i, wrench)
-                    forces[pad] += np.linalg.norm(wrench[:3])
+                if geom in geoms:
+                    forces[pad] += self._engine.force(i)
         return forces

@@ -17,15 +17,20 @@ from salus_ros.core.errors import ConfigError, ObservationError, SimulatorError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import RATE_HZ
 from salus_ros.worlds.conditions import CONDITIONS, Arrangement
+from salus_ros.worlds.engine import Engine
 from salus_ros.worlds.faults import FAULTS, Fault
-from salus_ros.worlds.mujoco.arm import HOME, JOINT_NAMES, Arm
+from salus_ros.worlds.mujoco.arm import AT_HOME, HOME, JOINT_NAMES, Arm
+from salus_ros.worlds.mujoco.engine import MujocoEngine
 from salus_ros.worlds.mujoco.referee import Referee
 from salus_ros.worlds.mujoco.scene import load_scene
 from salus_ros.worlds.mujoco.truth import Truth
+from salus_ros.worlds.mujoco.workcell import camera_matrix, camera_pose
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, STATE_DIM
 from salus_ros.worlds.physics import RIGID, Physics
 from salus_ros.worlds.sensors import Sensors
 from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
+
+MUJOCO, PHYSX = ENGINES = ("mujoco", "physx")
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
@@ -49,12 +54,15 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     Args:
         render_mode: None or "rgb_array" (the front camera).
         physics: Numbers of the world.
+        engine: What moves it, one of `ENGINES`. The images are MuJoCo's with every engine.
         render_images: False leaves the images black; only for work that does not look at them.
         render_every: Steps between renderings, from step 0 on; `pixels` is empty in between. 0:
             only `look` renders.
 
     Raises:
-        SimulatorError: if no headless OpenGL context can be made; says what to install.
+        ConfigError: if the engine is not known.
+        SimulatorError: if the engine is not set up, or if no headless OpenGL context can be made;
+            says what to install.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(RATE_HZ)}  # noqa: RUF012
@@ -64,6 +72,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         render_mode: str | None = None,
         *,
         physics: Physics = RIGID,
+        engine: str = MUJOCO,
         render_images: bool = True,
         render_every: int = 1,
     ) -> None:
@@ -75,13 +84,14 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.model = load_scene(physics)
         self.data = mujoco.MjData(self.model)
         self.arm = Arm(self.model, self.data, physics)
-        self.referee = Referee(self.model, self.data, self.arm, physics)
+        self._engine = make_engine(engine, self.model, self.data)
+        self.referee = Referee(self.model, self.data, self._engine, self.arm, physics)
         self._arrangement = Arrangement(self.model, self.data)
         self._task: Task = ALL_TASKS[0]
         self.condition = next(iter(CONDITIONS))
         self.fault = Fault(self.model, self.data, physics)
         self.sensors = Sensors(physics)
-        self._truth = Truth(self.model, self.data, self.referee)
+        self._truth = Truth(self.model, self.data, self._engine, self.referee)
         self._steps = 0
         self._renderer = make_renderer(self.model) if render_images else None
         image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
@@ -122,6 +132,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.referee.reset(self._task)
         self.fault.reset(fault, self._task.target, condition.fault_scale, rng)
         self.sensors.reset(rng)
+        self._engine.load()
         self._steps = 0
         return self._observe(), self._info()
 
@@ -144,7 +155,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         for substep in range(self.physics.substeps):
             self.arm.drive(substep)
             self.fault.apply(self._steps, substep)
-            mujoco.mj_step(self.model, self.data)
+            self._engine.step()
             self.referee.watch(self._steps)
         truncated = self._steps >= self.max_episode_steps
         self.referee.judge(self._steps, time_is_up=truncated)
@@ -162,11 +173,15 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
         Both must have been reset alike; what was stepped there need not be stepped here.
         """
-        mujoco.mj_copyData(self.data, self.model, other.data)
-        ours = {id(other.model): self.model, id(other.data): self.data}
+        self._engine.follow(other._engine)
+        ours = {
+            id(other.model): self.model,
+            id(other.data): self.data,
+            id(other._engine): self._engine,
+        }
         parts = (other.arm, other.referee, other.fault, other.sensors)
         self.arm, self.referee, self.fault, self.sensors = copy.deepcopy(parts, ours)
-        self._truth = Truth(self.model, self.data, self.referee)
+        self._truth = Truth(self.model, self.data, self._engine, self.referee)
         self._steps = other._steps
 
     def branch(self, seed: int) -> None:
@@ -184,7 +199,8 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         return self._image("front") if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
-        """Free the OpenGL context."""
+        """Free the engine and the OpenGL context."""
+        self._engine.close()
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
@@ -205,23 +221,12 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         return self._task.goal
 
     def camera_matrix(self, camera: str) -> npt.NDArray[np.float64]:
-        """Pinhole matrix (3, 3) of a camera in pixels, pixel centres at whole numbers."""
-        fovy_rad = np.deg2rad(self.model.camera(camera).fovy[0])
-        focal_px = IMAGE_SIZE / 2 / np.tan(fovy_rad / 2)
-        centre_px = (IMAGE_SIZE - 1) / 2
-        return np.array([[focal_px, 0, centre_px], [0, focal_px, centre_px], [0, 0, 1]])
+        """Pinhole matrix (3, 3) of a camera, see `workcell.camera_matrix`."""
+        return camera_matrix(self.model, camera)
 
     def camera_pose(self, camera: str) -> npt.NDArray[np.float64]:
-        """Where a camera is now: homogeneous (4, 4), in m, from its optical frame to the world.
-
-        The optical frame is that of images: z forward, x right, y down; MuJoCo's cameras look
-        along -z, with y up.
-        """
-        seen = self.data.camera(camera)
-        pose = np.eye(4)
-        pose[:3, :3] = seen.xmat.reshape(3, 3) @ np.diag([1.0, -1.0, -1.0])
-        pose[:3, 3] = seen.xpos
-        return pose
+        """Where a camera is now, (4, 4), see `workcell.camera_pose`."""
+        return camera_pose(self.data, camera)
 
     def _image(self, camera: str) -> npt.NDArray[np.uint8]:
         if self._renderer is None:
@@ -235,7 +240,9 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         if images or (every and step % every == 0):
             for i, name in enumerate(CAMERAS):
                 seen = self._image(name)
-                pixels[name] = self.fault.noisy_image(self.sensors.image(seen, i, step), i, step)
+                if self._renderer is not None:  # black is no image, and has no noise
+                    seen = self.fault.noisy_image(self.sensors.image(seen, i, step), i, step)
+                pixels[name] = seen
         return {"pixels": pixels, "agent_pos": self._joints()[:STATE_DIM].astype(np.float32)}
 
     def _joints(self) -> npt.NDArray[np.float64]:
@@ -264,6 +271,22 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         if self.fault.start_step >= 0:
             info["fault_strength"] = self.fault.strength
         return info
+
+
+def make_engine(name: str, model: mujoco.MjModel, data: mujoco.MjData) -> Engine:
+    """The engine that is meant by one of `ENGINES`.
+
+    Raises:
+        ConfigError: if there is none of that name.
+        SimulatorError: if it is not set up here.
+    """
+    if name == MUJOCO:
+        return MujocoEngine(model, data)
+    if name == PHYSX:
+        from salus_ros.worlds.physx.engine import PhysxEngine
+
+        return PhysxEngine(model, data, dict(zip(JOINT_NAMES, AT_HOME, strict=True)))
+    raise ConfigError(f"unknown engine {name!r}; known: {', '.join(map(repr, ENGINES))}")
 
 
 def make_renderer(model: mujoco.MjModel) -> mujoco.Renderer:

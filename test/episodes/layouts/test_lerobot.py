@@ -15,6 +15,7 @@ from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
 from salus_ros.episodes.layouts.lerobot import export_lerobot
 from salus_ros.episodes.layouts.lerobot_import import import_lerobot
+from salus_ros.policies.conformance import check_policy
 
 JOINTS = tuple(f"joint_{n}" for n in range(7))
 SPEC = dataclasses.replace(
@@ -26,7 +27,7 @@ SPEC = dataclasses.replace(
 )
 LEFT_OUT = ("embedding", "chunk_statistics", "probability", "risk", "alarm", "plan", "plan_step")
 LEFT_OUT += ("plan_samples", "visual_embedding", "expert_embedding")
-LEFT_OUT += ("joint_position", "joint_effort", "truth", "episode_outputs")
+LEFT_OUT += ("joint_position", "joint_effort", "lookahead", "truth", "episode_outputs")
 AGES = np.array([4.0, np.nan], np.float32)
 
 
@@ -126,7 +127,9 @@ def test_lerobots_own_training_takes_our_export(exported, tmp_path, monkeypatch)
     cameras = {f"observation.images.{name}" for name in SPEC.cameras}
     assert set(config["input_features"]) == {"observation.state"} | cameras
     assert set(config["output_features"]) == {"action"}
-    assert (trained / "model.safetensors").is_file()
+    found = {one.check: one for one in check_policy(trained, num_samples=2)}
+    assert not [one for one in found.values() if one.passed is False]
+    assert "state 7, action 7, 4 of 4 steps executed, K = 2" in found["loads"].detail
 
 
 def test_a_policy_takes_state_action_and_cameras_but_not_our_signals(exported):
@@ -252,6 +255,19 @@ def test_the_end_of_a_success_is_marked_if_every_outcome_is_known(tmp_path, know
     assert np.flatnonzero(frames["next.done"]).tolist() == [4, 8]
     if known:
         assert np.flatnonzero(frames["next.success"]).tolist() == [4, 8]
+
+
+def test_what_acted_in_the_policys_place_is_named_at_each_step(tmp_path):
+    text = "1-2 scripted@alarm timeout"
+    with EpisodeStore.create(tmp_path / "a.zarr", LOW_DIM) as store:
+        store.append(make_episode("0", 4, interventions=text))
+        store.append(make_episode("1", 3))
+    export_lerobot(StoreReader(tmp_path / "a.zarr"), tmp_path / "a")
+    names = ["", *["scripted@alarm timeout"] * 2, ""]
+    assert frames_of(tmp_path / "a")["salus.intervention"].tolist() == [*names, "", "", ""]
+    import_lerobot(tmp_path / "a", tmp_path / "b.zarr")
+    metas = StoreReader(tmp_path / "b.zarr").episodes()
+    assert [meta.interventions for meta in metas] == [text, ""]
 
 
 def test_names_of_joints_actions_and_cameras_are_those_of_the_store(exported):

@@ -152,9 +152,21 @@ def test_what_is_compared_in_pairs_with_the_reference(planted, folds):
 
 
 def test_a_detector_without_its_inputs_is_named_and_not_run(planted, folds):
-    bare = replace(planted, embedding=None)
+    bare = replace(planted, extras={})
     run = Benchmark(bare, folds, ("clock", "knn"))
     run.run()
     results = run.results()
     assert list(results["detectors"]) == ["clock"]
     assert "no embedding" in results["missing"]["knn"]
+
+
+def test_without_hidden_states_the_default_is_what_the_others_are_compared_with(planted):
+    """Chosen by the failures of training alone: of 12, 8 are in training, which is too few."""
+    bare = replace(planted, extras={})
+    few = bare.subset([*range(0, 80, 2), *range(1, 24, 2)])
+    for samples, name in ((bare, "blend"), (few, "stac_single")):
+        run = Benchmark(samples, make_folds(samples, "seen", 2), ("stac_single", "blend"))
+        run.run()
+        results = run.results()
+        assert results["reference"] == name
+        assert results["failures_by_type"] == {"drop": results["failures"]}

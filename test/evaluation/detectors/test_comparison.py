@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 from salus_ros.evaluation.detectors import comparison
-from salus_ros.evaluation.detectors.comparison import alarm_figures, draw_folds, rank_all
+from salus_ros.evaluation.detectors.comparison import alarm_figures, rank_all
 from salus_ros.evaluation.episode_metrics import (
     Episodes,
     Ranking,
     draw_episodes,
+    draw_folds,
     percentile_interval,
 )
 
@@ -23,7 +24,7 @@ def one_step_episodes(failed):
         failure_type=failed.astype(np.int64),
         task=np.zeros(len(failed), np.int64),
         rate_hz=np.ones(len(failed)),
-        time_limit=1,
+        time_limit=np.ones(len(failed), np.int64),
     )
 
 

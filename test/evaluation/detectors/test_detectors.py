@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.evaluation.detectors.baselines import TaskPrior
-from salus_ros.evaluation.detectors.benchmark import run_detector
-from salus_ros.evaluation.detectors.catalogue import catalogue, choose
+from salus_ros.evaluation.detectors.baselines import PriorOfTask, ReversalRate
+from salus_ros.evaluation.detectors.catalogue import catalogue, choose, default_of_logs
 from salus_ros.evaluation.detectors.detector import Replans, early_auroc
 from salus_ros.evaluation.detectors.novelty import LogpZO, RandomNetworkDistillation
 from salus_ros.evaluation.detectors.predicting import (
@@ -14,8 +13,11 @@ from salus_ros.evaluation.detectors.predicting import (
     JointsAndAction,
     ShuffledControl,
 )
-from salus_ros.evaluation.detectors.probes import SafeMLP, SequenceProbe
+from salus_ros.evaluation.detectors.probes import SafeMLP
 from salus_ros.evaluation.detectors.readings import Reading
+from salus_ros.evaluation.detectors.scoring import run_detector
+from salus_ros.evaluation.detectors.sequence_probe import SequenceProbe
+from salus_ros.evaluation.detectors.temporal_difference import TemporalDifferenceProbe
 from salus_ros.evaluation.folds import make_folds
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.training.dataset import load_samples
@@ -32,6 +34,9 @@ FAST = {
     "logpzo": lambda: LogpZO(epochs=20),
     "safe_mlp": lambda: SafeMLP(epochs=40),
     "safe_lstm": lambda: SequenceProbe("safe_lstm", Reading("embedding"), hidden=32, epochs=20),
+    "tdqc": lambda: TemporalDifferenceProbe(
+        "tdqc", Reading("embedding"), hidden=32, epochs=40, learning_rate=3e-3
+    ),
     "salus_mlp": lambda: HorizonPredictor("salus_mlp", SMALL),
     "salus_tcn_horizons": lambda: HorizonPredictor("salus_tcn_horizons", TCN),
     "salus_tcn": lambda: HorizonPredictor("salus_tcn", TCN, "episode_failure"),
@@ -50,7 +55,8 @@ ALL = {
     for name, make in catalogue([SIGNAL]).items()
     if name not in LEFT_OUT
 }
-LEARNT = [name for name in ALL if name not in ("clock", "task_prior")]
+RULES = ("clock", "task_prior", "stuck")
+LEARNT = [name for name in ALL if name not in RULES]
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +75,10 @@ def test_a_detector_never_looks_ahead(planted, fitted, name):
     rng = np.random.default_rng(0)
     cut = 20
     later = whole.step >= cut
-    for values in (whole.signals, whole.embedding, whole.chunk_statistics):
+    read = (whole.signals, *whole.extras.values(), whole.chunk_statistics, whole.action)
+    for values in read:
         values[later] = rng.normal(size=values[later].shape)
+    whole.state[later] = 0.0
     assert np.array_equal(fitted[name].score(whole)[~later], score[~later], equal_nan=True)
     if name in LEARNT:
         assert not np.array_equal(fitted[name].score(whole), score, equal_nan=True)
@@ -104,7 +112,8 @@ def test_missing_values_leave_a_score_or_none(planted, fitted, name):
     assert not np.isinf(before).any()
     gone = (test.step >= 15) & (test.step < 21)
     test.signals[gone], test.valid[gone] = np.nan, False
-    test.embedding[gone] = np.nan
+    for values in test.extras.values():
+        values[gone] = np.nan
     test.chunk_statistics[gone] = np.nan
     after = fitted[name].score(test)
     assert np.array_equal(after[test.step < 15], before[test.step < 15], equal_nan=True)
@@ -113,10 +122,17 @@ def test_missing_values_leave_a_score_or_none(planted, fitted, name):
 
 @pytest.mark.parametrize("name", LEARNT)
 def test_what_a_detector_reads_and_is_not_there_is_said(store, name):
-    bare = load_samples([store])
+    bare = replace(load_samples([store]), action=None)
     bare.signals[:], bare.valid[:] = np.nan, False
     reason = ALL[name]().missing(bare)
-    assert any(word in reason for word in ("never valid", "no embedding", "no chunk statistic"))
+    said = (
+        "never valid",
+        "no embedding",
+        "no expert_embedding",
+        "no chunk statistic",
+        "no action",
+    )
+    assert any(word in reason for word in said)
 
 
 def test_a_score_is_held_between_replans_and_never_across_episodes(planted):
@@ -144,10 +160,36 @@ def test_the_sign_of_a_signal_is_chosen_in_training(fitted):
 
 
 def test_a_new_task_gets_the_overall_share_of_failures(planted):
-    prior = TaskPrior()
+    prior = PriorOfTask()
     prior.fit(planted, [0, 1, 3, 5], [], seed=0)  # task 0: 0, 1, 5, task 1: 3
     score = prior.score(planted.subset([0, 3]))
     assert np.array_equal(np.unique(score), [2 / 3, 1.0])
+
+
+def test_an_action_that_turns_round_is_counted_from_the_third_step_on(planted):
+    two = planted.subset([0, 1])
+    two.action[:] = 0
+    start = two.slices[1].start
+    two.action[:7, 0] = [0, 1, 0, 0, 1, 2, 1]  # turns at steps 2 and 6
+    two.action[start:, 0] = np.arange(len(two.action) - start)
+    two.fresh[:] = True
+    score = ReversalRate().score(two)
+    each = 1 / two.action.shape[1]
+    assert score[2:8] == pytest.approx(
+        [each, each / 2, each / 3, each / 4, 2 * each / 5, each / 3]
+    )
+    assert np.isnan(score[[0, 1, start, start + 1]]).all()
+    assert not score[start + 2 :].any()
+    two.fresh[3:6] = False
+    assert ReversalRate().score(two)[3:6] == pytest.approx([each] * 3)
+
+
+@pytest.mark.parametrize(
+    ("failures", "name"), [(0, "stac_single"), (9, "stac_single"), (10, "blend")]
+)
+def test_without_hidden_states_few_failures_teach_nothing(failures, name):
+    assert default_of_logs(failures) == name
+    assert name in catalogue([])
 
 
 def test_a_name_that_no_detector_has_is_told_with_those_there_are():
@@ -186,7 +228,7 @@ def test_state_and_action_stand_in_for_the_hidden_state(planted):
     """A failure that they alone show is found; without them there is nothing to run on."""
     bad = np.array([record.meta.ending != "success" for record in planted.records])
     state = planted.state + 3 * bad[planted.episode, None]
-    shown = replace(planted, state=state.astype(np.float32), embedding=None)
+    shown = replace(planted, state=state.astype(np.float32), extras={})
     config = replace(SMALL, inputs=("embedding",))
     control = JointsAndAction("control", config)
     assert control.missing(shown) == ""
@@ -200,5 +242,6 @@ def test_a_control_runs_in_the_benchmark(planted):
     config = replace(SMALL, inputs=("embedding",), epochs=2)
     (fold, *_) = make_folds(planted, number=3)
     scored = run_detector(JointsAndAction("control", config), planted, fold)
-    assert np.isfinite(scored.test).any()
+    assert np.isfinite(scored.test.ever).any()
+    assert scored.test.by_type.shape == (len(scored.test.ever), 4)
     assert scored.steps["f1"] is not None

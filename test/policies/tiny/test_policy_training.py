@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from salus_ros.collection.demonstrate import record
 from salus_ros.core.errors import CheckpointError, StoreError
-from salus_ros.policies.runner import SmolVLARunner
+from salus_ros.policies.runner import PolicyRunner
 from salus_ros.policies.tiny.build import (
     TINY,
     Architecture,
@@ -96,7 +96,7 @@ def test_training_stopped_and_resumed_ends_where_a_whole_one_does(demos, tmp_pat
     parts = load_file(tmp_path / "parts" / "model.safetensors")
     for name, tensor in whole.items():
         torch.testing.assert_close(tensor, parts[name], atol=1e-6, rtol=1e-5)
-    runner = SmolVLARunner(tmp_path / "whole", num_samples=1)
+    runner = PolicyRunner(tmp_path / "whole", num_samples=1)
     images = {name: np.zeros((256, 256, 3), np.uint8) for name in TINY.cameras}
     action = runner.step(images, np.zeros(7, np.float32), demos.tasks[0], 0).action
     assert action.shape == (7,)

@@ -1,0 +1,1 @@
+"""Paired trials of recovery: the same episodes, with and without each intervention."""

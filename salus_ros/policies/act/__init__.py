@@ -1,0 +1,1 @@
+"""ACT: attention of its decoder, and chunks for other latents of its CVAE."""

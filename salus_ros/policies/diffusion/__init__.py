@@ -1,0 +1,1 @@
+"""Diffusion Policy: its denoising path, and chunks from other noise."""

@@ -1,0 +1,1 @@
+"""The behaviours that ship, one a file."""

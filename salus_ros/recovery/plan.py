@@ -1,0 +1,42 @@
+"""What a recovery proposes: a few actions, and why."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from salus_ros.core.errors import RecoveryError
+from salus_ros.worlds.panda import ACTION_DIM
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecoveryPlan:
+    """A short trajectory that is offered where a failure is foreseen; nothing has to do it.
+
+    Attributes:
+        mechanism: Name of what made it.
+        actions: Float32 (T, 7), one a step, see `sight.Action`.
+        confidence: In [0, 1], the higher the more the arm is where successes are; NaN where
+            that is unknown. It is no probability that the plan helps.
+        why: One sentence for a person.
+
+    Raises:
+        RecoveryError: if an action is none, or the confidence is no share.
+    """
+
+    mechanism: str
+    actions: npt.NDArray[np.float32]
+    confidence: float
+    why: str
+
+    def __post_init__(self) -> None:
+        actions = self.actions
+        formed = actions.ndim == 2 and len(actions) and actions.shape[1] == ACTION_DIM
+        if not (formed and np.isfinite(actions).all() and np.abs(actions).max() <= 1.0):
+            raise RecoveryError(
+                f"a plan has actions {actions.shape} that are not all numbers from -1 to 1; "
+                f"allowed is (T, {ACTION_DIM}) of such"
+            )
+        if not (math.isnan(self.confidence) or 0.0 <= self.confidence <= 1.0):
+            raise RecoveryError(f"a plan's confidence is {self.confidence}; allowed is 0 to 1")

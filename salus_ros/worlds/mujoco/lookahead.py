@@ -1,0 +1,213 @@
+"""What the arm will meet if it does as the policy plans, on a model of its cell.
+
+The model is the cell as its builder knows it: the arm with its controller, table, bin and plate
+in their nominal places. Nothing is in it that only a world can know; where a cube lies is unknown,
+so there is one only while the fingers hold something of its size. Model predictive safety filters
+look ahead in this way (Wabersich & Zeilinger 2021); here what is seen is not acted on, it is read
+by a predictor.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from salus_ros.worlds.conditions import CUBE_HALF_M, CUBES
+from salus_ros.worlds.mujoco.arm import JOINT_NAMES, Arm
+from salus_ros.worlds.mujoco.engine import MujocoEngine
+from salus_ros.worlds.mujoco.scene import fixed_geoms, load_scene
+from salus_ros.worlds.physics import Physics
+from salus_ros.worlds.pressing import Pressing
+
+Array = npt.NDArray[np.float64]
+
+STEPS = 15
+"""Control steps that are looked ahead: the longest horizon of a prediction, 0.5 s."""
+
+WINDOWS = (3, 6, 9, 12, STEPS)
+"""Steps ahead until which forces are looked at."""
+
+MARKS = (5, 10, STEPS)
+"""Steps ahead at which the tool is looked at."""
+
+NEVER = 30.0
+"""Steps to a collision that does not come: twice as far as is looked."""
+
+GRASP_SLACK_M = 0.004
+"""By which half the opening of closed fingers may differ from half a cube that they hold."""
+
+COLUMNS: tuple[str, ...] = (
+    "steps_to_collision",
+    *(f"force_until_{steps}" for steps in WINDOWS),
+    *(f"tool_{axis}_at_{steps}" for steps in MARKS for axis in "xyz"),
+    *(f"lag_{axis}_at_{steps}" for steps in MARKS for axis in "xyz"),
+    *(f"opening_at_{steps}" for steps in MARKS),
+    "lowest_tool_z",
+)
+"""What is told of a step: steps until the robot will have pressed on something for as long as
+counts as a collision, `NEVER` if it does not; log(1 + F / N) of the largest force until so many
+steps ahead; where the tool will be, in m; by how much it will lag behind where it is sent, in m;
+the fingers' opening, in m; the lowest height of the tool, in m."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rollout:
+    """What was seen ahead, one row a control step.
+
+    forces: (n,) in N; tools, lags: (n, 3); openings: (n,); collision: step, -1 for none.
+    """
+
+    forces: Array
+    tools: Array
+    lags: Array
+    openings: Array
+    collision: int
+
+
+class PlanLookahead:
+    """Looks ahead at each step of an episode in a built-in world, see `cells.Lookahead`.
+
+    The controller's set point is not measured, so it is followed from the episode's first step
+    on: the steps are given in order, each once.
+
+    Attributes:
+        joint_names: The arm's and the fingers'.
+        columns: `COLUMNS`.
+
+    Args:
+        physics: Numbers of the world.
+    """
+
+    joint_names = JOINT_NAMES
+    columns = COLUMNS
+
+    def __init__(self, physics: Physics) -> None:
+        self._physics = physics
+        self._model = load_scene(physics)
+        self._data = mujoco.MjData(self._model)
+        self._arm = Arm(self._model, self._data, physics)
+        model = self._model
+        self._qpos = np.array([model.joint(name).qposadr[0] for name in JOINT_NAMES])
+        self._qvel = np.array([model.joint(name).dofadr[0] for name in JOINT_NAMES])
+        self._cubes = [int(model.joint(name).qposadr[0]) for name in CUBES]
+        self._site = model.site("tcp").id
+        cubes = {model.geom(name).id for name in CUBES}
+        fixed = set(fixed_geoms(model))
+        self._is_fixed = np.isin(np.arange(model.ngeom), list(fixed))
+        self._is_robot = ~np.isin(np.arange(model.ngeom), list(fixed | cubes))
+        model.geom("obstacle").contype = model.geom("obstacle").conaffinity = 0  # who knows where
+        self._engine = MujocoEngine(model, self._data)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an episode."""
+        self._begun = False
+        self._seen: _Rollout | None = None
+        self._age = 0
+
+    def step(
+        self,
+        positions: npt.NDArray[np.floating],
+        velocities: npt.NDArray[np.floating],
+        plan: npt.NDArray[np.floating],
+        plan_step: int,
+    ) -> npt.NDArray[np.float16]:
+        """Look ahead from a step, whose action the plan then does.
+
+        A plan is rolled out when it is new; at the steps after that what was seen is read on.
+
+        Args:
+            positions: Measured, of `JOINT_NAMES`, (9,) in rad and m.
+            velocities: Of the same, (9,) in rad/s and m/s.
+            plan: The policy's chunk of actions (T, 7).
+            plan_step: Which of them is done at this step.
+
+        Returns:
+            Float16, by `COLUMNS`; NaN where joints or plan are not finite, and then it begins
+            anew at the next step.
+        """
+        known = np.isfinite(positions).all() and np.isfinite(velocities).all()
+        if not (known and np.isfinite(plan).all() and 0 <= plan_step < len(plan)):
+            self.reset()
+            return np.full(len(COLUMNS), np.nan, np.float16)
+        place = np.asarray(positions, np.float64), np.asarray(velocities, np.float64)
+        if not self._begun:
+            self._put(*place)
+            self._arm.reset(place[0][:7])
+            self._begun = True
+        if plan_step == 0 or self._seen is None:
+            self._put(*place)
+            memory = self._arm.remember()
+            self._seen, self._age = self._roll(np.asarray(plan, np.float64)[plan_step:]), 0
+            self._arm.recall(memory)
+        else:
+            self._age += 1
+        self._put(*place)
+        self._arm.command(plan[plan_step])
+        return _told(self._seen, self._age)
+
+    def _put(self, positions: Array, velocities: Array) -> None:
+        """Bring the model to what was measured; a cube is where the fingers hold one."""
+        mujoco.mj_resetData(self._model, self._data)
+        self._data.qpos[self._qpos] = positions
+        self._data.qvel[self._qvel] = velocities
+        for number, place in enumerate(self._cubes):  # out of everything's way
+            self._data.qpos[place : place + 3] = (2.0, 0.5 - number, -0.5)
+        half = float(np.mean(positions[7:]))
+        if not self._arm.opening and abs(half - CUBE_HALF_M) < GRASP_SLACK_M:
+            mujoco.mj_kinematics(self._model, self._data)
+            place = self._cubes[0]
+            self._data.qpos[place : place + 3] = self._data.site_xpos[self._site]
+            mujoco.mju_mat2Quat(
+                self._data.qpos[place + 3 : place + 7], self._data.site_xmat[self._site]
+            )
+        mujoco.mj_forward(self._model, self._data)
+
+    def _roll(self, plan: Array) -> _Rollout:
+        physics = self._physics
+        pressing = Pressing(physics.surface_force_n, physics.collision_time_s, physics.timestep_s)
+        rows, collision = [], -1
+        for ahead, action in enumerate(plan[:STEPS]):
+            self._arm.command(action)
+            largest = 0.0
+            for substep in range(physics.substeps):
+                self._arm.drive(substep)
+                self._engine.step()
+                force = self._force()
+                largest = max(largest, force)
+                if pressing.update(force) and collision < 0:
+                    collision = ahead
+            tool = self._arm.tool_position
+            opening = 2.0 * float(np.mean(self._data.qpos[self._qpos[7:]]))
+            rows.append((largest, *tool, *(self._arm.target_position - tool), opening))
+        seen = np.array(rows)
+        return _Rollout(seen[:, 0], seen[:, 1:4], seen[:, 4:7], seen[:, 7], collision)
+
+    def _force(self) -> float:
+        """Force of the robot on what stands still, in N."""
+        if not self._data.ncon:
+            return 0.0
+        pairs = self._data.contact.geom  # (contacts, 2)
+        first, second = pairs[:, 0], pairs[:, 1]
+        touching = (self._is_robot[first] & self._is_fixed[second]) | (
+            self._is_robot[second] & self._is_fixed[first]
+        )
+        return sum(self._engine.force(int(contact)) for contact in np.flatnonzero(touching))
+
+
+def _told(seen: _Rollout, age: int) -> npt.NDArray[np.float16]:
+    """The columns `age` steps after a rollout, behind whose end its last row goes on."""
+    last = len(seen.forces) - 1
+    at = [min(age + steps - 1, last) for steps in MARKS]
+    until = [np.log1p(seen.forces[min(age, last) : age + steps].max()) for steps in WINDOWS]
+    left = seen.collision - age if seen.collision >= age else NEVER
+    values = [
+        left,
+        *until,
+        *seen.tools[at].ravel(),
+        *seen.lags[at].ravel(),
+        *seen.openings[at],
+        seen.tools[min(age, last) :, 2].min(),
+    ]
+    return np.array(values, np.float16)

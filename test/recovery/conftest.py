@@ -1,0 +1,1 @@
+"""Its folder is where the tests of the behaviours find `sights`."""
