@@ -124,7 +124,7 @@ class Converter:
         if isinstance(piece, Written):
             self._write_block(piece)
         elif isinstance(piece, Relabelled):
-            self._relabel(piece)
+            self._relabel(piece, account)
         elif isinstance(piece, Lost) or self._refused:
             if self._store is not None:
                 self._store.discard()
@@ -153,14 +153,18 @@ class Converter:
             return
         self._store.write(block)
 
-    def _relabel(self, piece: Relabelled) -> None:
+    def _relabel(self, piece: Relabelled, account: "_Account") -> None:
         if self._store is None or piece.episode_id not in self._known.ids:
             return
         reader = existing(self._out)
         assert reader is not None
         ids = [meta.id for meta in reader.episodes()]
         index = len(ids) - 1 - ids[::-1].index(piece.episode_id)
-        meta = piece.label.on(reader.meta(index))
+        try:
+            meta = piece.label.on_stored(reader, index)
+        except StoreError as error:
+            account.unlabelled(piece, str(error))
+            return
         self._store.relabel(index, meta.outcome, meta.failure_type, meta.failure_step)
 
 
@@ -215,6 +219,11 @@ class _Account:
 
     def refuse(self, piece: Kept, reason: str) -> None:
         self._problems.append(f"episode {piece.meta.id} is left out: {reason}")
+
+    def unlabelled(self, piece: Relabelled, reason: str) -> None:
+        self._problems.append(
+            f"episode {piece.episode_id} is without its label '{piece.label.words()}': {reason}"
+        )
 
     def corrected(self, report: Report) -> Report:
         problems = report["problems"] + self._problems

@@ -366,8 +366,13 @@ class Replay:
         else:
             self._ticks.announce(status, stamp_ns, now_s)
         label = self._judgements.changed(status)
-        if label is not None and not self._assembler.holds(status.episode_id):
-            yield Relabelled(self._outcomes.names.get(status.episode_id, ""), label)
+        if label is None:
+            return
+        episode_id = status.episode_id
+        if self._ticks is not None:
+            episode_id, label = self._ticks.placed(episode_id, label)
+        if not self._assembler.holds(episode_id):
+            yield Relabelled(self._outcomes.names.get(episode_id, ""), label)
 
     def _complain(self, topic: str, error: ObservationError) -> None:
         for name in self._of_topic.get(topic) or [topic]:

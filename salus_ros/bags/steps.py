@@ -1,5 +1,6 @@
 """Episodes whose steps are ticks of our own, not of whoever acted."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -11,10 +12,11 @@ from salus_ros.core.failures import Outcome
 from salus_ros.core.phases import Phase
 from salus_ros.episodes import EpisodeMeta
 from salus_ros.recording.arrays import meta_of
-from salus_ros.recording.assembly import Assembler
-from salus_ros.recording.status import check_id
+from salus_ros.recording.assembly import EPISODES_REMEMBERED, Assembler
+from salus_ros.recording.rows import Label
+from salus_ros.recording.status import check_id, failure_time_s
 from salus_ros.recording.ticks import Over, Tick, Ticker
-from salus_ros.recording.time import jump_words
+from salus_ros.recording.time import NANO, jump_words
 
 
 class TickedEpisodes:
@@ -32,6 +34,7 @@ class TickedEpisodes:
         self._id, self._number = "", -1
         self._status: Any = None  # newest of the episode that is announced
         self._moments: dict[int, int] = {}  # stamps of the steps of whoever announces it
+        self._over: dict[str, tuple[str, Over, dict[int, int]]] = {}  # by the announced id
 
     def sample(self, stream: str, stamp_ns: int, now_s: float) -> None:
         """Take note of a sample, after the assembler has taken it."""
@@ -52,19 +55,35 @@ class TickedEpisodes:
             ObservationError: if its id cannot be one.
         """
         check_id(status.episode_id)
-        if self._status is not None and self._status.episode_id != status.episode_id:
-            self._tell(self._ticker.close("it never ended"), now_s)
-            self._status = None
         if status.phase == Phase.RUNNING:
+            if self._status is not None and self._status.episode_id != status.episode_id:
+                self._tell(self._ticker.close("it never ended"), now_s)
+                self._status = None
             if self._status is None:
                 self._moments = {}
             self._status = status
             self._moments.setdefault(status.step, stamp_ns)
             self._tell(self._ticker.announce(stamp_ns), now_s)
-        elif status.phase in (Phase.ENDED, Phase.DISCARDED) and self._status is not None:
+        elif status.phase not in (Phase.ENDED, Phase.DISCARDED):
+            return
+        elif self._status is not None and self._status.episode_id == status.episode_id:
             self._status = status
             self._tell(self._ticker.close(), now_s)
             self._status = None
+        elif status.phase == Phase.ENDED and status.episode_id in self._over:
+            self._end(status, *self._over[status.episode_id], now_s)  # it is judged otherwise
+
+    def placed(self, episode_id: str, label: Label) -> tuple[str, Label]:
+        """An episode's id for the assembler, and a label of it by the ticks, not by its steps."""
+        if episode_id not in self._over:
+            return episode_id, label
+        ticks_id, over, moments = self._over[episode_id]
+        if label.failure_step >= 0:
+            step = _moment(label.failure_step, moments, over.stamps)
+            label = label._replace(failure_step=step)
+        elif label.timed:
+            label = label._replace(failure_time_s=label.failure_time_s + _delay_s(moments, over))
+        return ticks_id, label
 
     def _tell(self, events: Iterable[Tick | Over], now_s: float) -> None:
         for event in events:
@@ -72,26 +91,50 @@ class TickedEpisodes:
                 self._number += 1
                 self._id = f"ticks {self._number}"
             if isinstance(event, Tick):
-                about = partial(self._about, self._id, self._rate_hz)
+                about = partial(self._about, self._status, self._moments, self._id, self._rate_hz)
                 self._assembler.step(self._id, event.step, event.stamp_ns, now_s, about)
             elif self._status is not None and self._status.phase == Phase.DISCARDED:
                 self._assembler.discard(self._id, "it was discarded")
                 self._id = ""
             else:
-                meta = self._about(self._id, event.rate_hz, event.stamps)
-                total = len(event.stamps)
-                self._assembler.end(meta, event.stamps[-1], now_s, total, event.note)
+                self._end(self._status, self._id, event, self._moments, now_s)
+                if self._status is not None:
+                    self._over[self._status.episode_id] = self._id, event, self._moments
+                    while len(self._over) > EPISODES_REMEMBERED:
+                        del self._over[next(iter(self._over))]
                 self._id = ""
 
-    def _about(self, episode_id: str, rate_hz: float, stamps: tuple[int, ...] = ()) -> EpisodeMeta:
-        if self._status is None:
+    def _end(
+        self, status: Any, episode_id: str, over: Over, moments: dict[int, int], now_s: float
+    ) -> None:
+        stamps = over.stamps
+        meta = self._about(status, moments, episode_id, over.rate_hz, stamps)
+        told = status is not None and bool(moments)
+        failed_s = failure_time_s(status) + _delay_s(moments, over) if told else math.nan
+        self._assembler.end(meta, stamps[-1], now_s, len(stamps), over.note, failed_s)
+
+    @staticmethod
+    def _about(
+        status: Any,
+        moments: dict[int, int],
+        episode_id: str,
+        rate_hz: float,
+        stamps: tuple[int, ...] = (),
+    ) -> EpisodeMeta:
+        if status is None:
             return EpisodeMeta(episode_id, "", Outcome.UNKNOWN, rate_hz=rate_hz)
-        meta = meta_of(self._status)
-        moment = -1 if meta.failure_step < 0 else self._moment(meta.failure_step, stamps)
+        meta = meta_of(status)
+        moment = -1 if meta.failure_step < 0 else _moment(meta.failure_step, moments, stamps)
         return replace(meta, id=episode_id, rate_hz=rate_hz, failure_step=moment)
 
-    def _moment(self, failure_step: int, stamps: tuple[int, ...]) -> int:
-        """The tick of a step of the recording; -1 where its moment is not known."""
-        if failure_step in self._moments:
-            return int(np.searchsorted(stamps, self._moments[failure_step], side="left"))
-        return len(stamps) if failure_step > max(self._moments) else -1
+
+def _delay_s(moments: dict[int, int], over: Over) -> float:
+    """From the first tick to the first step that is announced, from which times count."""
+    return (moments[min(moments)] - over.stamps[0]) / NANO
+
+
+def _moment(failure_step: int, moments: dict[int, int], stamps: tuple[int, ...]) -> int:
+    """The tick of a step of the recording; -1 where its moment is not known."""
+    if failure_step in moments:
+        return int(np.searchsorted(stamps, moments[failure_step], side="left"))
+    return len(stamps) if failure_step > max(moments) else -1

@@ -129,12 +129,14 @@ class Announcer:
         if status.phase == self._status.PHASE_DISCARDED:
             raise EpisodeError(f"episode '{name}' was discarded; there is nothing to label")
         kind = _judged(outcome, failure_type, failure_step, failure_time_s)
-        if failure_step < 0 and failure_time_s > 0:
-            failure_step = round(failure_time_s * self._rate_hz)
         status = copy.copy(status)
         status.outcome, status.failure_type = int(outcome), int(kind)
         status.failure_step = failure_step
-        status.failure_time = failure_step / self._rate_hz if failure_step >= 0 else math.nan
+        # A step has a moment at the rate that is promised; a moment has a step where the stamps
+        # of the steps are known, which is where they are recorded.
+        status.failure_time = failure_step / self._rate_hz if failure_step >= 0 else failure_time_s
+        if status.failure_time == 0 and failure_step < 0:
+            status.failure_time = math.nan
         self._episodes[name] = status
         return status
 
@@ -149,6 +151,8 @@ class Announcer:
             words += f" by {FailureType(status.failure_type).label}"
             if status.failure_step >= 0:
                 words += f" at step {status.failure_step}"
+            elif status.failure_time > 0:
+                words += f" after {status.failure_time:.2f} s"
         if status.phase == self._status.PHASE_RUNNING:
             return f"'{status.episode_id}' is running; when it ends it is labelled {words}"
         return f"'{status.episode_id}' has ended and is labelled {words}"

@@ -218,7 +218,13 @@ class Assembler:
         self._see(episode_id, stamp_ns)
 
     def end(
-        self, meta: EpisodeMeta, stamp_ns: int, now_s: float, total: int = 0, note: str = ""
+        self,
+        meta: EpisodeMeta,
+        stamp_ns: int,
+        now_s: float,
+        total: int = 0,
+        note: str = "",
+        failure_time_s: float = math.nan,
     ) -> None:
         """Take note that an episode is over.
 
@@ -228,8 +234,10 @@ class Assembler:
             now_s: The time.
             total: Number of its steps; 0 where that is not told.
             note: What a person should read about it.
+            failure_time_s: When it failed, in s since its first step, where `meta` has no step;
+                NaN where that is not told either.
         """
-        again_later = partial(self.end, meta, stamp_ns, now_s, total, note)
+        again_later = partial(self.end, meta, stamp_ns, now_s, total, note, failure_time_s)
         if not self._goes_on(self._told, stamp_ns, again_later):
             return
         episode = self._episodes.get(meta.id)
@@ -237,9 +245,10 @@ class Assembler:
             pass
         elif episode.ended is None:
             episode.ended, episode.ended_at, episode.total = meta, now_s, total
-            episode.note = note
+            episode.note, episode.failure_time_s = note, failure_time_s
         elif meta.outcome != Outcome.UNKNOWN:
             episode.ended = meta  # somebody has judged it since
+            episode.failure_time_s = failure_time_s
         self._see(meta.id, stamp_ns)
 
     def discard(self, episode_id: str, reason: str) -> None:
@@ -371,7 +380,7 @@ class Assembler:
             return
         meta = replace(
             meta,
-            failure_step=episode.place_of(meta.failure_step),
+            failure_step=episode.place_of_failure(meta.failure_step),
             policy_id=meta.policy_id or episode.policy_id,
             wall_time_s=episode.ended_at - episode.started_at,
         )

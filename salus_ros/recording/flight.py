@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from salus_ros.core.errors import StoreError
 from salus_ros.episodes import EpisodeMeta
-from salus_ros.recording.rows import ACTION, Row, count_messages, too_many_gaps
+from salus_ros.recording.rows import ACTION, Row, count_messages, step_at, too_many_gaps
 
 LEAST_STEPS = 2
 BLOCK_STEPS = 30
@@ -51,6 +52,7 @@ class Flight:
         waiting: Rows that are not made yet, by step.
         rows: Those that are made and were not handed on in a block.
         steps: Steps of all rows that are made.
+        stamps_ns: Their stamps.
         told: Stamp of each step that was announced.
         made: Their number.
         next_step: No row is made any more of a step before.
@@ -67,6 +69,7 @@ class Flight:
         newest_step: Newest step with an action, or any where actions are a stream.
         policy_id: Who acted.
         note: What a person should read about it.
+        failure_time_s: When it failed, since its first step, where no step is told; NaN else.
     """
 
     waiting: dict[int, Row] = field(default_factory=dict)
@@ -85,7 +88,9 @@ class Flight:
     size: int = 0
     note: str = ""
     about: Callable[[], EpisodeMeta] | None = None
+    failure_time_s: float = math.nan
     steps: list[int] = field(default_factory=list)  # of the rows
+    stamps_ns: list[int] = field(default_factory=list)
     told: dict[int, int] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)  # streams that gave any of them a sample
 
@@ -98,6 +103,7 @@ class Flight:
         """Take in a row that is made."""
         self.rows.append(row)
         self.steps.append(row.step)
+        self.stamps_ns.append(row.stamp_ns)
         self.made, self.next_step = self.made + 1, row.step + 1
         self.size += row.size
         self.messages += count_messages([row])
@@ -120,6 +126,20 @@ class Flight:
             if absent := [n for n in (*rules.required, ACTION) if n not in self.seen]:
                 return f"no step has a sample of {', '.join(absent)}"
         return too_many_gaps(self.lacking, made, rules.required, rules.max_missing_share)
+
+    def place_of_failure(self, step: int) -> int:
+        """Place among the rows of the failure, which is told as a step, or as a time.
+
+        A time after the end is no moment: -1, with a note.
+        """
+        if step >= 0 or math.isnan(self.failure_time_s):
+            return self.place_of(step)
+        try:
+            return step_at(self.stamps_ns, self.failure_time_s)
+        except StoreError as error:
+            told = f"its failure has no moment: {error}"
+            self.note = "; ".join(note for note in (self.note, told) if note)
+            return -1
 
     def place_of(self, step: int) -> int:
         """Place of a step among the rows; after the last one if it is later, -1 if never seen."""

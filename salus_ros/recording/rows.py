@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_ros.core.errors import ObservationError
+from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.episodes import EpisodeMeta
+from salus_ros.core.schema import RATE_HZ
+from salus_ros.episodes import EpisodeMeta, StoreReader
+from salus_ros.recording.time import NANO
 
 STATE, ACTION, SIGNALS, PREDICTION = "state", "action", "signals", "prediction"
 """Names of the streams that are no cameras."""
@@ -104,6 +106,30 @@ def unjudged(meta: EpisodeMeta) -> EpisodeMeta:
     return meta.judged(Outcome.UNKNOWN, FailureType.NONE, -1)
 
 
+def step_at(stamps_ns: Sequence[int] | NDArray[np.int64], time_s: float) -> int:
+    """The step nearest to a moment.
+
+    Args:
+        stamps_ns: Of the T steps, increasing.
+        time_s: Since the first of them.
+
+    Returns:
+        0 to T, where T is the moment one step after the last.
+
+    Raises:
+        StoreError: if it lies later than that.
+    """
+    times_s = (np.asarray(stamps_ns, np.int64) - int(stamps_ns[0])) / NANO
+    period_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1 / RATE_HZ
+    times_s = np.append(times_s, times_s[-1] + period_s)
+    if time_s > times_s[-1] + period_s / 2:
+        raise StoreError(
+            f"{time_s:.2f} s lies after the end of the episode at {times_s[-1]:.2f} s; give "
+            "a time before it"
+        )
+    return int(np.abs(times_s - time_s).argmin())
+
+
 class Label(NamedTuple):
     """How a person judges an episode; the failure's moment as a step, or as a time in s."""
 
@@ -112,29 +138,48 @@ class Label(NamedTuple):
     failure_step: int = -1
     failure_time_s: float = 0.0
 
-    def step(self, rate_hz: float) -> int:
-        """The step of the failure; -1 where it is not known."""
-        if self.failure_step < 0 and self.failure_time_s > 0:
-            return round(self.failure_time_s * rate_hz)
-        return self.failure_step
+    @property
+    def timed(self) -> bool:
+        """Whether the moment is given as a time, so that its step depends on the stamps."""
+        return self.failure_step < 0 and self.failure_time_s > 0
 
-    def on(self, meta: EpisodeMeta) -> EpisodeMeta:
-        """The episode, judged so.
+    def check(self) -> None:
+        """Refuse a label that contradicts itself.
 
         Raises:
-            StoreError: if the label contradicts itself.
+            StoreError: if it does.
         """
-        return meta.judged(self.outcome, self.failure_type, self.step(meta.rate_hz))
+        step = 0 if self.timed else self.failure_step
+        EpisodeMeta("", "", Outcome.UNKNOWN).judged(self.outcome, self.failure_type, step)
 
-    def words(self, rate_hz: float = 0.0) -> str:
+    def on(self, meta: EpisodeMeta, stamps_ns: Sequence[int] | NDArray[np.int64]) -> EpisodeMeta:
+        """The episode whose T steps have these stamps, judged so.
+
+        Raises:
+            StoreError: if the label contradicts itself, or its moment lies after the end.
+        """
+        step = step_at(stamps_ns, self.failure_time_s) if self.timed else self.failure_step
+        judged = meta.judged(self.outcome, self.failure_type, step)
+        judged.check_length(len(stamps_ns))
+        return judged
+
+    def on_stored(self, reader: StoreReader, index: int) -> EpisodeMeta:
+        """An episode of a store, judged so.
+
+        Raises:
+            StoreError: if the label contradicts itself or the episode, or it cannot be read.
+        """
+        stamps_ns = reader.to_numpy(["stamp_ns"], reader.rows(index))["stamp_ns"]
+        return self.on(reader.meta(index), stamps_ns)
+
+    def words(self) -> str:
         """Say it."""
         text = self.outcome.name.lower()
         if self.failure_type:
             text += f" by {self.failure_type.label}"
-        step = self.step(rate_hz) if rate_hz else self.failure_step
-        if step >= 0:
-            return f"{text} at step {step}"
-        return f"{text} after {self.failure_time_s:.2f} s" if self.failure_time_s > 0 else text
+        if self.failure_step >= 0:
+            return f"{text} at step {self.failure_step}"
+        return f"{text} after {self.failure_time_s:.2f} s" if self.timed else text
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """What an EpisodeStatus, of whichever library, tells the assembler."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -35,9 +36,17 @@ def take_status(assembler: Assembler, status: Any, stamp_ns: int, now_s: float) 
         about = partial(meta_of, status)
         assembler.step(status.episode_id, status.step, stamp_ns, now_s, about)
     elif status.phase == Phase.ENDED:
-        assembler.end(_read(status), stamp_ns, now_s, status.step)
+        time_s = failure_time_s(status)
+        assembler.end(_read(status), stamp_ns, now_s, status.step, failure_time_s=time_s)
     elif status.phase == Phase.DISCARDED:
         assembler.discard(status.episode_id, "it was discarded")
+
+
+def failure_time_s(status: Any) -> float:
+    """When the episode failed, in s since its first step; NaN where it says a step, or nothing."""
+    time_s = float(getattr(status, "failure_time", math.nan))
+    told = status.failure_step < 0 and math.isfinite(time_s) and time_s > 0
+    return time_s if told else math.nan
 
 
 def _read(status: Any) -> EpisodeMeta:
@@ -94,7 +103,9 @@ class Judgements:
             outcome, kind = Outcome(status.outcome), FailureType(status.failure_type)
         except ValueError as error:
             raise ObservationError(f"an episode's end is refused: {error}") from error
-        label = Label(outcome, kind, status.failure_step)
+        time_s = failure_time_s(status)
+        given_s = 0.0 if math.isnan(time_s) else time_s
+        label = Label(outcome, kind, status.failure_step, given_s)
         before = self._said.pop(status.episode_id, None)
         self._said[status.episode_id] = label
         while len(self._said) > EPISODES_REMEMBERED:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from salus_ros.core.errors import SalusError, StoreError
-from salus_ros.core.failures import Outcome
-from salus_ros.core.schema import RATE_HZ
-from salus_ros.episodes import EpisodeMeta, EpisodeStore, StoreReader, StoreSpec
+from salus_ros.episodes import EpisodeStore, StoreReader, StoreSpec
 from salus_ros.episodes.files import store_errors
 from salus_ros.episodes.location import holds_something, is_remote
 from salus_ros.recording.blocks import BlockMaker, Kept, Lost, Piece, Written
@@ -90,6 +91,7 @@ class EpisodeWriter:
         self._labels: dict[str, Label] = {}
         self._ending: list[str] = []  # episodes that are over and not committed yet
         self._dropping: set[str] = set()  # episodes whose blocks are not worth writing any more
+        self._stamps_ns: list[NDArray[np.int64]] = []  # of what is written and not committed
         self._bytes_in = 0  # counted by the node's thread
         self._bytes_out = 0  # counted by this one
         self._queue: queue.Queue[Result | _Relabel | None] = queue.Queue()
@@ -177,7 +179,7 @@ class EpisodeWriter:
         Raises:
             StoreError: if the label contradicts itself or there is no such episode.
         """
-        label.on(EpisodeMeta(episode_id, "", Outcome.UNKNOWN, rate_hz=RATE_HZ))
+        label.check()
         with self._lock:
             if in_flight or episode_id in self._ending:
                 self._labels[episode_id] = label
@@ -195,13 +197,12 @@ class EpisodeWriter:
                 self.fate.get(episode_id)
                 or f"no episode '{episode_id}' in '{self.path}'; the last are {some}"
             )
-        rows = reader.rows(index_of[episode_id])
-        meta = label.on(reader.meta(index_of[episode_id]))
-        meta.check_length(rows.stop - rows.start)
+        meta = label.on_stored(reader, index_of[episode_id])
         asked = _Relabel(episode_id, label, threading.Event())
         self._queue.put(asked)
         now = "is now" if asked.done.wait(LABEL_WAIT_S) else "will soon be"
-        return f"{episode_id} {now} labelled {label.words(meta.rate_hz)}"
+        words = label._replace(failure_step=meta.failure_step).words()
+        return f"{episode_id} {now} labelled {words}"
 
     def close(self) -> None:
         """Write what is waiting, then close the store."""
@@ -255,8 +256,7 @@ class EpisodeWriter:
             self.error = str(error) if known else f"{type(error).__name__}: {error}"
             if not known:
                 logging.getLogger(__name__).exception("writing %s", episode_id)
-            if self._store is not None:
-                self._store.discard()
+            self._discard()
             blocks.fail(episode_id, self.error)
             if isinstance(piece, Kept):
                 self._lose(Lost(episode_id, self.error, piece.messages))
@@ -272,23 +272,32 @@ class EpisodeWriter:
             self._take_store(EpisodeStore.open_or_create(self.path, piece.spec))
         assert self._store is not None
         self._store.write(piece.for_store(self._store.spec))
+        self._stamps_ns.append(piece.block.stamp_ns)
 
     def _commit(self, piece: Kept) -> None:
         if self._store is None:
             raise StoreError(f"there is no store at '{self.path}'")
         with self._lock:
             label = self._labels.pop(piece.meta.id, None)
-        self._store.commit(piece.meta if label is None else label.on(piece.meta))
+        meta, refused = piece.meta, ""
+        if label is not None:
+            try:
+                meta = label.on(meta, np.concatenate(self._stamps_ns))
+            except StoreError as error:  # the episode stays what it is without it
+                refused = f" without its label '{label.words()}': {error}"
+        self._store.commit(meta)
+        self._stamps_ns = []
         self.error = ""
         self.committed += 1
         self.steps += piece.steps
         self.gaps += piece.gaps
         self.last_id = piece.meta.id
-        self._say(piece.meta.id, f"'{piece.meta.id}' is recorded")
+        self._say(piece.meta.id, f"'{piece.meta.id}' is recorded{refused}")
+        if refused:
+            self._log(f"{piece.meta.id} is recorded{refused}")
 
     def _lose(self, piece: Lost) -> None:
-        if self._store is not None:
-            self._store.discard()
+        self._discard()
         self._say(piece.episode_id, f"'{piece.episode_id}' was dropped: {piece.reason}")
         if not piece.told:
             self.error = piece.reason
@@ -296,13 +305,23 @@ class EpisodeWriter:
             self.dropped_messages += piece.messages
             self._log(f"{piece.episode_id} was not recorded: {piece.reason}")
 
+    def _discard(self) -> None:
+        """Forget what is written of an episode and not committed."""
+        self._stamps_ns = []
+        if self._store is not None:
+            self._store.discard()
+
     def _settle_label(self, episode_id: str) -> None:
         """An episode is over for this writer: a label that came meanwhile is not lost."""
         with self._lock:
             self._ending.remove(episode_id)
             label = self._labels.pop(episode_id, None)
-        if label is not None and self.last_id == episode_id:
+        if label is None or self.last_id != episode_id:
+            return
+        try:
             self._relabel(episode_id, label)
+        except StoreError as error:
+            self._log(f"{episode_id} is recorded without its label '{label.words()}': {error}")
 
     def _relabel(self, episode_id: str, label: Label) -> None:
         ids = [meta.id for meta in StoreReader(self.path).episodes()]
@@ -310,9 +329,10 @@ class EpisodeWriter:
             self._take_store(EpisodeStore.open(self.path))
         assert self._store is not None
         index = len(ids) - 1 - ids[::-1].index(episode_id)
-        meta = label.on(StoreReader(self.path).meta(index))
+        meta = label.on_stored(StoreReader(self.path), index)
         self._store.relabel(index, meta.outcome, meta.failure_type, meta.failure_step)
-        self._say(episode_id, f"'{episode_id}' is recorded, labelled {label.words(meta.rate_hz)}")
+        words = label._replace(failure_step=meta.failure_step).words()
+        self._say(episode_id, f"'{episode_id}' is recorded, labelled {words}")
 
     def _say(self, episode_id: str, fate: str) -> None:
         self.fate.pop(episode_id, None)

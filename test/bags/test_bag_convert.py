@@ -178,6 +178,58 @@ def test_an_episode_topic_says_where_episodes_are_and_how_they_ended(convert, tm
     check_steps(reader, 1, steps=7, first=5)
 
 
+@pytest.mark.parametrize("clock_topic", ["/episode", ""])
+@pytest.mark.parametrize("late_s", [0.01, 5.0])
+@pytest.mark.parametrize("moment", [{"failure_step": 3}, {"failure_time": 0.29}])
+def test_an_episode_that_is_judged_while_the_next_one_runs(
+    convert, tmp_path, clock_topic, late_s, moment
+):
+    made = recording(100)
+    for step in range(100):
+        name, number = ("x", step) if step < 5 else ("y", step - 5)
+        stamp = START_NS + step * PERIOD_NS
+        made.add("/episode", STATUS, stamp + 10_000_000, status(stamp, name, number, 1))
+    stamp = START_NS + 5 * PERIOD_NS - 1
+    made.add("/episode", STATUS, stamp + 10_000_000, status(stamp, "x", 5, 2, outcome=1))
+    stamp += int(late_s * 1e9)
+    judged = status(stamp, "x", 5, 2, outcome=2, failure_type=3, **moment)
+    made.add("/episode", STATUS, stamp + 10_000_000, judged)
+    made.messages.sort(key=lambda m: m[2])
+    bag = made.write(tmp_path / "bag")
+    how = {"clock_topic": clock_topic} if clock_topic else {"rate_hz": 20.0}
+    _, reader = convert(bag, episode_topic="/episode", task="", max_age_ms=150.0, **how)
+    first = reader.meta(0)
+    assert (first.outcome, first.failure_type) == (Outcome.FAILURE, FailureType.TIMEOUT)
+    assert first.failure_step == (3 if clock_topic else 6)
+    assert len(reader) == 2  # the one that ran goes on
+    assert len(reader.episode(1)) == (95 if clock_topic else 189)
+
+
+@pytest.mark.parametrize("clock_topic", ["/episode", ""])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_failure_told_as_a_time_is_the_step_at_which_it_was(
+    convert, tmp_path, clock_topic, again
+):
+    """At 10 Hz though the status says 30, as where a policy is slower than was promised."""
+    made = recording(8)
+    for step in range(8):
+        stamp = START_NS + step * PERIOD_NS
+        made.add("/episode", STATUS, stamp + 10_000_000, status(stamp, "x", step, 1, rate_hz=30.0))
+    stamp = START_NS + 8 * PERIOD_NS - 1
+    told = {"phase": 2, "outcome": 2, "failure_type": 1, "failure_time": 0.52, "rate_hz": 30.0}
+    for moment, said in (
+        (stamp, told | {"failure_time": 0.2} if again else told),
+        (stamp + 5, told),
+    ):
+        made.add("/episode", STATUS, moment + 10_000_000, status(moment, "x", 8, **said))
+    made.messages.sort(key=lambda m: m[2])
+    bag = made.write(tmp_path / "bag")
+    how = {"clock_topic": clock_topic} if clock_topic else {"rate_hz": 10.0}
+    report, reader = convert(bag, episode_topic="/episode", task="", **how)
+    assert report["problems"] == []
+    assert (reader.meta(0).outcome, reader.meta(0).failure_step) == (Outcome.FAILURE, 5)
+
+
 @pytest.mark.parametrize("max_age_ms", [0.0, 150.0])
 def test_damaged_numbers_are_as_if_they_never_came_and_named(convert, tmp_path, max_age_ms):
     made = recording()

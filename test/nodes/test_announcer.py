@@ -92,9 +92,18 @@ def test_a_label_while_it_runs_holds_at_the_end(announcer):
     announcer.start(episode_id="a")
     status = announcer.label("", Outcome.FAILURE, FailureType.OTHER, -1, 0.42)
     assert status.phase == 1
-    assert "'a' is running; when it ends it is labelled failure by other" in announcer.said(status)
+    said = "'a' is running; when it ends it is labelled failure by other after 0.42 s"
+    assert announcer.said(status) == said
     ended = announcer.stop()
-    assert (ended.outcome, ended.failure_type, ended.failure_step) == (2, 4, 4)
+    assert (ended.outcome, ended.failure_type, ended.failure_step) == (2, 4, -1)
+    assert ended.failure_time == pytest.approx(0.42)  # whoever knows the steps knows which
+
+
+def test_a_failure_of_unknown_moment_has_none(announcer):
+    announcer.start(episode_id="a")
+    status = announcer.label("", Outcome.FAILURE, FailureType.OTHER)
+    assert status.failure_step == -1
+    assert math.isnan(status.failure_time)
 
 
 def test_an_earlier_episode_can_still_be_labelled(announcer):

@@ -99,6 +99,39 @@ def test_the_moment_of_a_failure_may_be_a_time(graph, robot):
 
 
 @pytest.mark.parametrize(
+    ("time_s", "step"),
+    [(0.29, 3), (0.31, 3), (0.45, 4), (0.9, -1)],
+)
+def test_a_failure_told_as_a_time_is_the_step_at_which_it_was(graph, robot, time_s, step):
+    """A policy at a third of the rate that the status promises."""
+    for number in range(4):
+        robot.step("a", number)
+        robot.tick += 2
+    robot.end("a", 4, outcome=2, failure_type=1, failure_time=time_s)
+    robot.committed(1)
+    meta = StoreReader(robot.path).meta(0)
+    assert (meta.outcome, meta.failure_type, meta.failure_step) == (2, 1, step)
+    robot.end("a", 4, outcome=2, failure_type=2, failure_time=0.2)
+    graph.until(lambda: StoreReader(robot.path).meta(0).failure_type == 2)
+    graph.until(lambda: StoreReader(robot.path).meta(0).failure_step == 2)
+
+
+def test_a_label_whose_moment_is_after_the_end_costs_no_episode(graph, robot):
+    robot.step("a", 0)
+    graph.until(lambda: robot.node._recorder._assembler.steps("a") == 1)
+    assert label(graph, failure_step=-1, failure_time=20.0).success
+    for step in (1, 2):
+        robot.step("a", step)
+    robot.end("a", 3)
+    robot.committed(1)
+    assert StoreReader(robot.path).meta(0).outcome == Outcome.SUCCESS  # as it was told
+    graph.until(lambda: "without its label" in robot.node._recorder.writer.fate["a"])
+    response = label(graph, failure_step=-1, failure_time=20.0)
+    assert not response.success
+    assert "20.00 s lies after the end of the episode at 0.10 s" in response.message
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"episode_id": "zz"}, "no episode 'zz' in .* the last are a"),
