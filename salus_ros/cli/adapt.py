@@ -71,7 +71,7 @@ def adapt(
         "model_id": trained["model_id"],
         "started_from": None if start is None else str(start),
         "episodes": {name: part["episodes"] for name, part in trained["splits"].items()},
-        "unlabelled_episodes": samples.unlabelled,
+        **samples.left_out,
         "promise": promise_of(calibration, samples.records, alpha).to_json(),
         "tested": evaluate_alarm(Predictor.load(out, device), stores),
     }

@@ -28,7 +28,7 @@ def calibrate(
     sets the threshold.
     """
     from salus_ros.prediction.predictor import Predictor
-    from salus_ros.reports.sentences import unlabelled_line
+    from salus_ros.reports.sentences import left_out_lines
     from salus_ros.reports.tables.calibration import calibration_tables
     from salus_ros.training.calibrate import calibrate as fit
     from salus_ros.training.dataset import samples_for
@@ -38,11 +38,11 @@ def calibrate(
     result = fit(predictor, samples, alpha)
     path = result.save(model if model.is_dir() else model.parent)
     if as_json:
-        values = result.to_json() | {"unlabelled_episodes": samples.unlabelled}
+        values = result.to_json() | samples.left_out
         print_json(values)
         return
     for table in calibration_tables(result):
         out_console.print(table)
-    if samples.unlabelled:
-        out_console.print(unlabelled_line(samples.unlabelled))
+    for line in left_out_lines(samples.left_out):
+        out_console.print(line)
     print_line(f"wrote {path}")

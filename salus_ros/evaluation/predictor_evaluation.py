@@ -286,8 +286,9 @@ def held_out(
         include_seen: Keep the seen episodes too.
 
     Returns:
-        The episodes; what was left out: `seen_in_training`, `used_in_calibration`, `unlabelled`
-        and a `note`; and the episodes that it was trained on, as far as the stores have them.
+        The episodes; what was left out: `seen_in_training`, `used_in_calibration`, `unlabelled`,
+        `intervened` and a `note`; and the episodes that it was trained on, as far as the stores
+        have them.
 
     Raises:
         StoreError: if a store cannot be read.
@@ -314,12 +315,14 @@ def held_out(
     note = (
         f"{len(seen)} of {len(keys)} episodes were used in training and {len(used)} more in "
         f"calibration, or kept for it; they are {handled}; {samples.unlabelled} more have no "
-        "known outcome, or failed at an unknown moment, and are left out"
+        "known outcome, or failed at an unknown moment, and are left out; so are "
+        f"{samples.intervened} with interventions"
     )
     left_out = {
         "seen_in_training": 0 if include_seen else len(seen),
         "used_in_calibration": 0 if include_seen else len(used),
         "unlabelled": samples.unlabelled,
+        "intervened": samples.intervened,
         "note": note,
     }
     return samples.subset(kept), left_out, tuple(samples.records[n] for n in seen)

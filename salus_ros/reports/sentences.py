@@ -1,7 +1,8 @@
 """Sentences that pages and terminal tables share."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # it loads torch
     from salus_ros.prediction.predictor import Predictor
@@ -13,6 +14,17 @@ def unlabelled_line(number: int, stores: str = "STORE") -> str:
         f"{number} episodes have no known outcome, or failed at an unknown moment; nothing is "
         f"learnt from them: salus label {stores}"
     )
+
+
+def left_out_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Say of which episodes nothing was learnt; of `Samples.left_out`."""
+    if found["unlabelled_episodes"]:
+        yield unlabelled_line(found["unlabelled_episodes"])
+    if found.get("intervened_episodes"):  # results of before do not say
+        yield (
+            f"{found['intervened_episodes']} episodes had an intervention; nothing is learnt from "
+            "them, as nobody knows what the policy alone would have come to"
+        )
 
 
 def alarm_rule(predictor: "Predictor") -> str:

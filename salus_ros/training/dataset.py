@@ -107,6 +107,8 @@ class Samples:
         records: The episodes.
         unlabelled: How many episodes were left out because their outcome, or the moment of their
             failure, is unknown.
+        intervened: How many more because something else than the policy acted in them: what it
+            averted, or brought about, says nothing of what the policy would have come to.
         signal_names: Names of the S columns.
         chunk_statistic_names: Names of the C columns.
         truth: Float32 (N, W), what only a world knows, never an input; or None likewise.
@@ -137,12 +139,21 @@ class Samples:
     horizons_s: tuple[float, ...]
     failure_types: tuple[FailureType, ...]
     time_limit: int
+    intervened: int = 0
     chunk_statistic_names: tuple[str, ...] = ()
     truth: NDArray[np.float32] | None = None
     truth_names: tuple[str, ...] = ()
     extras: Extras = field(default_factory=dict)
     parts: Parts = field(default_factory=dict)
     state_names: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many episodes were left out, by the reason."""
+        return {
+            "unlabelled_episodes": self.unlabelled,
+            "intervened_episodes": self.intervened,
+        }
 
     @property
     def time_limits(self) -> NDArray[np.int64]:
@@ -210,6 +221,8 @@ def load_samples(
 ) -> Samples:
     """Read the signals of every labelled episode of some stores, and label them.
 
+    Episodes with interventions are left out.
+
     Args:
         stores: Folders of episode stores.
         horizons_s: Horizons in s; those of the first store by default.
@@ -234,7 +247,7 @@ def load_samples(
     parts = {name: of for name, of in _common_parts(readers).items() if name in inputs}
     rows_of: dict[str, list[NDArray[np.generic]]] = defaultdict(list)
     records: list[EpisodeRecord] = []
-    unlabelled = 0
+    unlabelled = intervened = 0
     for reader in readers:
         if reader.spec.signals != spec.signals:
             raise ConfigError(
@@ -251,6 +264,9 @@ def load_samples(
         for index, meta in enumerate(reader.episodes()):
             if not meta.labelled:
                 unlabelled += 1
+                continue
+            if meta.interventions:
+                intervened += 1
                 continue
             rows = reader.rows(index)
             one = {name: values[rows] for name, values in arrays.items()}
@@ -274,7 +290,8 @@ def load_samples(
     if not records:
         raise ConfigError(
             f"no labelled episode in {[str(path) for path in stores]} ({unlabelled} without a "
-            "known outcome); record episodes, or label those that are there"
+            f"known outcome, {intervened} in which something else than the policy acted); record "
+            "episodes, or label those that are there"
         )
     joined: dict[str, Any] = {name: None for name in OPTIONAL}
     joined |= {n: np.concatenate(rows_of.pop(n)) for n in [*rows_of] if n not in parts}
@@ -283,6 +300,7 @@ def load_samples(
         **joined,
         records=tuple(records),
         unlabelled=unlabelled,
+        intervened=intervened,
         signal_names=spec.signals,
         horizons_s=horizons,
         failure_types=types,

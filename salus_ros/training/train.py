@@ -106,7 +106,7 @@ def train_predictor(
         "test": describe(Predictor(checkpoint), samples, samples.rows(split["test"])),
         "validation": describe(Predictor(checkpoint), samples, validation),
         "splits": _describe_splits(samples, split),
-        "unlabelled_episodes": samples.unlabelled,
+        **samples.left_out,
         "history": [asdict(record) for record in fit.history],
     }
     if not writes:

@@ -114,3 +114,24 @@ def test_info_shows_the_share_of_gaps_where_ages_were_noted(salus, tmp_path):
     ages = json.loads(salus("info", unnoted, "--json"))["age_ms"]
     assert ages["state"]["gap_share"] is None
     assert "not noted" in salus("info", unnoted)
+
+
+def test_of_episodes_with_interventions_nothing_is_learnt_and_that_is_said(
+    salus, store, model, tmp_path
+):
+    """What it averted would be learnt as a false alarm."""
+    path = make_store(tmp_path / "b.zarr", KINDS * 15, seed=50)
+    with EpisodeStore.open(path) as opened:
+        for number in range(4):
+            acted = make_episode(f"i{number}", 30, seed=700 + number)
+            meta = replace(acted.meta, interventions="8-20 scripted@alarm timeout")
+            opened.append(replace(acted, meta=meta))
+    samples = load_samples([path, store])
+    assert (len(samples.records), samples.unlabelled, samples.intervened) == (50, 3, 4)
+    assert not any(record.meta.interventions for record in samples.records)
+    said = "4 episodes had an intervention; nothing is learnt from them"
+    assert said in salus("train", path, "--out", tmp_path / "m", "--model", "mlp", "--epochs", "1")
+    evaluated = json.loads(salus("evaluate", model, path, "--json"))
+    assert evaluated["left_out"]["intervened"] == 4
+    assert said in salus("calibrate", model, path)
+    assert json.loads(salus("calibrate", model, path, "--json"))["intervened_episodes"] == 4

@@ -188,7 +188,7 @@ class Benchmark:
             "episodes": len(bad),
             "failures": int(bad.sum()),
             "failures_by_type": dict(kinds),
-            "unlabelled_episodes": self.samples.unlabelled,
+            **self.samples.left_out,
             "folds": [
                 {"name": f.name, "seed": f.seed, "train": len(f.train),
                  "validation": len(f.validation), "calibration": len(f.calibration),
@@ -208,7 +208,7 @@ class Benchmark:
             result["held_out"] = {
                 "episodes": len(bad),
                 "failures": int(bad.sum()),
-                "unlabelled_episodes": self.held_out.unlabelled,
+                **self.held_out.left_out,
             }
         return result
 

@@ -92,7 +92,7 @@ def train_manifold(
         "features": key.width,
         "best_batch": best,
         "validation_triplets_in_order": share,
-        "unlabelled_episodes": samples.unlabelled,
+        **samples.left_out,
     }
 
 

@@ -89,6 +89,7 @@ def measure(manifolds: Mapping[str, Manifold], stores: Sequence[str | Path]) -> 
         "episodes": len(samples.records),
         "left_out": seen,
         "unlabelled": samples.unlabelled,
+        "intervened": samples.intervened,
         "sudden_steps": SUDDEN_STEPS,
         "groups": {
             name: {"episodes": len(np.unique(samples.episode[rows])), "steps": int(rows.sum())}

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from salus_ros.evaluation.statistics import wilson_interval
-from salus_ros.reports.sentences import unlabelled_line
+from salus_ros.reports.sentences import left_out_lines
 from salus_ros.reports.tables.layout import new_table
 
 
@@ -18,8 +18,7 @@ def adapt_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     for name, value in (*_promised(found["promise"]), *_tested(found["tested"])):
         table.add_row(name, value)
     yield table
-    if found["unlabelled_episodes"]:
-        yield unlabelled_line(found["unlabelled_episodes"])
+    yield from left_out_lines(found)
 
 
 def _promised(promise: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

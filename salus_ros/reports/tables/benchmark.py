@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from salus_ros.reports.numbers.operator import RULES, Sheet, benchmark_sheets
-from salus_ros.reports.sentences import unlabelled_line
+from salus_ros.reports.sentences import left_out_lines
 from salus_ros.reports.tables.layout import number, sheet_table
 
 COLUMNS = {
@@ -71,9 +71,8 @@ def benchmark_tables(results: Mapping[str, Any]) -> Iterator[Table | str]:
         rows = list(benchmark_rows(results, part))
         yield sheet_table(Sheet(f"{title}; as published", ["detector", *COLUMNS], rows, ""))
     yield "\n".join(f"{name}: {meaning}" for name, meaning in COLUMNS.items())
-    unlabelled = results["unlabelled_episodes"]
-    unlabelled += results.get("held_out", {}).get("unlabelled_episodes", 0)
-    if unlabelled:
-        yield unlabelled_line(unlabelled)
+    yield from left_out_lines(results)
+    if "held_out" in results:
+        yield from left_out_lines(results["held_out"])
     for name, reason in results["missing"].items():
         yield f"{name}: not run, {reason}"

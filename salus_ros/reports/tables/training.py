@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from salus_ros.reports.numbers.recordings import SUCCESS
-from salus_ros.reports.sentences import unlabelled_line
+from salus_ros.reports.sentences import left_out_lines
 from salus_ros.reports.tables.layout import listed, new_table, number
 
 STEP_MEASURES = ("loss", "accuracy", "precision", "recall", "f1")
@@ -53,8 +53,7 @@ def split_and_measure_tables(results: Mapping[str, Any]) -> Iterator[RenderableT
     for name, reason in results["test"]["undefined"].items():
         if results["test"].get("predicted") or name not in DECISIONS:
             yield f"{name}: {reason}"
-    if results["unlabelled_episodes"]:
-        yield unlabelled_line(results["unlabelled_episodes"])
+    yield from left_out_lines(results)
 
 
 def _told_apart(results: Mapping[str, Any]) -> str:
