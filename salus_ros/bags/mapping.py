@@ -86,6 +86,8 @@ class Mapping:
         cameras: Topic of each camera name, Image or CompressedImage.
         signals: Topic of VlaSignals; empty for none.
         prediction: Topic of FailureHorizons; empty for none.
+        takeover: Topic of Bool that says while a person has the arm, as the action bridge does;
+            empty for none. It needs PolicyActions and the clock of the episode topic.
         task: Instruction of every episode; empty takes that of the episode topic, if any.
         gap_s: A silence of all streams that is longer than this, in s, ends an episode; NaN never.
         episode_topic: Topic of EpisodeStatus that says where episodes begin, end and how they
@@ -112,6 +114,7 @@ class Mapping:
     extra_joints: _Names = ()
     signals: str = ""
     prediction: str = ""
+    takeover: str = ""
     task: str = ""
     gap_s: float = math.nan
     episode_topic: str = ""
@@ -138,6 +141,8 @@ class Mapping:
             raise ConfigError(f"gap_s is {self.gap_s}; give a number above 0, or leave it out")
         if taken := {STATE, ACTION, SIGNALS, PREDICTION, JOINT} & set(self.cameras):
             raise ConfigError(f"no camera can be called {', '.join(sorted(taken))}; rename it")
+        if self.takeover and self.takeover in self.streams.values():
+            raise ConfigError(f"takeover is {self.takeover}, which is another stream already")
         _known("max_age_of", self.max_age_of, "streams", self.streams)
         _known("depth_range_mm", self.depth_range_mm, "cameras", self.cameras)
         _known("encoding", self.encoding, "cameras", self.cameras)
@@ -171,7 +176,8 @@ class Mapping:
     @property
     def topics(self) -> set[str]:
         """Every topic that is read."""
-        return {*self.streams.values(), self.episode_topic, self.clock_topic} - {""}
+        others = {self.episode_topic, self.clock_topic, self.takeover}
+        return {*self.streams.values(), *others} - {""}
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -230,6 +236,7 @@ class Mapping:
             "max_age_of": dict(self.max_age_of),
             SIGNALS: self.signals,
             PREDICTION: self.prediction,
+            "takeover": self.takeover,
             "image_size": list(self.image_size or ()),
             "depth_range_mm": {name: list(ends) for name, ends in self.depth_range_mm.items()},
             "encoding": dict(self.encoding),

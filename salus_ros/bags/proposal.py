@@ -15,6 +15,7 @@ from salus_ros.core import schema
 from salus_ros.messages.images import ALIASES
 from salus_ros.messages.kinds import (
     ARRAYS,
+    BOOL,
     EPISODE_STATUS,
     FAILURE_HORIZONS,
     IMAGES,
@@ -68,6 +69,7 @@ def propose(topics: Topics) -> dict[str, Any]:
         "action": {"topic": _one(_actions(used))},
         **_extra_joints(used, state),
         **{name: by_kind[kind][0] for name, kind in _OURS.items() if kind in by_kind},
+        **_takeover(used),
         "task": "",
         "episodes": {"topic": episodes[0]} if episodes else "bag",
         "clock": {"topic": episodes[0]} if episodes else {"rate_hz": _nice(slowest)},
@@ -191,6 +193,14 @@ def _state(used: Topics) -> dict[str, Any]:
     elif about.get("partial"):
         state["joints"] = list(names)
     return state
+
+
+def _takeover(used: Topics) -> dict[str, Any]:
+    """Where the action bridge of a graph says that a person has the arm."""
+    graph = {EPISODE_STATUS, POLICY_ACTION} <= {one["type"] for one in used}
+    said = [one["topic"] for one in used if one["type"] == BOOL]
+    named = [topic for topic in said if topic.rsplit("/", 1)[-1] == "intervention"]
+    return {"takeover": named[0]} if graph and named else {}
 
 
 def _extra_joints(used: Topics, state: dict[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,12 @@ from salus_ros.bags.report import StreamLog, summary
 from salus_ros.bags.steps import TickedEpisodes
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.episodes import StoreSpec
+from salus_ros.episodes.interventions import TAKEOVER
 from salus_ros.messages.camera import ImageReader
 from salus_ros.messages.complaints import Complaints
 from salus_ros.messages.joints import joint_keys, joint_values
 from salus_ros.messages.kinds import (
+    BOOL,
     EPISODE_STATUS,
     FAILURE_HORIZONS,
     JOINT_STATE,
@@ -127,6 +129,12 @@ class Replay:
             of_topic.setdefault(topic, []).append(name)
         self._of_topic = of_topic
         self._acted = mapping.by_step and bag.types.get(mapping.action.topic) == POLICY_ACTION
+        if mapping.takeover and not self._acted:
+            raise ConfigError(
+                f"takeover is {mapping.takeover}; it needs an action of type {POLICY_ACTION} and "
+                "the clock of the episode topic, so that each action has its step: leave it out"
+            )
+        self._taken_over = False
         self._logs = {name: StreamLog() for name in mapping.streams}
         streams: dict[str, Source] = {name: self._stream(name) for name in mapping.streams}
         if self._acted:
@@ -243,6 +251,8 @@ class Replay:
                     f"topic {topic}: its type {kind} is unknown here and the bag has no "
                     "definition of it; convert the bag to MCAP where the type is installed"
                 )
+            elif topic == mapping.takeover:
+                continue  # it has no stamp, whatever the time is
             elif mapping.time == "header" and not bag.has_header(kind):
                 raise ConfigError(
                     f"topic {topic} of bag '{bag.name}' is a {kind}, which has no header; "
@@ -282,6 +292,9 @@ class Replay:
 
     def _take(self, message: Message, now_s: float) -> Iterator[Relabelled]:
         mapping = self._mapping
+        if message.topic == mapping.takeover:  # it has no stamp: it holds for what comes after it
+            self._take_takeover(message)
+            return
         stamp_ns = message.receive_ns
         if mapping.time == "header":
             stamp_ns = header_stamp_ns(message.data)
@@ -307,6 +320,14 @@ class Replay:
                     self._take_joints(decoded, stamp_ns)
             except ObservationError as error:
                 self._complaints.add(name, error)
+
+    def _take_takeover(self, message: Message) -> None:
+        try:
+            if message.kind != BOOL:
+                raise ObservationError(f"it is a {message.kind}; a {BOOL} is needed")
+            self._taken_over = bool(self._bag.decode(message).data)
+        except ObservationError as error:
+            self._complaints.add(message.topic, error)
 
     def _read(self, name: str, message: Any, kind: str) -> Any:
         if name in self._readers:
@@ -355,6 +376,8 @@ class Replay:
         action = self._readers[ACTION].read(message, POLICY_ACTION)
         given = (message.episode_id, message.step, stamp_ns, action, message.policy_id, now_s)
         intervention = getattr(message, "intervention", "")  # which bags of before do not say
+        if self._taken_over:
+            intervention = TAKEOVER
         check_intervention(intervention)
         self._assembler.action(*given, inputs, intervention)
 

@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 from salus_ros.core.errors import StoreError
 
 LONGEST_NAME = 100
+
+TAKEOVER = "person@takeover"
+"""What acts while the action bridge leaves the arm to a person; the action is the policy's, which
+was not done."""
+
 _NAME = re.compile(r"[^\s;@]+@[^\s;]+( [^\s;]+)?")
 _SPAN = re.compile(rf"(\d+)-(\d+) ({_NAME.pattern})")
 

@@ -9,6 +9,7 @@ JOINT_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
 ARRAYS = ("std_msgs/msg/Float32MultiArray", "std_msgs/msg/Float64MultiArray")
 
 EPISODE_STATUS = "salus_msgs/msg/EpisodeStatus"
+BOOL = "std_msgs/msg/Bool"
 POLICY_ACTION = "salus_msgs/msg/PolicyAction"
 VLA_SIGNALS = "salus_msgs/msg/VlaSignals"
 FAILURE_HORIZONS = "salus_msgs/msg/FailureHorizons"

@@ -20,6 +20,7 @@ from salus_msgs.msg import (
 )
 from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.errors import ObservationError, SalusError, StoreError
+from salus_ros.episodes.interventions import TAKEOVER
 from salus_ros.episodes.location import resolve
 from salus_ros.messages.labels import read_label
 from salus_ros.messages.serialised import read_serialised_image
@@ -35,10 +36,6 @@ from salus_ros.recording.rows import PREDICTION, SIGNALS, STATE, Label
 
 COLLECT_PERIOD_S = 0.05
 REFUSALS_SHOWN = 8
-
-TAKEOVER = "person@takeover"
-"""What acts while the action bridge leaves the arm to a person; the action is the policy's, which
-was not done."""
 
 STATE_NAMES = ("waiting for an episode", "recording", "writing", "not recording")
 

@@ -6,9 +6,11 @@ from contextlib import closing
 import numpy as np
 import pytest
 from written_bags import (
+    ARRAY,
     IMAGE,
     JOINTS,
     PERIOD_NS,
+    POLICY_ACTION,
     START_NS,
     STATUS,
     Recording,
@@ -16,15 +18,20 @@ from written_bags import (
     check_steps,
     image,
     joints,
+    make,
     picture,
+    policy_action,
     recording,
     status,
 )
 
 from salus_ros.bags.mapping import Values
+from salus_ros.bags.proposal import propose
 from salus_ros.bags.reading import Bag
+from salus_ros.bags.scan import scan
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.messages.kinds import BOOL
 
 
 @pytest.mark.parametrize(
@@ -228,6 +235,57 @@ def test_a_failure_told_as_a_time_is_the_step_at_which_it_was(
     report, reader = convert(bag, episode_topic="/episode", task="", **how)
     assert report["problems"] == []
     assert (reader.meta(0).outcome, reader.meta(0).failure_step) == (Outcome.FAILURE, 5)
+
+
+def graph_recording(steps=8):
+    """What the graph says of an episode in which a person has the arm at the steps 3 to 5."""
+    made = Recording([m for m in recording(steps).messages if m[0] != "/act"])
+    for step in range(steps):
+        stamp = START_NS + step * PERIOD_NS
+        acts = "home@alarm drop" if step == 6 else ""
+        said = policy_action(stamp, "x", step, [step, 1, 2], acts)
+        made.add("/episode", STATUS, stamp + 10_000_000, status(stamp, "x", step, 1))
+        made.add("/action", POLICY_ACTION, stamp + 30_000_000, said)
+    for step, has in ((3, True), (6, False)):
+        moment = START_NS + step * PERIOD_NS + 20_000_000
+        made.add("/intervention", BOOL, moment, make(BOOL, data=has))
+    stamp = START_NS + steps * PERIOD_NS
+    made.add("/episode", STATUS, stamp + 10_000_000, status(stamp, "x", steps, 2, outcome=1))
+    made.messages.sort(key=lambda m: m[2])
+    return made
+
+
+def test_where_a_person_had_the_arm_is_recorded_as_it_is_live(convert, tmp_path):
+    bag = graph_recording().write(tmp_path / "bag")
+    with Bag(bag) as opened:
+        proposed = propose(scan(opened))
+    assert proposed["takeover"] == "/intervention"
+    how = {"episode_topic": "/episode", "clock_topic": "/episode", "time": "header", "task": ""}
+    how |= {"action": Values("/action")}
+    report, reader = convert(bag, takeover="/intervention", **how)
+    assert report["problems"] == []
+    assert reader.meta(0).interventions == "3-5 person@takeover; 6-6 home@alarm drop"
+    acted = reader.intervention(0)
+    assert (acted[:3] == 0).all()
+    assert len(set(acted[3:6].tolist())) == 1
+    assert acted[3] not in (0, acted[6])
+
+
+def test_a_takeover_without_steps_of_its_own_is_refused(convert, tmp_path):
+    bag = graph_recording().write(tmp_path / "bag")
+    with pytest.raises(ConfigError, match="takeover is /intervention; it needs an action of type"):
+        convert(bag, takeover="/intervention", action=Values("/action"), task="lift")
+
+
+def test_a_takeover_of_another_type_is_named(convert, tmp_path):
+    made = graph_recording()
+    made.add("/pressed", ARRAY, START_NS, array([1.0]))
+    made.messages.sort(key=lambda m: m[2])
+    bag = made.write(tmp_path / "bag")
+    how = {"episode_topic": "/episode", "clock_topic": "/episode", "task": "", "time": "header"}
+    report, reader = convert(bag, takeover="/pressed", action=Values("/action"), **how)
+    assert any("it is a std_msgs/msg/Float64MultiArray" in said for said in report["problems"])
+    assert reader.meta(0).interventions == "6-6 home@alarm drop"
 
 
 @pytest.mark.parametrize("max_age_ms", [0.0, 150.0])

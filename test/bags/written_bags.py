@@ -16,6 +16,10 @@ JOINTS, ARRAY = "sensor_msgs/msg/JointState", "std_msgs/msg/Float64MultiArray"
 STATUS = "salus_msgs/msg/EpisodeStatus"
 STATUS_TEXT = (Path(__file__).parents[2] / "salus_msgs/msg/EpisodeStatus.msg").read_text()
 TYPES.register(get_types_from_msg(STATUS_TEXT, STATUS))
+POLICY_ACTION = "salus_msgs/msg/PolicyAction"
+for _name in ("StreamStamp", "PolicyAction"):
+    _text = (Path(__file__).parents[2] / f"salus_msgs/msg/{_name}.msg").read_text()
+    TYPES.register(get_types_from_msg(_text, f"salus_msgs/msg/{_name}"))
 MAPPING = Mapping(
     state=Values("/joints", joints=("b", "a")),
     action=Values("/act"),
@@ -66,6 +70,27 @@ def joints(stamp_ns, a, b, *, swap=False):
         names, both = names[::-1], both[::-1].copy()
     return make(
         JOINTS, header=header(stamp_ns), name=names, position=both, velocity=none, effort=none
+    )
+
+
+def policy_action(stamp_ns, episode_id, step, action, intervention=""):
+    """A PolicyAction, without what only the watch node reads."""
+    return make(
+        POLICY_ACTION,
+        header=header(stamp_ns),
+        episode_id=episode_id,
+        step=step,
+        action=np.float32(action),
+        inputs=[],
+        policy_id="tiny",
+        intervention=intervention,
+        hand_backs=0,
+        chunk=np.float32([]),
+        chunk_length=0,
+        chunk_step=0,
+        chunk_samples=np.float32([]),
+        num_samples=0,
+        action_scale=np.float32([]),
     )
 
 
