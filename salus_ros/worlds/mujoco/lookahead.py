@@ -96,7 +96,10 @@ class PlanLookahead:
         fixed = set(fixed_geoms(model))
         self._is_fixed = np.isin(np.arange(model.ngeom), list(fixed))
         self._is_robot = ~np.isin(np.arange(model.ngeom), list(fixed | cubes))
-        model.geom("obstacle").contype = model.geom("obstacle").conaffinity = 0  # who knows where
+        held = model.geom(CUBES[0])
+        self._held, self._touches = held, (int(held.contype[0]), int(held.conaffinity[0]))
+        for name in ("obstacle", *CUBES):  # who knows where
+            model.geom(name).contype = model.geom(name).conaffinity = 0
         self._engine = MujocoEngine(model, self._data)
         self.reset()
 
@@ -152,10 +155,10 @@ class PlanLookahead:
         mujoco.mj_resetData(self._model, self._data)
         self._data.qpos[self._qpos] = positions
         self._data.qvel[self._qvel] = velocities
-        for number, place in enumerate(self._cubes):  # out of everything's way
-            self._data.qpos[place : place + 3] = (2.0, 0.5 - number, -0.5)
         half = float(np.mean(positions[7:]))
-        if not self._arm.opening and abs(half - CUBE_HALF_M) < GRASP_SLACK_M:
+        holds = not self._arm.opening and abs(half - CUBE_HALF_M) < GRASP_SLACK_M
+        self._held.contype, self._held.conaffinity = self._touches if holds else (0, 0)
+        if holds:
             mujoco.mj_kinematics(self._model, self._data)
             place = self._cubes[0]
             self._data.qpos[place : place + 3] = self._data.site_xpos[self._site]
