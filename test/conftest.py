@@ -1,6 +1,7 @@
 """What every test runs in: offline, without a screen, in a ROS domain of its own."""
 
 import importlib.util
+import multiprocessing
 import os
 import signal
 import socket
@@ -8,6 +9,8 @@ import sys
 import tempfile
 
 import pytest
+
+from salus_ros.policies.registry import POLICY_MODULES
 
 pytest_plugins = ["predictor_fixtures"]
 
@@ -20,6 +23,8 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ["COLUMNS"] = "120"  # where there is less room, tables cut long names
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite shares its cores with its own nodes
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Else the first pool of the run decides, which may be one that needs no policy.
+multiprocessing.set_forkserver_preload(list(POLICY_MODULES))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="salus_test_log_"))
 

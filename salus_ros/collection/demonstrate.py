@@ -11,6 +11,7 @@ import numpy.typing as npt
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import Outcome
 from salus_ros.core.pool import Desk, Lost, Pool
+from salus_ros.policies.registry import POLICY_MODULES
 from salus_ros.policies.tiny.demonstrations import Demonstrations, shrink
 from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.panda import CAMERAS
@@ -64,7 +65,9 @@ def record(
     kept: list[Attempt] = []
     attempts = range(seed, seed + 20 * episodes)
     work = partial(_work, size_px, env_id)
-    with Pool(work, attempts, workers, restart=True, ahead=8 * workers) as pool:
+    with Pool(
+        work, attempts, workers, restart=True, ahead=8 * workers, preload=POLICY_MODULES
+    ) as pool:
         for _, attempt in pool.results():
             assert not isinstance(attempt, Lost)  # what a worker lost is run again
             kept.append(attempt)

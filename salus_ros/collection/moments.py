@@ -19,6 +19,7 @@ from salus_ros.core.failures import FailureType
 from salus_ros.core.pool import Desk, Pool
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.evaluation.limits import Fate
+from salus_ros.policies.registry import POLICY_MODULES
 from salus_ros.worlds.physics import ENV_ID
 
 OBSERVERS = ("state", "state and plan")
@@ -88,6 +89,7 @@ def moment_pool(
         restart=True,
         ahead=16 * max(1, workers),
         advice="use fewer --workers or --branches",
+        preload=POLICY_MODULES,
     )
 
 

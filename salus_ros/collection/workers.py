@@ -9,6 +9,7 @@ from salus_ros.collection.cluster import RayCluster
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.core.pool import DEATHS_IN_A_ROW, Desk, Pool
 from salus_ros.episodes import Episode, StoreSpec
+from salus_ros.policies.registry import POLICY_MODULES
 
 LOOK_AHEAD = 16
 """Episodes, for each that runs, that may wait for one before them."""
@@ -64,6 +65,7 @@ def rollout_pool(
         start=None if cluster is None else cluster.start,
         # A machine that goes takes all its workers with it.
         deaths=DEATHS_IN_A_ROW * (1 if cluster is None else workers),
+        preload=POLICY_MODULES,
     )
 
 

@@ -1,7 +1,9 @@
 """Worker processes that share out tasks; what they make comes back in the order of the tasks.
 
 A worker asks for a task when it has room for one and sends pieces of what it makes, each as soon
-as it is there. It is held to one core, hears nothing of Ctrl-C, and ends with its parent.
+as it is there. It is held to one core, hears nothing of Ctrl-C, and ends with its parent. Workers
+are forked off a server process that has imported what they need, so that libraries which take ten
+seconds to import do so once and not in each.
 """
 
 import multiprocessing
@@ -13,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -149,6 +152,9 @@ class Pool[Task: Hashable, Piece]:
         on_progress: Told a task and what its worker says of it, as soon as it comes.
         advice: What to do where workers die again and again.
         start: Starts a worker: gives its process, and the pipe whose other end its `Desk` has.
+        preload: Modules that the server imports before it forks workers off; none that starts
+            threads or opens a device when it is imported, as mujoco does for rendering. The first
+            pool of a process decides.
         deaths: After so many deaths in a row in which no task was ended it is given up.
     """
 
@@ -166,6 +172,7 @@ class Pool[Task: Hashable, Piece]:
         advice: str = "use fewer --workers",
         start: Callable[[Any], tuple[Process, Connection]] | None = None,
         deaths: int = DEATHS_IN_A_ROW,
+        preload: Sequence[str] = (),
     ) -> None:
         if len(set(tasks)) != len(tasks):
             raise ValueError("two tasks of a pool are equal")
@@ -176,7 +183,8 @@ class Pool[Task: Hashable, Piece]:
         self._queue = deque(tasks)  # of these, those that nobody has
         self._made = {task: _Made() for task in tasks}
         self._count = max(1, min(workers, len(tasks)))
-        self._start, self._most_deaths = start or start_process, deaths
+        self._start = start or partial(start_process, preload=preload)
+        self._most_deaths = deaths
         self._workers: list[_Worker[Task]] = []
         self._held = 0  # bytes
         self._deaths = 0  # since a task was ended
@@ -331,15 +339,20 @@ class Pool[Task: Hashable, Piece]:
             self._workers.append(_Worker(*self._start(self._work)))
 
 
-def start_process(work: Callable[[Desk[Any, Any]], None]) -> tuple[BaseProcess, Connection]:
+def start_process(
+    work: Callable[[Desk[Any, Any]], None], preload: Sequence[str] = ()
+) -> tuple[BaseProcess, Connection]:
     """Start a worker on this machine, with one thread, that ends with this process."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    if preload:
+        context.set_forkserver_preload(list(preload))
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(work, theirs), daemon=True, name="salus-worker")
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
-    # A child inherits the mask: Ctrl-C is for the parent, from the first moment on. The
-    # tracker is started before, as its start would take SIGINT out of the mask.
+    # A child inherits the mask, and here the server does, which the first start starts: Ctrl-C
+    # is for the parent, from the first moment on. The tracker is started before, as its start
+    # would take SIGINT out of the mask.
     resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

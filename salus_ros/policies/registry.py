@@ -18,6 +18,9 @@ OWN = {
 }
 """Modules of SALUS with a tap, by type."""
 
+POLICY_MODULES = (OWN["smolvla"], "lerobot.policies.smolvla.modeling_smolvla")
+"""What takes the time where a policy is loaded first, for `Pool`."""
+
 ANY = "salus_ros.policies.lerobot_chunk.tap"
 """The one for every other policy of LeRobot's."""
 

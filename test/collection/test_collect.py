@@ -1,5 +1,6 @@
 """Collections by worker processes: whatever is killed, every episode is there once."""
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -104,13 +105,8 @@ def test_a_killed_worker_is_replaced_and_a_full_disk_ends_it_with_all_that_was_w
 
     def progress(result):
         if result.collected == 1:
-            children = subprocess.run(
-                ["pgrep", "-P", str(os.getpid()), "-f", "spawn_main"],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            killed.append(int(children.stdout.split()[0]))
+            (worker,) = multiprocessing.active_children()
+            killed.append(worker.pid)
             os.kill(killed[0], signal.SIGKILL)
         if result.collected == 4:
             assert result.restarts == 1

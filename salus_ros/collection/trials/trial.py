@@ -19,6 +19,7 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.pool import Desk, Lost, Pool
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.evaluation.predictor_evaluation import held_out
+from salus_ros.policies.registry import POLICY_MODULES
 from salus_ros.prediction.extras import EXTRAS, stored_parts
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.recovery.behaviours.manifold import FollowSuccess
@@ -186,6 +187,7 @@ def _pool(
         restart=True,
         ahead=16 * max(1, workers),
         advice="use fewer --workers",
+        preload=POLICY_MODULES,
     )
 
 
