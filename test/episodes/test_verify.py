@@ -55,12 +55,16 @@ def test_a_whole_store_is_sound_and_read_to_the_end(store):
     assert shares[-1] == 1
 
 
-@pytest.mark.parametrize("spoil", ["flip", "cut", "empty", "gone"])
+SPOILS = ("flip", "cut", "empty", "gone")
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
 def test_whatever_happens_to_a_chunk_is_found_and_its_array_named(store, spoil):
+    """Every file is spoilt in one of the ways."""
     rng = np.random.default_rng(0)
     files = chunk_files(store)
     assert len(files) > 30
-    for file in files:
+    for file in files[SPOILS.index(spoil) :: len(SPOILS)]:
         content = file.read_bytes()
         if spoil == "flip":
             flip(file, int(rng.integers(len(content))))
