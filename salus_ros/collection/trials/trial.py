@@ -146,9 +146,10 @@ def _recorded(
     """
     prediction = predictor.predict_episodes(*samples.inputs)
     steps = np.arange(len(samples.step))
+    readers = {path: StoreReader(path) for path in {record.store for record in samples.records}}
     found = []
     for record, rows in zip(samples.records, samples.slices, strict=True):
-        arrays = StoreReader(record.store)
+        arrays = readers[record.store]
         own_rows = arrays.rows(record.index)
         own = arrays.to_numpy(["action", "state"], own_rows)
         chosen = np.isin(steps, steps[rows])
