@@ -31,16 +31,22 @@ def take_status(assembler: Assembler, status: Any, stamp_ns: int, now_s: float) 
     check_id(status.episode_id)
     if status.phase == Phase.RUNNING:
         if not assembler.holds(status.episode_id):
-            _read(status)
+            read_status(status)
         about = partial(meta_of, status)
         assembler.step(status.episode_id, status.step, stamp_ns, now_s, about)
     elif status.phase == Phase.ENDED:
-        assembler.end(_read(status), stamp_ns, now_s, status.step)
+        assembler.end(read_status(status), stamp_ns, now_s, status.step)
     elif status.phase == Phase.DISCARDED:
         assembler.discard(status.episode_id, "it was discarded")
 
 
-def _read(status: Any) -> EpisodeMeta:
+def read_status(status: Any) -> EpisodeMeta:
+    """What a status says of its episode.
+
+    Raises:
+        ObservationError: if it contradicts itself, or its id cannot be one.
+    """
+    check_id(status.episode_id)
     try:
         return meta_of(status)
     except (StoreError, ValueError) as error:

@@ -73,6 +73,11 @@ class Stream:
         return -1 if newest is None else newest
 
     @property
+    def stamps(self) -> Sequence[int]:
+        """Stamps of the samples that are held, ascending."""
+        return self._stamps
+
+    @property
     def refused(self) -> int:
         """Samples whose stamps were wrong."""
         return self._rule.refused
