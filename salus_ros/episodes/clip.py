@@ -33,6 +33,13 @@ SCRATCH = ".clip-"
 """How folders begin in which a clip is made; one that is left over is of a killed process."""
 
 type Why = Literal["alarm", "failure", "call"]
+type OutcomeName = Literal["unknown", "success", "failure"]
+
+OUTCOMES: dict[Outcome, OutcomeName] = {
+    Outcome.UNKNOWN: "unknown",
+    Outcome.SUCCESS: "success",
+    Outcome.FAILURE: "failure",
+}
 
 _STRICT = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
@@ -86,19 +93,24 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Ending:
-    """How an episode of the clip ended, as far as it was known when the clip was saved.
+    """How an episode ended, as far as it was known when a clip was saved.
 
     Attributes:
         episode_id: The episode.
-        outcome: "success", "failure" or "unknown".
+        ended_ns: Stamp of its end.
+        outcome: How.
         kind: Finest kind of the failure; "none" without one.
         failure_ns: Stamp of the failure; -1 where there is none, or it is not known.
+        intervened_ns: Stamp of the last step at which something else than the policy acted; -1
+            for none.
     """
 
     episode_id: str
-    outcome: str
+    ended_ns: int
+    outcome: OutcomeName
     kind: str = "none"
     failure_ns: int = -1
+    intervened_ns: int = -1
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -107,13 +119,15 @@ class ClipInfo:
 
     Attributes:
         reasons: Why it was saved, in the order they came; at least one.
-        endings: How episodes ended that are in it.
+        session: Of the recorder that saved it: ids of episodes mean the same in its clips.
+        endings: How the last episodes ended, those of clips before among them.
         more: Reasons beyond those that are listed.
         unsaved: Reasons before it that got no clip, since the last that was saved.
         note: What a person should know of it, such as why it is short; empty for nothing.
     """
 
     reasons: tuple[Reason, ...]
+    session: str = ""
     endings: tuple[Ending, ...] = ()
     more: int = 0
     unsaved: int = 0

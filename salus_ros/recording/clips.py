@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,15 @@ from salus_ros.core.errors import SalusError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.phases import Phase
 from salus_ros.episodes import EpisodeMeta
-from salus_ros.episodes.clip import SUFFIX, ClipInfo, Ending, Reason, Why, remove_leftovers
+from salus_ros.episodes.clip import (
+    OUTCOMES,
+    SUFFIX,
+    ClipInfo,
+    Ending,
+    Reason,
+    Why,
+    remove_leftovers,
+)
 from salus_ros.messages.joints import joint_keys
 from salus_ros.recording.clip_writer import Excerpt, write_clip
 from salus_ros.recording.lookback import Heard, Lookback, Rows
@@ -88,6 +97,7 @@ class Clips:
             recorder.rules.max_age_ms,
             hold_s=options.before_s + LAG_S,
         )
+        self._session = uuid4().hex
         self._open: _Open | None = None
         self._writing: list[tuple[Excerpt, Future[None]]] = []
         self._thread = ThreadPoolExecutor(1, "clips")
@@ -135,7 +145,10 @@ class Clips:
         """Take in the action of a step, see `Assembler.action`."""
         done = {"action": action, "inputs": inputs, "intervention": intervention}
         self._lookback.step(episode_id, step, stamp_ns, **done)
-        self._lookback.episode(episode_id).policy_id = policy_id
+        heard = self._lookback.episode(episode_id)
+        heard.policy_id = policy_id
+        if intervention:
+            heard.intervened_ns = stamp_ns
 
     def status(self, status: Any, stamp_ns: int) -> None:
         """Take in an EpisodeStatus; the first that tells of a failure begins a clip.
@@ -150,7 +163,8 @@ class Clips:
         if status.phase == Phase.RUNNING:
             self._lookback.step(episode_id, step, stamp_ns)
             if heard.meta is None or (step == 0 and heard.ended_ns >= 0):  # or runs again
-                heard.meta, heard.ended_ns = read_status(status), -1
+                heard.meta = read_status(status)
+                heard.ended_ns = heard.intervened_ns = -1
             return
         failed_before = heard.ended_ns >= 0 and _failed(heard)
         heard.meta = meta = read_status(status)
@@ -278,9 +292,10 @@ class Clips:
         episodes = self._lookback.episodes
         first = next((one.episode_id for one in clip.reasons if one.episode_id), NO_EPISODE)
         reasons = (replace(one, row=made.row_of(one)) for one in clip.reasons)
-        ids = dict.fromkeys(episode_id for episode_id, _ in made.places)
-        endings = (self._ending(name) for name in ids if episodes[name].ended_ns >= 0)
-        info = ClipInfo(tuple(reasons), tuple(endings), clip.more, clip.unsaved, note)
+        endings = (self._ending(name) for name, one in episodes.items() if one.ended_ns >= 0)
+        info = ClipInfo(
+            tuple(reasons), self._session, tuple(endings), clip.more, clip.unsaved, note
+        )
         meta = _meta_in(made, first, episodes.get(first, Heard()))
         excerpt = Excerpt(clip.path, made.rows, meta, info)
         self._writing.append((excerpt, self._thread.submit(write_clip, excerpt, self._recorder)))
@@ -292,7 +307,14 @@ class Clips:
         if meta.failure_step >= 0:
             failure_ns = self._lookback.stamp_of(episode_id, meta.failure_step)
             failure_ns = heard.ended_ns if failure_ns < 0 else failure_ns
-        return Ending(episode_id, meta.outcome.name.lower(), meta.finest_type.label, failure_ns)
+        return Ending(
+            episode_id,
+            heard.ended_ns,
+            OUTCOMES[meta.outcome],
+            meta.finest_type.label,
+            failure_ns,
+            heard.intervened_ns,
+        )
 
     def collect(self) -> None:
         """Close the clip whose time is over, and see what became of those being written."""

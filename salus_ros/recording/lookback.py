@@ -48,11 +48,13 @@ class Heard:
         meta: Of its newest status that counts; None without one.
         policy_id: Who acted.
         ended_ns: Stamp of its end; -1 before.
+        intervened_ns: Stamp of the last step that something else acted at; -1 for none.
     """
 
     meta: EpisodeMeta | None = None
     policy_id: str = ""
     ended_ns: int = -1
+    intervened_ns: int = -1
 
 
 @dataclass(slots=True)

@@ -26,7 +26,8 @@ from salus_ros.view.stored import Recording
 UNKNOWN = {"outcome": Outcome.UNKNOWN, "failure_type": FailureType.NONE, "failure_step": -1}
 SCORES = {"episode_failure": 0.9, "episode_threshold": float("inf"), "lead_s": 0.4}
 ALARM = Reason("alarm", 5, 1.5, 4, "ep", 104, "drop", 0.8, 0.5, **SCORES)
-INFO = ClipInfo((ALARM, Reason("call", 7, 2.5)), (Ending("other", "success"),), 3, 2, "short")
+ENDING = Ending("other", 4, "success")
+INFO = ClipInfo((ALARM, Reason("call", 7, 2.5)), "s", (ENDING,), 3, 2, "short")
 
 
 @pytest.fixture
