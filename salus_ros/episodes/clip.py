@@ -81,14 +81,14 @@ class Reason:
         """Say it."""
         where = f" in '{self.episode_id}'" if self.episode_id else ""
         at = f" at step {self.step}" if self.step >= 0 else ""
-        kind = self.kind.replace("_", " ")
+        kind = f": {self.kind.replace('_', ' ')}" if self.kind not in ("", "none") else ""
         if self.why == "call":
             return f"called for{where}{at}"
         if self.why == "failure":
-            return f"failure: {kind}{where}{at}"
+            return f"failure{kind}{where}{at}"
         risk = "not known" if math.isnan(self.risk) else f"{self.risk:.2f}"
         limit = f" (threshold {self.threshold:.2f})" if math.isfinite(self.threshold) else ""
-        return f"alarm: {kind}, risk {risk}{limit}{where}{at}"
+        return f"alarm{kind}, risk {risk}{limit}{where}{at}"
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from salus_ros.core.errors import ObservationError, StoreError
+from salus_ros.core.failures import Outcome
 from salus_ros.episodes import EpisodeMeta, EpisodeStore
-from salus_ros.episodes.clip import SCRATCH, ClipInfo, make_clip
+from salus_ros.episodes.clip import OUTCOMES, SCRATCH, ClipInfo, Ending, make_clip
 from salus_ros.episodes.files import store_errors
 from salus_ros.recording.blocks import BlockMaker, Lost, Piece, Written
 from salus_ros.recording.flight import BLOCK_STEPS
+from salus_ros.recording.lookback import Heard, Held, Rows
 from salus_ros.recording.options import RecorderOptions
 from salus_ros.recording.rows import (
     ACTION,
@@ -29,6 +31,7 @@ from salus_ros.recording.rows import (
 )
 
 IMAGE_CODEC = "jpeg"
+NO_EPISODE = "no episode"
 IMAGES_TRIED = 5
 """Images of a camera that are tried before it counts as one that cannot be read."""
 
@@ -39,14 +42,16 @@ class Excerpt:
 
     Attributes:
         path: The clip.
-        rows: Its steps; writing uses them up.
-        meta: Of the episode that it is of first.
-        info: What it says of itself.
+        held: What it is made of; None when it has been used up.
+        start_ns: Its first stamp.
+        stop_ns: Its last one.
+        info: What it says of itself, without rows and endings.
     """
 
     path: Path
-    rows: list[Row]
-    meta: EpisodeMeta
+    held: Held | None
+    start_ns: int
+    stop_ns: int
     info: ClipInfo
 
 
@@ -56,9 +61,7 @@ def write_clip(excerpt: Excerpt, options: RecorderOptions) -> None:
     Raises:
         StoreError: if it cannot be written, or there is nothing in it.
     """
-    path = excerpt.path
-    if not excerpt.rows:
-        raise StoreError("there was neither a step nor an image in its time")
+    path, info = excerpt.path, excerpt.info
     with store_errors(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
@@ -67,16 +70,57 @@ def write_clip(excerpt: Excerpt, options: RecorderOptions) -> None:
                 f"{free / 1e6:.0f} MB are free at '{path.parent}', fewer than min_free_mb "
                 f"{options.min_free_bytes / 1e6:.0f}; make room"
             )
+        held, excerpt.held = excerpt.held, None  # images are released as they are written
+        assert held is not None
+        made = held.rows(excerpt.start_ns, excerpt.stop_ns)
+        if not made.rows:
+            raise StoreError("there was neither a step nor an image in its time")
+        first = next((one.episode_id for one in info.reasons if one.episode_id), NO_EPISODE)
+        meta = _meta(made, first, held.episodes.get(first, Heard()))
+        endings = (_ending(held, name) for name, one in held.episodes.items() if one.ended_ns >= 0)
+        reasons = (replace(one, row=made.row_of(one)) for one in info.reasons)
+        info = replace(info, reasons=tuple(reasons), endings=tuple(endings))
+        rows = made.rows
+        del held, made
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=path.parent) as scratch:
             folder = Path(scratch) / "clip.zarr"
-            left_out = _write_store(folder, excerpt, options)
-            note = "; ".join(text for text in (excerpt.info.note, *left_out) if text)
-            make_clip(folder, path, replace(excerpt.info, note=note))
+            left_out = _write_store(folder, rows, meta, options)
+            note = "; ".join(text for text in (info.note, *left_out) if text)
+            make_clip(folder, path, replace(info, note=note))
 
 
-def _write_store(folder: Path, excerpt: Excerpt, options: RecorderOptions) -> list[str]:
+def _meta(made: Rows, episode_id: str, heard: Heard) -> EpisodeMeta:
+    """What is known of an episode, its steps those of the clip."""
+    meta = heard.meta or EpisodeMeta(episode_id, "", Outcome.UNKNOWN)
+    return replace(
+        meta,
+        policy_id=heard.policy_id,
+        failure_step=made.place_of(episode_id, meta.failure_step),
+        fault_step=made.place_of(episode_id, meta.fault_step),
+    )
+
+
+def _ending(held: Held, episode_id: str) -> Ending:
+    heard = held.episodes[episode_id]
+    assert heard.meta is not None
+    meta, failure_ns = heard.meta, -1
+    if meta.failure_step >= 0:
+        failure_ns = held.stamp_of(episode_id, meta.failure_step)
+        failure_ns = heard.ended_ns if failure_ns < 0 else failure_ns
+    return Ending(
+        episode_id,
+        heard.ended_ns,
+        OUTCOMES[meta.outcome],
+        meta.finest_type.label,
+        failure_ns,
+        heard.intervened_ns,
+    )
+
+
+def _write_store(
+    folder: Path, rows: list[Row], meta: EpisodeMeta, options: RecorderOptions
+) -> list[str]:
     """Write the rows; returns which cameras are left out, and why."""
-    rows = excerpt.rows
     cameras, left_out = _cameras(rows, options)
     _complete(rows, options)
     columns = {STATE: options.joints, JOINT: options.all_joints}
@@ -93,7 +137,7 @@ def _write_store(folder: Path, excerpt: Excerpt, options: RecorderOptions) -> li
     )
     store: EpisodeStore | None = None
     try:
-        for piece in _pieces(blocks, excerpt):
+        for piece in _pieces(blocks, rows, meta):
             if isinstance(piece, Lost):
                 raise StoreError(piece.reason)
             if isinstance(piece, Written):
@@ -108,11 +152,12 @@ def _write_store(folder: Path, excerpt: Excerpt, options: RecorderOptions) -> li
     return left_out
 
 
-def _pieces(blocks: BlockMaker, excerpt: Excerpt) -> Iterator[Piece]:
-    rows, excerpt.rows = excerpt.rows, []
-    for first in range(0, len(rows), BLOCK_STEPS):
-        yield from blocks.take(Block(excerpt.meta.id, rows[first : first + BLOCK_STEPS]))
-    yield from blocks.take(Finished([], excerpt.meta, len(rows), lacking=0, messages=0))
+def _pieces(blocks: BlockMaker, rows: list[Row], meta: EpisodeMeta) -> Iterator[Piece]:
+    steps = len(rows)
+    while rows:
+        block, rows[:BLOCK_STEPS] = rows[:BLOCK_STEPS], []
+        yield from blocks.take(Block(meta.id, block))
+    yield from blocks.take(Finished([], meta, steps, lacking=0, messages=0))
 
 
 def _cameras(rows: Sequence[Row], options: RecorderOptions) -> tuple[list[str], list[str]]:

@@ -5,7 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,16 @@ from numpy.typing import NDArray
 from salus_ros.core.errors import SalusError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.phases import Phase
-from salus_ros.episodes import EpisodeMeta
 from salus_ros.episodes.clip import (
-    OUTCOMES,
     SUFFIX,
     ClipInfo,
-    Ending,
     Reason,
     Why,
     remove_leftovers,
 )
 from salus_ros.messages.joints import joint_keys
 from salus_ros.recording.clip_writer import Excerpt, write_clip
-from salus_ros.recording.lookback import Heard, Lookback, Rows
+from salus_ros.recording.lookback import Heard, Lookback
 from salus_ros.recording.options import ClipOptions, RecorderOptions
 from salus_ros.recording.status import read_status
 from salus_ros.recording.streams import JointStream
@@ -46,7 +43,6 @@ WAITING = 2
 """Clips that are or wait to be written; there are no more at a time."""
 
 MINUTE_S = 60.0
-NO_EPISODE = "no episode"
 
 
 @dataclass(slots=True)
@@ -288,33 +284,12 @@ class Clips:
         if clip is None:
             return
         self._lookback.keep_from_ns = None
-        made = self._lookback.rows(clip.start_ns, clip.stop_ns)
-        episodes = self._lookback.episodes
-        first = next((one.episode_id for one in clip.reasons if one.episode_id), NO_EPISODE)
-        reasons = (replace(one, row=made.row_of(one)) for one in clip.reasons)
-        endings = (self._ending(name) for name, one in episodes.items() if one.ended_ns >= 0)
         info = ClipInfo(
-            tuple(reasons), self._session, tuple(endings), clip.more, clip.unsaved, note
+            tuple(clip.reasons), self._session, more=clip.more, unsaved=clip.unsaved, note=note
         )
-        meta = _meta_in(made, first, episodes.get(first, Heard()))
-        excerpt = Excerpt(clip.path, made.rows, meta, info)
+        held = self._lookback.frozen()
+        excerpt = Excerpt(clip.path, held, clip.start_ns, clip.stop_ns, info)
         self._writing.append((excerpt, self._thread.submit(write_clip, excerpt, self._recorder)))
-
-    def _ending(self, episode_id: str) -> Ending:
-        heard = self._lookback.episodes[episode_id]
-        assert heard.meta is not None
-        meta, failure_ns = heard.meta, -1
-        if meta.failure_step >= 0:
-            failure_ns = self._lookback.stamp_of(episode_id, meta.failure_step)
-            failure_ns = heard.ended_ns if failure_ns < 0 else failure_ns
-        return Ending(
-            episode_id,
-            heard.ended_ns,
-            OUTCOMES[meta.outcome],
-            meta.finest_type.label,
-            failure_ns,
-            heard.intervened_ns,
-        )
 
     def collect(self) -> None:
         """Close the clip whose time is over, and see what became of those being written."""
@@ -374,17 +349,6 @@ class Clips:
             "without a clip": self.unsaved,
             "look-back in s": self._lookback.held_s,
         }
-
-
-def _meta_in(made: Rows, episode_id: str, heard: Heard) -> EpisodeMeta:
-    """What is known of an episode, its steps those of the clip."""
-    meta = heard.meta or EpisodeMeta(episode_id, "", Outcome.UNKNOWN)
-    return replace(
-        meta,
-        policy_id=heard.policy_id,
-        failure_step=made.place_of(episode_id, meta.failure_step),
-        fault_step=made.place_of(episode_id, meta.fault_step),
-    )
 
 
 def _failed(heard: Heard) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from salus_ros.episodes import EpisodeMeta
 from salus_ros.episodes.clip import Reason
 from salus_ros.recording.rows import ACTION, JOINT, STATE, Row
 from salus_ros.recording.sampling import Sampler
-from salus_ros.recording.streams import JointStream, Source, Stream
+from salus_ros.recording.streams import JointStream, Stream
 from salus_ros.recording.time import NANO, Order
 
 OVERHEAD = 500
@@ -110,12 +110,12 @@ class Lookback:
         """
         self._hold_ns = round(hold_s * NANO)
         self._images = {camera: Stream() for camera in cameras}
-        self._streams: dict[str, Source] = {name: Stream() for name in max_age_ms}
+        self._streams: dict[str, Stream | JointStream] = {name: Stream() for name in max_age_ms}
         self._streams |= self._images
         self._streams[STATE] = self.joints = JointStream(joints)
         self._streams[JOINT] = JointStream(joint_keys, partial=True)
-        ages = {**max_age_ms, JOINT: max_age_ms[STATE]}
-        self._sampler = Sampler(self._streams, ages, patience_s=0.0)
+        self._max_age_ms = {**max_age_ms, JOINT: max_age_ms[STATE]}
+        self._sampler = Sampler(self._streams, self._max_age_ms, patience_s=0.0)
         self._steps: dict[tuple[str, int], Step] = {}
         self.episodes: dict[str, Heard] = {}
         self.keep_from_ns: int | None = None
@@ -131,11 +131,6 @@ class Lookback:
         episode_id, step = next(reversed(self._steps), ("", -1))
         over = episode_id in self.episodes and self.episodes[episode_id].ended_ns >= 0
         return ("", -1) if over else (episode_id, step)
-
-    def stamp_of(self, episode_id: str, step: int) -> int:
-        """Stamp of a step; -1 where it is not known."""
-        known = self._steps.get((episode_id, step))
-        return -1 if known is None else known.stamp_ns
 
     @property
     def held_s(self) -> float:
@@ -197,8 +192,46 @@ class Lookback:
 
     # Output
 
+    def frozen(self) -> "Held":
+        """What is held now, to be looked at in another thread."""
+        return Held(
+            {name: stream.frozen() for name, stream in self._streams.items()},
+            tuple(self._images),
+            self._max_age_ms,
+            dict(self._steps),
+            {name: replace(heard) for name, heard in self.episodes.items()},
+        )
+
+
+class Held:
+    """What was held at a moment.
+
+    Attributes:
+        episodes: What was known of the episodes that were heard of last, by id.
+    """
+
+    def __init__(
+        self,
+        streams: Mapping[str, Stream | JointStream],
+        cameras: Sequence[str],
+        max_age_ms: Mapping[str, float],
+        steps: Mapping[tuple[str, int], Step],
+        episodes: Mapping[str, Heard],
+    ) -> None:
+        """Of `Lookback`, none of which changes any more."""
+        self._sampler = Sampler(streams, max_age_ms, patience_s=0.0)
+        images = {name: one for name, one in streams.items() if isinstance(one, Stream)}
+        self._images = {camera: images[camera].stamps for camera in cameras}
+        self._steps = steps
+        self.episodes = episodes
+
+    def stamp_of(self, episode_id: str, step: int) -> int:
+        """Stamp of a step; -1 where it is not known."""
+        known = self._steps.get((episode_id, step))
+        return -1 if known is None else known.stamp_ns
+
     def rows(self, start_ns: int, stop_ns: int) -> Rows:
-        """Rows of a stretch of time, both ends included: what is held stays.
+        """Rows of a stretch of time, both ends included.
 
         A row is a step of an episode; where there is none for longer, an image of the camera
         that sent most.
@@ -232,8 +265,8 @@ class Lookback:
         rates = [heard.meta.rate_hz for heard in self.episodes.values() if heard.meta is not None]
         apart_ns = APART * NANO / (rates[-1] if rates else RATE_HZ)
         within = {
-            name: [one for one in stream.stamps if start_ns <= one <= stop_ns]
-            for name, stream in self._images.items()
+            name: [one for one in stamps if start_ns <= one <= stop_ns]
+            for name, stamps in self._images.items()
         }
         images = max(within.values(), key=len, default=[])
         place, before_ns = 0, -math.inf

@@ -74,7 +74,7 @@ def saved(robot, number=1):
 
 
 def said(graph, text):
-    """Wait until the recorder's diagnostics say something; returns their figures."""
+    """Wait until the recorder's diagnostics say something; returns their figures then."""
     found = []
     graph.until(lambda: found or found.extend(_found(graph, text)), text)
     return {value.key: value.value for value in found[0].values}
@@ -177,7 +177,7 @@ def test_a_storm_of_alarms_is_merged_counted_and_bounded(graph, make):
     assert [one.step for one in clip_info(reader).reasons] == [0, 2, 4, 6, 8, 10, 12]
     assert len(reader.episode(0)) == 12 + 1 + 6
     steps(robot, 30, 36, alarms=(30, 32, 34))
-    values = said(graph, "alarms or failures have no clip: 1 clips were begun in a minute")
+    values = said(graph, "3 alarms or failures have no clip: 1 clips were begun in a minute")
     assert values["alarms"] == "10"
     assert values["merged into a clip that was there"] == "6"
     assert values["without a clip"] == "3"
