@@ -51,10 +51,10 @@ def report(
             raise ConfigError("--episode and --model are of a report on stores, not of --alarms")
         page, numbers = gallery.write_gallery(alarms, out, stores or ()), gallery.NUMBERS_NAME
     else:
-        from salus_ros.reports.pages import recordings
-
         if not stores:
             raise ConfigError("no store was given; give one or more, or --alarms FOLDER")
+        from salus_ros.reports.pages import recordings
+
         page, numbers = (
             recordings.write_report(stores, out, episode, model),
             recordings.NUMBERS_NAME,

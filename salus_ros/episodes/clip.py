@@ -163,7 +163,7 @@ def make_clip(folder: Path, path: Path, info: ClipInfo) -> None:
     """Make a clip of a closed store of one episode; it is there whole or not at all.
 
     Args:
-        folder: The store, which becomes part of the clip and can go then.
+        folder: The store, in a scratch folder on the disk of the clip; it can go then.
         path: The clip.
         info: What it says of itself.
 
@@ -174,12 +174,19 @@ def make_clip(folder: Path, path: Path, info: ClipInfo) -> None:
         group = zarr.open_group(folder, mode="r+", use_consolidated=False)
         group.attrs[ATTRIBUTE] = json.loads(_INFO.dump_json(info))
         files = sorted(file for file in folder.rglob("*") if file.is_file())
-        _zip(path, {file.relative_to(folder).as_posix(): file for file in files}, None)
+        named = {file.relative_to(folder).as_posix(): file for file in files}
+        _zip(path, folder.with_name("clip.partial"), named, None)
 
 
-def _zip(path: Path, files: dict[str, Path], old: zipfile.ZipFile | None) -> None:
-    """Write a zip of files by their names in it, and of those of an old one that they lack."""
-    part = path.with_name(f".{path.name}.partial")
+def _zip(path: Path, part: Path, files: dict[str, Path], old: zipfile.ZipFile | None) -> None:
+    """Write a zip of files by their names in it, and of those of an old one that they lack.
+
+    Args:
+        path: Where it is in the end.
+        part: Where it is meanwhile, on the same disk.
+        files: The files.
+        old: The old one; None without.
+    """
     try:
         with part.open("wb") as place:
             with zipfile.ZipFile(place, "w") as content:
@@ -221,9 +228,11 @@ class ClipStore:
         with store_errors(path, "lock"):
             self._lock = lock_store(path)
         self._scratch = tempfile.TemporaryDirectory()
+        self._part = path.with_name(f".{path.name}.partial")
         folder = Path(self._scratch.name) / "clip.zarr"
         try:
             with store_errors(path, "open"), zipfile.ZipFile(path) as content:
+                self._part.unlink(missing_ok=True)  # of one who was killed
                 names = [n for n in content.namelist() if _describes(n)]
                 content.extractall(folder, names)
             self._store = EpisodeStore.open(folder)
@@ -244,7 +253,7 @@ class ClipStore:
         folder = self._store.path
         with store_errors(self.path, "label"), zipfile.ZipFile(self.path) as old:
             files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-            _zip(self.path, files, old)
+            _zip(self.path, self._part, files, old)
         return meta
 
     def close(self) -> None:

@@ -84,7 +84,10 @@ def write_clip(excerpt: Excerpt, options: RecorderOptions) -> None:
         del held, made
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=path.parent) as scratch:
             folder = Path(scratch) / "clip.zarr"
-            left_out = _write_store(folder, rows, meta, options)
+            try:
+                left_out = _write_store(folder, rows, meta, options)
+            except StoreError as error:  # which should name what a person knows
+                raise StoreError(str(error).replace(str(folder), str(path))) from error
             note = "; ".join(text for text in (info.note, *left_out) if text)
             make_clip(folder, path, replace(info, note=note))
 

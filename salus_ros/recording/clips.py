@@ -285,7 +285,11 @@ class Clips:
             return
         self._lookback.keep_from_ns = None
         info = ClipInfo(
-            tuple(clip.reasons), self._session, more=clip.more, unsaved=clip.unsaved, note=note
+            tuple(clip.reasons),
+            self._session,
+            more=clip.more,
+            unsaved=clip.unsaved,
+            note=f"cut short: {note}" if note else "",
         )
         held = self._lookback.frozen()
         excerpt = Excerpt(clip.path, held, clip.start_ns, clip.stop_ns, info)

@@ -196,7 +196,7 @@ def test_a_clip_that_alarms_keep_going_is_cut(make, monkeypatch):
         clip_info(StoreReader(path)).note
         for path in sorted(robot.path.with_name("clips").iterdir(), key=os.path.getmtime)
     ]
-    assert notes == ["it had lasted 1.2 s", "the recorder ended"]
+    assert notes == ["cut short: it had lasted 1.2 s", "cut short: the recorder ended"]
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
@@ -243,7 +243,7 @@ def test_memory_is_bounded_and_the_clip_says_that_it_is_short(graph, make):
     steps(robot, 0, 40, alarms=range(10, 40), size=(256, 256))  # of 0.59 MB
     assert clips_of(robot)._lookback.size <= 16_000_000
     (reader,) = saved(robot)
-    assert clip_info(reader).note == "clip_buffer_mb was full"
+    assert clip_info(reader).note == "cut short: clip_buffer_mb was full"
     assert clip_info(reader).reasons[0].row == 10
     assert len(reader.episode(0, images=False)) > 20
     said(graph, "s, a clip takes 30.5 s")
@@ -257,7 +257,7 @@ def test_a_clock_that_jumps_back_ends_the_clip_before_it(make):
     for step in range(20):
         robot.step("again", step, skip=("prediction",))
     (reader,) = saved(robot)
-    assert clip_info(reader).note == "the clock may have jumped back"
+    assert clip_info(reader).note == "cut short: the clock may have jumped back"
     clip = reader.episode(0)
     assert clip.stamp_ns[0] > 300 * PERIOD_NS
     assert len(clip) == 15 + 2

@@ -40,15 +40,17 @@ def alarm(step, episode="ep", **change):
     return Reason("alarm", stamp(step), **(given | change))
 
 
-@pytest.fixture
-def save(tmp_path):
-    """Make a clip of 60 steps for some reasons."""
-    numbers = iter(range(100))
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Folder of a store of one episode of 60 steps, by its id and what is known of it."""
+    folders = {}
 
-    def make(*reasons, meta=UNKNOWN, **info):
-        number = next(numbers)
-        work = tmp_path / f"work_{number}.zarr"
-        episode = make_episode(reasons[0].episode_id or "no episode", 60, spec=SPEC, **meta)
+    def store(episode_id, meta):
+        key = episode_id, tuple(meta.values())
+        if key in folders:
+            return folders[key]
+        work = folders[key] = tmp_path_factory.mktemp("work") / "clip.zarr"
+        episode = make_episode(episode_id, 60, spec=SPEC, **meta)
         ages = np.zeros((60, 2), np.float32)
         ages[:, 1] = np.nan  # the wrist has no image
         risk = np.linspace(0, 1, 60, dtype=np.float32)
@@ -56,6 +58,19 @@ def save(tmp_path):
         shown["probability"] = np.full((60, 4, 4), 0.1)
         with EpisodeStore.create(work, SPEC) as store:
             store.append(replace(episode, **shown))
+        return work
+
+    return store
+
+
+@pytest.fixture
+def save(stored, tmp_path):
+    """Make a clip of 60 steps for some reasons."""
+    numbers = iter(range(100))
+
+    def make(*reasons, meta=UNKNOWN, **info):
+        number = next(numbers)
+        work = stored(reasons[0].episode_id or "no episode", meta)
         path = tmp_path / "clips" / f"clip_{number}.zarr.zip"
         path.parent.mkdir(exist_ok=True)
         make_clip(work, path, ClipInfo(reasons, "session", **info))
@@ -108,7 +123,7 @@ def test_a_person_who_labels_the_clip_is_right(save, tmp_path):
     with Labelling([path]) as work:
         work.answer(Outcome.FAILURE, FailureType.COLLISION, 42)
     (one,) = load_gallery(tmp_path / "clips").judged()
-    assert (one.truth, one.ending, one.by) == (TRUE, "collision", "label of the clip")
+    assert (one.truth, one.ending, one.by) == (TRUE, "collision", "the clip")
     assert one.lead_s == pytest.approx(0.4, abs=1e-6)
 
 

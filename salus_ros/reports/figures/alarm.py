@@ -18,7 +18,7 @@ DPI = 72
 BEFORE_S = (-2.0, -1.0)
 AFTER_S = (0.5, 1.0, 2.0)
 COLOURS = 256
-RISK_IN = 1.7
+RISK_IN, LEFT_IN, TOP_IN, BOTTOM_IN = 1.7, 0.6, 0.25, 0.5
 FURTHEST = 1.5
 """Steps that a frame may be away from its moment."""
 
@@ -51,14 +51,24 @@ def save_clip(path: Path, clip: Clip) -> None:
     times = (episode.stamp_ns - first.stamp_ns) / 1e9
     lead_s = (clip.failure_ns - first.stamp_ns) / 1e9 if clip.failure_ns >= 0 else math.nan
     step_s = 1.0 / episode.meta.rate_hz
-    shown = moments(lead_s if times[0] <= lead_s <= times[-1] + step_s else math.nan)
+    within = times[0] <= lead_s <= times[-1] + step_s
+    shown = moments(lead_s if within else math.nan)
     cameras = clip.reader.spec.cameras
     height, width = clip.reader.spec.image_size
-    size_in = (WIDTH_IN - 0.6) / len(shown)
+    size_in = (WIDTH_IN - LEFT_IN) / len(shown)
     frame_in = size_in * (height / width if cameras else 1.0) + 0.05
-    figure = new_figure(len(cameras) * frame_in + RISK_IN + 0.3)
+    height_in = len(cameras) * frame_in + RISK_IN + TOP_IN + BOTTOM_IN
+    figure = new_figure(height_in, layout=None)
     grid = figure.add_gridspec(
-        len(cameras) + 1, len(shown), height_ratios=[*[frame_in] * len(cameras), RISK_IN]
+        len(cameras) + 1,
+        len(shown),
+        height_ratios=[*[frame_in] * len(cameras), RISK_IN],
+        left=LEFT_IN / WIDTH_IN,
+        right=0.995,
+        top=1 - TOP_IN / height_in,
+        bottom=BOTTOM_IN / height_in,
+        hspace=0.06,
+        wspace=0.03,
     )
     for place, camera in enumerate(cameras):
         for column, (moment, says) in enumerate(shown.items()):
@@ -76,7 +86,7 @@ def save_clip(path: Path, clip: Clip) -> None:
     for one in clip.info.reasons:
         at_s = (one.stamp_ns - first.stamp_ns) / 1e9
         axis.axvline(at_s, color=INK, linewidth=1.0, linestyle=":")
-    if math.isfinite(lead_s):
+    if within:
         axis.axvline(lead_s, color=FAILURE_COLOUR, linewidth=1.8, label="failure")
     tidy(axis)
     axis.set_xlim(times[0], times[-1] + step_s)

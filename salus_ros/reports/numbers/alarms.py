@@ -218,7 +218,7 @@ class _Endings:
             ending = one.ending()
             assert one.stamps is not None
             # An id may come again; a moment of it does not.
-            inside = one.stamps[0] <= reason.stamp_ns <= ending.ended_ns + 1e9 / one.meta.rate_hz
+            inside = one.stamps[0] <= reason.stamp_ns <= ending.ended_ns + NANO
             if inside and ending.outcome != "unknown":
                 return _Known(ending, f"store {one.reader.path.name}")
         said = self._said.get((info.session, reason.episode_id), [])
@@ -229,8 +229,8 @@ class _Endings:
         if label.episode_id == reason.episode_id and label.outcome != "unknown":
             if label.outcome == "failure" and label.failure_ns < 0 and own:
                 same = [one for one in own if one.kind == label.kind]  # outside of the clip
-                return _Known(same[-1] if same else label, "label of the clip")
-            return _Known(label, "label of the clip")
+                return _Known(same[-1] if same else label, "the clip")
+            return _Known(label, "the clip")
         known = [one for one in own if one.outcome != "unknown"]
         return _Known(known[-1], "status of the episode") if known else None
 

@@ -109,7 +109,7 @@ def _line(one: Judged) -> dict[str, Any]:
         "truth": "" if one.truth is None else one.truth.value,
         "right": one.truth is Truth.TRUE,
         "wrong": one.truth is Truth.FALSE,
-        "kind": one.reason.kind.replace("_", " "),
+        "kind": "-" if one.reason.kind == "none" else one.reason.kind.replace("_", " "),
         "ended": one.ending.replace("_", " "),
         "lead": lead,
         "by": one.by,
