@@ -169,7 +169,7 @@ def test_the_page_shows_counts_frames_and_what_is_no_clip(save, tmp_path):
     assert (counts["failures"], counts["failures_without_alarm"], counts["calls"]) == (2, 1, 1)
     assert (counts["without_a_clip"], counts["not_listed"], counts["unreadable"]) == (4, 7, 1)
     html = (tmp_path / "day" / "index.html").read_text()
-    assert re.findall(r'(?:src|href)="(?!data:image/png;base64,|#)', html) == []  # self-contained
+    assert re.findall(r'(?:src|href)="(?!data:image/jpeg;base64,|#)', html) == []  # self-contained
     assert html.count("<img") == 4
     text = re.sub(r'base64,[^"]+', "", html)
     assert "alarm: drop, risk 0.80 (threshold 0.50) in &#39;ep&#39; at step 20" in text

@@ -79,7 +79,7 @@ def _cards(gallery: Gallery, out: Path, shown: int) -> tuple[list[dict[str, Any]
             picture = ""
         else:
             try:
-                save_clip(out / f"{picture}.png", clip)
+                save_clip(out / f"{picture}.jpg", clip)
                 drawn.append(picture)
             except StoreError as error:
                 picture, fault = "", str(error)
