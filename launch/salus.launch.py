@@ -106,6 +106,11 @@ ARGUMENTS = [
         "Folder of the zarr store to record into; empty: nothing is recorded",
     ),
     argument(
+        "clips",
+        "Folder for clips of what was before and after each alarm and failure, with or without "
+        "`record`; empty: none. `salus report --alarms` shows them",
+    ),
+    argument(
         "bag",
         "Folder of a rosbag2 to record with `ros2 bag record`, not one that exists; empty: none. "
         "`salus convert` reads it",
@@ -277,7 +282,8 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     clock = {"use_sim_time": lockstep if sim_time == "auto" else sim_time == "true"}
     reliable = arguments["reliable_sensors"]
     sensors = {"reliable_sensors": simulated if reliable == "auto" else reliable == "true"}
-    recording, bagging = bool(arguments["record"]), bool(arguments["bag"])
+    recording = bool(arguments["record"] or arguments["clips"])
+    bagging = bool(arguments["bag"])
     # Who must be active before whom, so that nothing is lost.
     recorders = ["recorder"] * recording + [f"/{BAG_NODE}"] * bagging
 
@@ -359,7 +365,8 @@ def make_nodes(context: LaunchContext) -> list[Action]:
         acting["recovery"] = node("recovery", recovery | sensors | clock | own, renamed=beside)
     writing = {}
     if recording:
-        store = given(store_path=("record", str)) | shared | sensors
+        store = given(store_path=("record", str), clips=("clips", str)) | shared | sensors
+        store |= {} if arguments["record"] else {"record": False}
         # In lockstep every sample has the stamp of its step: anything else would be a loss. In
         # real time a step without an action is normal, and marked.
         strict = {"max_age_ms": 0.0} if lockstep else {}

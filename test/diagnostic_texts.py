@@ -29,6 +29,7 @@ TOLD_BY_FUNCTIONS = {
     "control/gate.py": ["begin", "judge", "decide", "_alarmed", "_blind"],
     "nodes/predictor.py": ["_report"],
     "nodes/vla.py": ["_silent_inputs"],
+    "recording/clips.py": ["warning", "_refusal"],
     "recording/flight.py": ["refusal"],
     "recording/health.py": ["warning"],
     "recording/recorder.py": ["warning"],

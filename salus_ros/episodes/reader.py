@@ -66,6 +66,12 @@ class StoreReader:
             self._table["failure_cause"][~failed] = ""
         return len(self)
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the store says of itself beside its sizes."""
+        with store_errors(self.path, "read"):
+            return dict(self._group.attrs)
+
     def __len__(self) -> int:
         """Number of committed episodes E."""
         return len(self._ends)

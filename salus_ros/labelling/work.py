@@ -1,7 +1,7 @@
 """Going through episodes and saying how each ended; what is drawn of it is elsewhere."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import ALL_FAILURE_TYPES, FailureType, Outcome
+from salus_ros.episodes.clip import ClipStore, is_clip
 from salus_ros.episodes.episode import EpisodeMeta
 from salus_ros.episodes.files import is_packed
 from salus_ros.episodes.reader import StoreReader
@@ -67,7 +68,7 @@ class Labelling:
         """Open the stores and choose the episodes.
 
         Args:
-            stores: Folders of episode stores.
+            stores: Folders of episode stores, and clips.
             everything: Take all episodes; by default those without a known outcome, and those
                 that failed at an unknown moment.
             episode: Take only the episode of this id.
@@ -90,7 +91,9 @@ class Labelling:
         for path in stores:
             _refuse_read_only(path)
         with ExitStack() as opened:
-            self._writers = [opened.enter_context(EpisodeStore.open(path)) for path in stores]
+            self._writers: list[EpisodeStore | ClipStore] = [
+                opened.enter_context(_writer(path)) for path in stores
+            ]
             self.readers = [StoreReader(path) for path in stores]
             self._metas = [reader.episodes() for reader in self.readers]
             self.places = self._choose(everything, episode, index)
@@ -276,13 +279,17 @@ def _ending(meta: EpisodeMeta) -> dict[str, Any]:
     }
 
 
+def _writer(path: Path) -> AbstractContextManager[EpisodeStore | ClipStore]:
+    return ClipStore(path) if is_packed(path) else EpisodeStore.open(path)
+
+
 def _refuse_read_only(path: Path) -> None:
     if str(path).startswith(PREFIX):
         raise StoreError(
             f"'{path}' comes with SALUS and can only be read; label a recording of your own"
         )
-    if is_packed(path):
+    if is_packed(path) and not is_clip(path):
         raise StoreError(
-            f"'{path}' is a packed store, which can only be read; label the folders that it was "
-            "packed from, and pack them again"
+            f"'{path}' is a packed store, which can only be read, or no clip that is whole; label "
+            "the folders that it was packed from, and pack them again"
         )

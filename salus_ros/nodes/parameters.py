@@ -7,6 +7,7 @@ salus_ros.nodes.parameters` prints.
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from salus_ros.core import schema
@@ -14,6 +15,7 @@ from salus_ros.core.alarm import HYSTERESIS
 from salus_ros.core.errors import ConfigError
 from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.nodes.declaration import NodeParameters, Value, parameter
+from salus_ros.recording.options import ClipOptions
 from salus_ros.recording.rows import JOINT, NUMBERS
 from salus_ros.worlds.panda import CAMERAS, FINGER_JOINTS
 from salus_ros.worlds.panda import JOINTS as PANDA_JOINTS
@@ -343,6 +345,39 @@ class RecorderParameters(NodeParameters):
     status_hz: float = parameter(
         1.0, "Rate of `recorder_status`", unit="Hz", minimum=0.1, maximum=50.0
     )
+    clips: str = parameter(
+        "",
+        "Folder for clips: what was before and after each alarm, each failure and each call of "
+        "~/clip, also while no episode is recorded; empty: none",
+    )
+    clip_before_s: float = parameter(
+        10.0, "How far a clip looks back", unit="s", minimum=0.5, maximum=60.0
+    )
+    clip_after_s: float = parameter(
+        5.0,
+        "How long a clip goes on; an alarm before it is over keeps it going",
+        unit="s",
+        minimum=0.0,
+        maximum=60.0,
+    )
+    clip_buffer_mb: int = parameter(
+        512,
+        "Memory for what clips look back at; up to two that are being written may take as much "
+        "again each",
+        unit="MB",
+        minimum=16,
+        maximum=1048576,
+    )
+    clips_per_minute: int = parameter(
+        6, "How many clips alarms and failures begin in a minute", minimum=1, maximum=60
+    )
+    clips_max_mb: int = parameter(
+        5000,
+        "What the clips of the folder may take; none is saved beyond it, and none removed",
+        unit="MB",
+        minimum=1,
+        maximum=1048576,
+    )
 
     def __post_init__(self) -> None:
         """Check every value, the cameras' names, and that the ends of the depth go together."""
@@ -356,6 +391,22 @@ class RecorderParameters(NodeParameters):
                 f"depth_far_mm is {self.depth_far_mm:g} and depth_near_mm "
                 f"{self.depth_near_mm:g}; far must be above near"
             )
+        if "://" in self.clips:
+            raise ConfigError(f"clips is '{self.clips}'; allowed is a folder of this machine")
+
+    @property
+    def clip_options(self) -> ClipOptions | None:
+        """Which clips are saved; None for none."""
+        if not self.clips:
+            return None
+        return ClipOptions(
+            Path(self.clips),
+            before_s=self.clip_before_s,
+            after_s=self.clip_after_s,
+            buffer_bytes=self.clip_buffer_mb * 1_000_000,
+            per_minute=self.clips_per_minute,
+            max_bytes=self.clips_max_mb * 1_000_000,
+        )
 
     @property
     def depth_range_mm(self) -> tuple[float, float] | None:

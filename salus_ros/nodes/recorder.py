@@ -31,7 +31,8 @@ from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, R
 from salus_ros.nodes.parameters import RecorderParameters
 from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
 from salus_ros.recording.flight import Rules
-from salus_ros.recording.recorder import Recorder, RecorderOptions, State
+from salus_ros.recording.options import RecorderOptions
+from salus_ros.recording.recorder import Recorder, State
 from salus_ros.recording.rows import PREDICTION, SIGNALS, STATE, Label
 
 COLLECT_PERIOD_S = 0.05
@@ -81,9 +82,10 @@ class RecorderNode(SalusNode[RecorderParameters]):
             buffer_bytes=given.buffer_mb * 1_000_000,
             min_free_bytes=given.min_free_mb * 1_000_000,
             image_codec=given.image_codec,
+            clips=given.clip_options,
         )
         log = self.get_logger()
-        self._recorder = Recorder(options, warn=log.warning, log=log.error)
+        self._recorder = Recorder(options, warn=log.warning, log=log.error, say=log.info)
         self._known = (0, "")  # episodes committed and error, as last published
         self._problem = Problem(self)
 
@@ -111,11 +113,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
         for kind, topic, take in (
             (PolicyAction, "action", self._on_action),
             (VlaSignals, "signals", partial(self._on_row, SIGNALS, read_signals)),
-            (
-                FailureHorizons,
-                "failure_horizons",
-                partial(self._on_row, PREDICTION, read_prediction),
-            ),
+            (FailureHorizons, "failure_horizons", self._on_prediction),
             # Without the history: what it tells of was over before this recorder could take part.
             (EpisodeStatus, "episode", self._on_episode),
         ):
@@ -124,6 +122,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(Trigger, "~/discard", self._on_discard)
         self.create_service(LabelEpisode, "~/label", self._on_label)
+        self.create_service(Trigger, "~/clip", self._on_clip)
         self.create_steady_timer(COLLECT_PERIOD_S, self._collect)
         self.create_steady_timer(1.0 / given.status_hz, self._publish_status)
         if given.record:
@@ -145,7 +144,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
         """A callback that refuses what cannot be read, counts it, and goes on."""
 
         def callback(message: Any) -> None:
-            if not self._recorder.recording:
+            if not self._recorder.listening:
                 return
             try:
                 take(message)
@@ -166,6 +165,11 @@ class RecorderNode(SalusNode[RecorderParameters]):
 
     def _on_row(self, stream: str, read: Callable[[Any], Any], message: Any) -> None:
         self._recorder.sample(stream, to_ns(message.header.stamp), read(message))
+
+    def _on_prediction(self, message: FailureHorizons) -> None:
+        self._on_row(PREDICTION, read_prediction, message)
+        if self._recorder.clips is not None:
+            self._recorder.clips.predicted(message, to_ns(message.header.stamp))
 
     def _on_action(self, message: PolicyAction) -> None:
         inputs: defaultdict[str, list[int]] = defaultdict(list)
@@ -246,6 +250,16 @@ class RecorderNode(SalusNode[RecorderParameters]):
             response.message = str(error)
         return response
 
+    def _on_clip(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        clips = self._recorder.clips
+        try:
+            if clips is None:
+                raise StoreError("no clips are saved here: set the parameter clips to a folder")
+            response.message, response.success = clips.call(), True
+        except StoreError as error:
+            response.message = str(error)
+        return response
+
     # State
 
     def _max_age_ms(self) -> dict[str, float]:
@@ -311,6 +325,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
                 f"{stream.age_p50_ms:.1f} / {stream.age_p95_ms:.1f}"
             )
             values[f"{stream.name} share of gaps"] = stream.gap_share
+        values |= recorder.clips.values() if recorder.clips is not None else {}
         often = sorted(recorder.refused.items(), key=lambda one: -one[1])
         values |= {f"refused: {cause}": count for cause, count in often[:REFUSALS_SHOWN]}
         if recorder.state == State.ERROR:
@@ -318,7 +333,9 @@ class RecorderNode(SalusNode[RecorderParameters]):
         if self._problem.text:
             return Report(ERROR, self._problem.text, values)
         if not recorder.recording:
-            return Report(OK, "stopped; call ~/start to record", values)
+            complaint = "" if recorder.clips is None else recorder.clips.warning()
+            text = complaint or "stopped; call ~/start to record"
+            return Report(WARN if complaint else OK, text, values)
         complaint = recorder.warning() or recorder.last_error
         return Report(WARN if complaint else OK, complaint or STATE_NAMES[recorder.state], values)
 

@@ -5,10 +5,9 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,11 @@ from salus_ros.core.errors import ObservationError, StoreError
 from salus_ros.episodes import StoreSpec
 from salus_ros.episodes.layout import register_image_codec
 from salus_ros.messages.joints import joint_keys, joint_values, read_joints
-from salus_ros.recording.arrays import ReadImage
 from salus_ros.recording.assembly import Assembler
 from salus_ros.recording.blocks import BlockMaker
-from salus_ros.recording.flight import Rules
+from salus_ros.recording.clips import Clips
 from salus_ros.recording.health import StreamFigures, StreamHealth
+from salus_ros.recording.options import RecorderOptions
 from salus_ros.recording.rows import JOINT, STATE, Dropped, Label, Result
 from salus_ros.recording.status import Judgements, check_id, check_intervention, take_status
 from salus_ros.recording.streams import JointStream, Source, Stream
@@ -45,47 +44,17 @@ class State(IntEnum):
     ERROR = 3
 
 
-@dataclass(frozen=True, slots=True)
-class RecorderOptions:
-    """Where and how episodes are recorded.
-
-    Attributes:
-        store: The store; made if it does not exist.
-        cameras: Names of the cameras.
-        joints: Names of the joints of the state.
-        extra_joints: Names of others that are recorded.
-        rules: What makes an episode good.
-        read_image: Reads what is taken in of a camera.
-        buffer_bytes: Memory for images that are not written yet.
-        min_free_bytes: Free space below which nothing is written.
-        image_codec: How a new store compresses images.
-    """
-
-    store: Path
-    cameras: tuple[str, ...]
-    joints: tuple[str, ...]
-    rules: Rules
-    read_image: ReadImage
-    buffer_bytes: int
-    min_free_bytes: int
-    image_codec: str = "lossless"
-    extra_joints: tuple[str, ...] = ()
-
-    @property
-    def all_joints(self) -> tuple[str, ...]:
-        """Names of the joints that are recorded, each once."""
-        return tuple(dict.fromkeys((*self.joints, *self.extra_joints)))
-
-
 class Recorder:
     """Records one row per step of the policy, in whole episodes or not at all.
 
-    Nothing is taken in before `start`, or after `stop`. What cannot be used is refused by an
-    ObservationError, and counted where the caller hands it to `refuse`.
+    No episode is taken in before `start`, or after `stop`; clips are made of all that comes. What
+    cannot be used is refused by an ObservationError, and counted where the caller hands it to
+    `refuse`.
 
     Attributes:
         writer: Owns the store.
-        recording: Whether samples are taken in.
+        clips: Saves clips; None where none are asked for.
+        recording: Whether episodes are taken in.
         refused: Refused messages by cause.
         dropped_episodes: Episodes that were not kept, for want of samples or of an end.
         last_error: Why the last one was not.
@@ -96,6 +65,7 @@ class Recorder:
         options: RecorderOptions,
         warn: Callable[[str], object],
         log: Callable[[str], object],
+        say: Callable[[str], object] = lambda _: None,
     ) -> None:
         """Open nothing yet.
 
@@ -103,6 +73,7 @@ class Recorder:
             options: Where and how.
             warn: Takes what a person should read about an episode that is dropped.
             log: Takes what a person must read about one that cannot be written.
+            say: Takes what a person may read about a clip that is saved.
         """
         self._options = options
         self._warn = warn
@@ -128,6 +99,7 @@ class Recorder:
             room=lambda: options.buffer_bytes - self.writer.held_bytes,
             on_row=self._health.add,
         )
+        self.clips = None if options.clips is None else Clips(options.clips, options, say, log)
         self._judgements = Judgements()
         self.recording = False
         self.refused: defaultdict[str, int] = defaultdict(int)
@@ -164,7 +136,10 @@ class Recorder:
 
     def sample(self, stream: str, stamp_ns: int, sample: Any, size: int = 0) -> None:
         """Take in a sample of a stream; `size` is what it costs in bytes."""
-        self._assembler.sample(stream, stamp_ns, sample, size)
+        if self.clips is not None:
+            self.clips.sample(stream, stamp_ns, sample, size)
+        if self.recording:
+            self._assembler.sample(stream, stamp_ns, sample, size)
 
     def joints(self, message: Any, stamp_ns: int) -> None:
         """Take in a JointState, of whichever library, of some joints or all.
@@ -174,11 +149,12 @@ class Recorder:
         """
         names, positions = read_joints(message, self._options.joints)
         by_name = dict(zip(names, positions.tolist(), strict=True))
-        self._assembler.sample(STATE, stamp_ns, by_name)
+        self.sample(STATE, stamp_ns, by_name)
         refuse = partial(self.refuse, "joint_states")
         values = joint_values(message, self._options.all_joints, refuse)
-        self._assembler.sample(JOINT, stamp_ns, values)
-        if missing := self._joints.missing:
+        self.sample(JOINT, stamp_ns, values)
+        known = self._joints if self.recording or self.clips is None else self.clips.joints
+        if missing := known.missing:
             raise ObservationError(
                 f"it has no {', '.join(missing)}; it has {', '.join(message.name) or 'no joint'}; "
                 "set the parameter state_joints to the robot's names"
@@ -214,8 +190,11 @@ class Recorder:
                 "an action without values, or not finite",
             )
         known = {name: stamps for name, stamps in inputs.items() if name in self._required}
-        given = (action, policy_id, now_s, known, intervention)
-        self._assembler.action(episode_id, step, stamp_ns, *given)
+        if self.clips is not None:
+            self.clips.action(episode_id, step, stamp_ns, action, policy_id, known, intervention)
+        if self.recording:
+            given = (action, policy_id, now_s, known, intervention)
+            self._assembler.action(episode_id, step, stamp_ns, *given)
 
     def status(self, status: Any, stamp_ns: int) -> None:
         """Take in an EpisodeStatus, of whichever library.
@@ -223,6 +202,10 @@ class Recorder:
         Raises:
             ObservationError: if it contradicts itself.
         """
+        if self.clips is not None:
+            self.clips.status(status, stamp_ns)
+        if not self.recording:
+            return
         take_status(self._assembler, status, stamp_ns, time.monotonic())
         if label := self._judgements.changed(status):
             in_flight = self._assembler.holds(status.episode_id)
@@ -269,12 +252,16 @@ class Recorder:
         return self.writer.label(name, label, in_flight=self._assembler.holds(name))
 
     def collect(self) -> None:
-        """Make the rows that are due; to be called often."""
+        """Make the rows and the clips that are due; to be called often."""
         self._take(self._assembler.collect(time.monotonic()))
+        if self.clips is not None:
+            self.clips.collect()
 
     def close(self) -> None:
         """Write the episodes that have ended; the one in flight is not one."""
         self._take(self._assembler.finish())
+        if self.clips is not None:
+            self.clips.close()
         self.writer.close()
 
     def _take(self, results: list[Result]) -> None:
@@ -287,6 +274,11 @@ class Recorder:
                 self._warn(self.last_error)
 
     # State
+
+    @property
+    def listening(self) -> bool:
+        """Whether anything is taken in."""
+        return self.recording or self.clips is not None
 
     @property
     def _required(self) -> Sequence[str]:
@@ -353,4 +345,6 @@ class Recorder:
                 "disk is slower than the streams"
             )
         words.append(self.writer.warning())
+        if self.clips is not None:
+            words.append(self.clips.warning())
         return "; ".join(word for word in words if word)

@@ -51,13 +51,17 @@ class Sampler:
             for name, stream in self._streams.items()
         )
 
-    def fill(self, row: Row, earlier_ns: int) -> None:
-        """Give a row its samples; what only rows before it could use is forgotten.
+    def look(self, row: Row, earlier_ns: int) -> dict[str, int]:
+        """Give a row its samples, and forget nothing.
 
         Args:
             row: The row.
             earlier_ns: Newest stamp of the episode before; -1 for none.
+
+        Returns:
+            Their stamps, of the streams that have one.
         """
+        stamps = {}
         for name, stream in self._streams.items():
             if name in row.inputs:
                 found = stream.at(row.inputs[name])
@@ -66,8 +70,21 @@ class Sampler:
                 found = stream.as_of(row.stamp_ns, after_ns)
             row.samples[name] = None if found is None else found[1]
             row.age_ms[name] = math.nan if found is None else (row.stamp_ns - found[0]) / 1e6
+            if found is not None:
+                stamps[name] = found[0]
+        return stamps
+
+    def fill(self, row: Row, earlier_ns: int) -> None:
+        """Give a row its samples; what only rows before it could use is forgotten.
+
+        Args:
+            row: The row.
+            earlier_ns: Newest stamp of the episode before; -1 for none.
+        """
+        stamps = self.look(row, earlier_ns)
+        for name, stream in self._streams.items():
             # The next row's samples are not older than this one's.
-            stream.forget_before(row.stamp_ns if found is None else min(row.stamp_ns, found[0]))
+            stream.forget_before(min(row.stamp_ns, stamps.get(name, row.stamp_ns)))
 
     def forget_old(self) -> None:
         """Drop what no row can use that comes from now on."""

@@ -32,12 +32,12 @@ def take_status(assembler: Assembler, status: Any, stamp_ns: int, now_s: float) 
     check_id(status.episode_id)
     if status.phase == Phase.RUNNING:
         if not assembler.holds(status.episode_id):
-            _read(status)
+            read_status(status)
         about = partial(meta_of, status)
         assembler.step(status.episode_id, status.step, stamp_ns, now_s, about)
     elif status.phase == Phase.ENDED:
         time_s = failure_time_s(status)
-        assembler.end(_read(status), stamp_ns, now_s, status.step, failure_time_s=time_s)
+        assembler.end(read_status(status), stamp_ns, now_s, status.step, failure_time_s=time_s)
     elif status.phase == Phase.DISCARDED:
         assembler.discard(status.episode_id, "it was discarded")
 
@@ -49,7 +49,13 @@ def failure_time_s(status: Any) -> float:
     return time_s if told else math.nan
 
 
-def _read(status: Any) -> EpisodeMeta:
+def read_status(status: Any) -> EpisodeMeta:
+    """What a status says of its episode.
+
+    Raises:
+        ObservationError: if it contradicts itself, or its id cannot be one.
+    """
+    check_id(status.episode_id)
     try:
         return meta_of(status)
     except (StoreError, ValueError) as error:

@@ -73,6 +73,11 @@ class Stream:
         return -1 if newest is None else newest
 
     @property
+    def stamps(self) -> Sequence[int]:
+        """Stamps of the samples that are held, ascending."""
+        return self._stamps
+
+    @property
     def refused(self) -> int:
         """Samples whose stamps were wrong."""
         return self._rule.refused
@@ -158,6 +163,12 @@ class Stream:
             self._rule.suspect_ns = self._suspect = None
             self._insert(suspect_ns, *suspect)
         self._rule.newest_ns = self._stamps[-1] if self._stamps else None
+
+    def frozen(self) -> "Stream":
+        """The samples that are held now, to be looked at in another thread."""
+        other = Stream()
+        other._stamps, other._samples = list(self._stamps), list(self._samples)
+        return other
 
     def _insert(self, stamp_ns: int, sample: Any, size: int) -> Order:
         index = bisect_left(self._stamps, stamp_ns)
@@ -248,10 +259,8 @@ class JointStream:
             return Order.REPEATED  # nothing new in it
         part = self._parts.get(names)
         if part is None:
-            part = self._parts[names] = Stream()
-            for joint, parts in zip(self.joints, self._sources, strict=True):
-                if joint in names:
-                    parts.append(part)
+            part = Stream()
+            self._add_part(names, part)
         order = part.add(stamp_ns, sample, size)
         # No episode ends for the clock of a gripper; that of the state is the other stream's.
         return Order.NEXT if self._partial and order is Order.JUMP else order
@@ -302,6 +311,19 @@ class JointStream:
         """Drop what is newer than `stamp_ns`: it is of a time that is over."""
         for part in self._parts.values():
             part.forget_after(stamp_ns)
+
+    def frozen(self) -> "JointStream":
+        """The samples that are held now, to be looked at in another thread."""
+        other = JointStream(self.joints, partial=self._partial)
+        for names, part in self._parts.items():
+            other._add_part(names, part.frozen())
+        return other
+
+    def _add_part(self, names: frozenset[str], part: Stream) -> None:
+        self._parts[names] = part
+        for joint, parts in zip(self.joints, self._sources, strict=True):
+            if joint in names:
+                parts.append(part)
 
     def _merged(self, found: Mapping[int, Found | None]) -> Found | None:
         values: NDArray[np.float32] = np.empty(len(self.joints), np.float32)

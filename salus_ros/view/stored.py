@@ -8,6 +8,7 @@ import numpy as np
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType
 from salus_ros.core.schema import EPISODE_OUTPUTS
+from salus_ros.episodes.clip import clip_info
 from salus_ros.episodes.episode import Episode
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.labelling.work import in_words
@@ -40,6 +41,12 @@ class Recording:
         self._reader.meta(first)
         self._first = first
         self._name = str(path)
+        info = clip_info(self._reader)
+        reasons = () if info is None else info.reasons
+        # Of a clip, why it was saved, and at which of its steps.
+        self._clip: dict[str, Json] = {
+            f"clip, step {one.row}" if one.row >= 0 else "clip": one.words() for one in reasons
+        }
 
     def about(self) -> dict[str, Json]:
         """What the page has to know before it asks for an episode."""
@@ -79,7 +86,8 @@ class Recording:
                     "policy": meta.policy_id,
                     "model": meta.model_id or "none: `salus predict` says what one would",
                     "rate": meta.rate_hz,
-                },
+                }
+                | self._clip,
                 "buttons": {"*": WHY_NOT},
             },
         }

@@ -27,7 +27,7 @@ NAMES = {
     *("replan_every", "num_samples", "exit_when_done", "rviz", "rqt", "use_sim_time"),
     *("params_file", "log_level", "env_id", "cameras", "state_joints", "image_transport"),
     *("reliable_sensors", "robot", "gate", "on_alarm", "recovery", "recovery_alpha", "view"),
-    "watch_only",
+    *("watch_only", "clips"),
 }
 TREE = ast.parse(LAUNCH.read_text())
 SPECS = {cls.node_name: cls.specs() for cls in NODES}
@@ -141,10 +141,20 @@ def described(arguments: dict[str, str]) -> dict[str, dict[str, Any]]:
         ({"source": "none", "watch_only": "true"}, {"watch", "predictor", "episode"}),
         ({"source": "none", "episode_source": "topic"}, {"vla", "predictor"}),
         ({"source": "none", "record": "a.zarr"}, {"vla", "predictor", "recorder", "episode"}),
+        ({"clips": "clips"}, {"vla", "predictor", "simulator", "recorder"}),
     ],
 )
 def test_the_arguments_choose_the_nodes(arguments, nodes):
     assert set(described(arguments)) == nodes
+
+
+@needs_launch
+def test_clips_are_saved_with_and_without_a_store():
+    alone = described({"clips": "here"})["recorder"]
+    assert (alone["clips"], alone["record"]) == ("here", False)
+    both = described({"clips": "here", "record": "a.zarr"})["recorder"]
+    assert (both["clips"], both["store_path"]) == ("here", "a.zarr")
+    assert "record" not in both
 
 
 @needs_launch

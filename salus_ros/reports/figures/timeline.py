@@ -189,7 +189,10 @@ def draw_risk(
         # Runs of steps with an alarm, each as one bar: (start, length).
         edges = np.flatnonzero(np.diff(episode.alarm == 1, prepend=False, append=False))
         step_s = 1.0 / episode.meta.rate_hz
-        bars = [(start * step_s, (end - start) * step_s) for start, end in edges.reshape(-1, 2)]
+        bars = [
+            (times[start], times[end - 1] + step_s - times[start])
+            for start, end in edges.reshape(-1, 2)
+        ]
         axis.broken_barh(bars, (0, 1), color=FAILURE_COLOUR, alpha=0.2, lw=0, label="alarm, live")
     if not has_live and prediction is None:
         axis.text(0.5, 0.5, "nothing was predicted", transform=axis.transAxes, ha="center")

@@ -27,7 +27,7 @@ def write_page(
     Args:
         template: Its name in `reports/templates`.
         out: Folder of the page.
-        figures: Names of the PNG files there that the page shows, without their suffix.
+        figures: Names of the PNG or JPEG files there that the page shows, without their suffix.
         values: What the template asks for.
 
     Returns:
@@ -35,7 +35,7 @@ def write_page(
 
     """
     page = out / PAGE_NAME
-    pictures = {name: _data_address(out / f"{name}.png") for name in figures}
+    pictures = {name: _data_address(out / name) for name in figures}
     text = _environment().get_template(template).render(values, pictures=pictures)
     page.write_text(text + "\n")
     return page
@@ -98,5 +98,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _data_address(file: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+def _data_address(stem: Path) -> str:
+    jpeg = stem.with_name(f"{stem.name}.jpg")
+    kind, file = ("jpeg", jpeg) if jpeg.exists() else ("png", stem.with_name(f"{stem.name}.png"))
+    return f"data:image/{kind};base64," + base64.b64encode(file.read_bytes()).decode()
