@@ -95,7 +95,8 @@ class World:
                 has another form.
             SimulatorError: if it cannot be built here.
         """
-        import salus_ros.worlds.mujoco  # noqa: F401 - registers the built-in world
+        import salus_ros.worlds.metaworld
+        import salus_ros.worlds.mujoco  # noqa: F401
 
         given = dict(env_kwargs or {})
         try:
