@@ -62,4 +62,5 @@ def start(scene: Any, seed: int) -> Any:
     """
     scene.seed(seed)
     observation, _ = scene.reset(seed=seed)
+    mujoco.mj_forward(scene.model, scene.data)  # else the first image shows the last goal
     return observation

@@ -185,7 +185,7 @@ class MetaWorldEnv(gym.Env[dict[str, Any], npt.NDArray[np.float32]]):
 
     def _image(self, camera: str) -> npt.NDArray[np.uint8]:
         if self._renderer is None or self._rendered != self.task.name:
-            self._close_renderer()  # one context at a time: they are large
+            self._close_renderer()  # one at a time: each takes 200 MB
             self._renderer = make_renderer(self._scene.model, self._size, plain=self._plain)
             self._rendered = self.task.name
         self._renderer.update_scene(self._scene.data, camera=camera)
