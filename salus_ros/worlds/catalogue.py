@@ -14,6 +14,7 @@ from salus_ros.worlds.conditions import CONDITIONS
 from salus_ros.worlds.faults import FAULTS
 from salus_ros.worlds.metaworld import tasks as metaworld_tasks
 from salus_ros.worlds.metaworld import world as metaworld_world
+from salus_ros.worlds.metaworld.referee import STEP_S
 from salus_ros.worlds.mujoco import WORLDS
 from salus_ros.worlds.mujoco.truth import QUANTITIES
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, JOINTS
@@ -89,7 +90,7 @@ def world_form(env_id: str) -> WorldForm:
 
 def _pick_place(env_id: str) -> WorldForm:
     def make(render_every: int) -> Any:
-        from salus_ros.worlds.mujoco.world import PickPlaceEnv  # here: it loads the engine
+        from salus_ros.worlds.mujoco.world import PickPlaceEnv  # here: it loads much
 
         return PickPlaceEnv(**WORLDS[env_id], render_every=render_every)
 
@@ -136,7 +137,7 @@ def _metaworld(env_id: str) -> WorldForm:
         faults=metaworld_world.FAULTS,
         conditions=metaworld_world.CONDITIONS,
         fault_rate=0.0,
-        rate_hz=1 / metaworld_world.STEP_S,
+        rate_hz=1 / STEP_S,
         truth=metaworld_world.QUANTITIES,
         make=make,
         expert=expert,
