@@ -72,6 +72,7 @@ class MetaWorldEnv(gym.Env[dict[str, Any], npt.NDArray[np.float32]]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / STEP_S)}  # noqa: RUF012
+    open_gripper = -1.0
 
     def __init__(
         self,

@@ -54,26 +54,28 @@ def test_tasks_are_lerobots():
 
 
 def test_images_and_states_are_those_of_lerobots_environment(monkeypatch):
+    import metaworld
     from lerobot.envs.metaworld import MetaworldEnv as TheirEnv
     from metaworld.sawyer_xyz_env import SawyerMocapBase
 
     name = "box-close-v3"
     ours_of_welds = type(make_scene(name)).reset_mocap_welds  # theirs fails with this MuJoCo
     monkeypatch.setattr(SawyerMocapBase, "reset_mocap_welds", ours_of_welds)
+    monkeypatch.setattr(metaworld, "_N_GOALS", 1)  # they draw 50 and take the first
     theirs, ours = TheirEnv(name, obs_type="pixels_agent_pos"), MetaWorldEnv()
     instruction = theirs.task_description
     seen, _ = theirs.reset(seed=7)
     shown, info = ours.reset(seed=7, options={"task": instruction})
     assert info["task"] == instruction
-    for _ in range(2):
-        np.testing.assert_allclose(shown["agent_pos"], seen["agent_pos"], atol=1e-7)
-        assert shown["pixels"]["corner2"].shape == (480, 480, 3)
-        differing = np.abs(np.int16(shown["pixels"]["corner2"]) - seen["pixels"]) > 1
-        assert differing.mean() < 1e-3
-        assert shown["pixels"]["corner2"].std() > 20
-        action = np.float32([0.5, 1.0, -0.7, 1.0])
-        seen, *_ = theirs.step(action)
-        shown, *_ = ours.step(action)
+    np.testing.assert_allclose(shown["agent_pos"], seen["agent_pos"], atol=1e-7)
+    action = np.float32([0.5, 1.0, -0.7, 1.0])
+    seen, *_ = theirs.step(action)
+    shown, *_ = ours.step(action)
+    np.testing.assert_allclose(shown["agent_pos"], seen["agent_pos"], atol=1e-7)
+    image = shown["pixels"]["corner2"]
+    assert image.shape == (480, 480, 3)
+    assert image.std() > 20
+    assert (np.abs(np.int16(image) - seen["pixels"]) > 1).mean() < 1e-3
     assert theirs.action_space == ours.action_space
     assert theirs.observation_space["agent_pos"] == ours.observation_space["agent_pos"]
     theirs.close()
@@ -91,12 +93,23 @@ def test_it_is_a_world_of_the_simulator_node():
     assert seen.joint_names[:4] == ("hand_x", "hand_y", "hand_z", "gripper")
     assert np.isfinite(seen.joint_positions).all()
     first = seen.images["gripperPOV"]
+    np.testing.assert_array_equal(world.hold(None), [0, 0, 0, -1])  # open
     seen = world.step(world.hold(None))
     assert len({image.tobytes() for image in (*seen.images.values(), first)}) == 3
     for asked in ({"task": "dance"}, {"fault": "slip"}, {"condition": "shifted"}):
         with pytest.raises(ConfigError, match="known"):
             world.reset(seed=0, **asked)
     world.close()
+
+
+def test_the_first_image_shows_the_goal_of_its_own_episode():
+    env, first = MetaWorldEnv(image_size=64, plain=True), {}
+    for seed in (3, 4, 3):
+        seen, _ = env.reset(seed=seed, options={"task": TASKS[3]})
+        image = seen["pixels"]["corner2"]
+        np.testing.assert_array_equal(image, first.setdefault(seed, image))
+    assert np.abs(np.int16(first[3]) - first[4]).max() > 50
+    env.close()
 
 
 def test_images_come_when_they_are_due():
