@@ -81,3 +81,15 @@ def test_precursors_of_recorded_failures(monkeypatch, capsys):
     assert found["successes"] == np.sum(table["outcome"] == Outcome.SUCCESS)
     physical = np.isin(table["failure_type"], (1, 2, 4)).sum()  # all but timeouts
     assert found["all physical"]["failures"] == physical > 0
+
+
+def test_the_experts_of_metaworld_are_measured(monkeypatch, tmp_path):
+    pytest.importorskip("metaworld", reason="MetaWorld is not installed (salus_ros[metaworld])")
+    script = runpy.run_path(str(BENCHMARKS / "metaworld_experts.py"))
+    monkeypatch.setitem(script["main"].__globals__, "NOISE_LEVELS", (0.0,))
+    script["main"](1, tmp_path / "experts.json")
+    found = json.loads((tmp_path / "experts.json").read_text())
+    assert len(found["tasks"]) == 8
+    rates = [one["0.0"]["success_rate"] for one in found["tasks"].values()]
+    assert found["all"]["0.0"] == np.mean(rates) > 0.5
+    assert all(sum(one["0.0"]["endings"].values()) == 1 for one in found["tasks"].values())

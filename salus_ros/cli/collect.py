@@ -91,7 +91,7 @@ def collect(
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Run the policy in the built-in world and record episodes with signals, without ROS.
+    """Run a policy in a world that ships and record episodes with signals, without ROS.
 
     An episode depends on its seed and the options alone, not on --workers or --envs.
     """

@@ -1,4 +1,4 @@
-"""Options of the verbs that run the built-in world."""
+"""Options of the verbs that run a world that ships."""
 
 from typing import Annotated
 
@@ -8,7 +8,8 @@ EnvId = Annotated[
     str,
     typer.Option(
         help="World: salus/PickPlace-v1, whose failures build up; the first, PickPlace-v0; or "
-        "PickPlace-physx, v1 with PhysX under it (make physx)."
+        "PickPlace-physx, v1 with PhysX under it (make physx). MetaWorld-v3 or, with smaller "
+        "images, MetaWorldSmall-v3: eight tasks of MetaWorld (extra metaworld)."
     ),
 ]
 Task = Annotated[str, typer.Option(help="One instruction; drawn for each by default.")]

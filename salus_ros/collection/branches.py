@@ -15,6 +15,7 @@ from salus_ros.episodes import EpisodeMeta
 from salus_ros.evaluation.limits import Fate
 from salus_ros.policies.runner import PolicyRunner, step_together
 from salus_ros.policies.tap import Observation
+from salus_ros.worlds.catalogue import world_form
 from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.mujoco.world import Info, PickPlaceEnv
 from salus_ros.worlds.mujoco.world import Observation as Seen
@@ -80,7 +81,7 @@ class Branches:
     ) -> None:
         # The first chunk is the executed one: it does not depend on how many there are.
         runner = PolicyRunner(policy, device, 1, replan_every, noise_memory)
-        camera_of = check_fit(runner)
+        camera_of = check_fit(runner, world_form(env_id))
         physics = PHYSICS[env_id]
         self._envs = [PickPlaceEnv(physics=physics, render_every=0) for _ in range(number)]
         runners = [runner, *(runner.sibling() for _ in range(number - 1))]

@@ -18,7 +18,6 @@ from salus_ros.episodes import EpisodeMeta, EpisodeStore
 from salus_ros.episodes.reader import StoreReader, existing
 from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.checkpoint import policy_cameras, policy_id
-from salus_ros.worlds.panda import CAMERAS
 from salus_ros.worlds.physics import FIRST_ENV_ID
 
 
@@ -96,7 +95,7 @@ def collect(
     if not missing:
         return result
     given = policy_id(config.policy, config.noise_memory)
-    result.camera_of = match_cameras(policy_cameras(config.policy), CAMERAS)
+    result.camera_of = match_cameras(policy_cameras(config.policy), config.form.cameras)
     for index in present.values():
         _check_policy(given, held[index], out)
     with ExitStack() as stack:

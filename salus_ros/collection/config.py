@@ -8,13 +8,10 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.episodes import StoreSpec
 from salus_ros.episodes.spec import IMAGE_CODECS
 from salus_ros.policies.chunk_statistics import CHUNK_STATISTICS
-from salus_ros.worlds.conditions import CONDITIONS
-from salus_ros.worlds.faults import FAULTS, RANDOM_FAULT, fault_of
-from salus_ros.worlds.mujoco import WORLDS
-from salus_ros.worlds.mujoco.truth import COLUMNS
-from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, JOINTS, STATE_DIM
+from salus_ros.worlds.catalogue import WorldForm, world_form
+from salus_ros.worlds.faults import RANDOM_FAULT, fault_of
+from salus_ros.worlds.options import known
 from salus_ros.worlds.physics import ENV_ID
-from salus_ros.worlds.tasks import TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +20,12 @@ class CollectionConfig:
 
     Attributes:
         policy: Policy folder.
-        env_id: World, one of `WORLDS`.
-        task: One of `TASKS`; empty: drawn by each seed.
-        fault: One of `FAULTS`, or "random": drawn by each seed.
+        env_id: World, see `world_form`; it has the tasks, faults and conditions.
+        task: An instruction; empty: drawn by each seed.
+        fault: One of the world's, or "random": drawn by each seed.
         fault_rate: Share of the episodes that get each fault, where it is drawn; None for the
             world's own.
-        condition: One of `CONDITIONS`.
+        condition: One of the world's.
         num_samples: Chunks per replan, for the signals.
         replan_every: Steps between runs of the policy.
         noise_memory: In steps; None: the policy's own. See `PolicyRunner`.
@@ -59,11 +56,15 @@ class CollectionConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        _check("env_id", self.env_id, tuple(WORLDS))
-        _check("task", self.task, ("", *TASKS))
-        _check("fault", self.fault, (RANDOM_FAULT, *FAULTS))
-        _check("image codec", self.image_codec, IMAGE_CODECS)
-        _check("condition", self.condition, tuple(CONDITIONS))
+        form = self.form
+        known(self.task, form.tasks, "task")
+        known(self.fault, (RANDOM_FAULT, *form.faults), "fault")
+        known(self.image_codec, IMAGE_CODECS, "image codec")
+        known(self.condition, form.conditions, "condition")
+        if self.fault_rate and len(form.faults) == 1:
+            raise ConfigError(
+                f"fault_rate is {self.fault_rate}, and '{self.env_id}' has no faults; leave it out"
+            )
         if self.envs < 1:
             raise ConfigError(f"envs is {self.envs}; at least 1 episode must run")
         try:
@@ -71,33 +72,33 @@ class CollectionConfig:
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
+    @property
+    def form(self) -> WorldForm:
+        """Of the world."""
+        return world_form(self.env_id)
+
     def store_spec(self, **sizes: Any) -> StoreSpec:
         """Sizes of a store for the episodes; a prediction is a stream that none of them has.
 
         Args:
             **sizes: Those that the policy and the world decide, see `StoreSpec`.
         """
-        cameras = CAMERAS if self.images else ()
+        form = self.form
+        cameras = form.cameras if self.images else ()
         return StoreSpec(
             cameras=cameras,
-            image_size=(IMAGE_SIZE, IMAGE_SIZE),
-            state_dim=STATE_DIM,
-            action_dim=ACTION_DIM,
-            state_names=JOINTS,
+            image_size=(form.image_size, form.image_size),
+            state_dim=len(form.state_names),
+            action_dim=form.action_dim,
+            state_names=form.state_names,
             chunk_statistics=CHUNK_STATISTICS,
             streams=(*cameras, "state", "action", "signals", "prediction"),
             image_codec=self.image_codec,
-            truth_names=COLUMNS if self.truth else (),
+            truth_names=form.truth_names if self.truth else (),
             **sizes,
         )
 
     def fault_of(self, seed: int) -> str:
         """The fault of the episode with this seed."""
-        own = WORLDS[self.env_id]["physics"].fault_rate
+        own = self.form.fault_rate
         return fault_of(self.fault, seed, own if self.fault_rate is None else self.fault_rate)
-
-
-def _check(name: str, given: str, known: tuple[str, ...]) -> None:
-    if given not in known:
-        listed = ", ".join(repr(k) for k in known if k)
-        raise ConfigError(f"unknown {name} {given!r}; known: {listed}")

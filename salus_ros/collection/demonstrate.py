@@ -1,9 +1,9 @@
-"""Demonstrations of the scripted expert, with noise on the motion and not on the labels."""
+"""Demonstrations of a world's scripted expert, with noise on the motion and not on the labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,8 @@ from salus_ros.core.failures import Outcome
 from salus_ros.core.pool import Desk, Lost, Pool
 from salus_ros.policies.registry import POLICY_MODULES
 from salus_ros.policies.tiny.demonstrations import Demonstrations, shrink
-from salus_ros.worlds.mujoco import PHYSICS
-from salus_ros.worlds.panda import CAMERAS
+from salus_ros.worlds.catalogue import WorldForm, world_form
 from salus_ros.worlds.physics import ENV_ID
-
-if TYPE_CHECKING:
-    from salus_ros.worlds.mujoco.world import PickPlaceEnv
 
 NOISE_LEVELS = (0.0, 0.3, 0.6)
 """Standard deviations of the motion noise in units of the action; drawn per episode."""
@@ -58,19 +54,24 @@ def record(
         episodes: How many successful episodes to keep.
         seed: Attempt i starts the world with seed + i.
         size_px: Side of the images that are kept.
-        env_id: World, one of `PHYSICS`.
+        env_id: World, see `world_form`.
         workers: Parallel processes.
         progress: Called with the number of episodes kept so far.
+
+    Raises:
+        ConfigError: if there is no such world.
+        StoreError: if the expert hardly ever succeeds.
     """
+    form = world_form(env_id)
     kept: list[Attempt] = []
     attempts = range(seed, seed + 20 * episodes)
     work = partial(_work, size_px, env_id)
     with Pool(
         work, attempts, workers, restart=True, ahead=8 * workers, preload=POLICY_MODULES
     ) as pool:
-        for _, attempt in pool.results():
-            assert not isinstance(attempt, Lost)  # what a worker lost is run again
-            kept.append(attempt)
+        for _, made in pool.results():
+            assert not isinstance(made, Lost)  # what a worker lost is run again
+            kept.append(made)
             if progress is not None:
                 progress(len(kept))
             if len(kept) == episodes:
@@ -78,49 +79,95 @@ def record(
     if len(kept) < episodes:
         raise StoreError(f"only {len(kept)} of {20 * episodes} attempts of the expert succeeded")
     return Demonstrations(
-        images=np.concatenate([attempt.images for attempt in kept]),
-        state=np.concatenate([attempt.state for attempt in kept]),
-        action=np.concatenate([attempt.action for attempt in kept]),
-        ends=np.cumsum([len(attempt.state) for attempt in kept]),
-        tasks=tuple(attempt.task for attempt in kept),
+        images=np.concatenate([one.images for one in kept]),
+        state=np.concatenate([one.state for one in kept]),
+        action=np.concatenate([one.action for one in kept]),
+        ends=np.cumsum([len(one.state) for one in kept]),
+        tasks=tuple(one.task for one in kept),
+        cameras=form.cameras,
     )
 
 
 def _work(size_px: int, env_id: str, desk: Desk[int, Attempt]) -> None:
     """Body of a worker: attempt the episodes of the seeds it is given."""
-    from salus_ros.worlds.mujoco.world import PickPlaceEnv
-
-    env = PickPlaceEnv(physics=PHYSICS[env_id])  # one for all: making an OpenGL context is slow
+    form = world_form(env_id)
+    env = form.make(0)  # one for all: making an OpenGL context is slow
     for seed in desk:
         assert seed is not None  # one at a time
-        attempt = _attempt(env, seed, size_px)
-        if attempt is not None:
-            desk.send(seed, attempt)
+        made = attempt(form, env, seed, size_px)
+        if made is not None:
+            desk.send(seed, made)
         desk.done(seed)
     env.close()
 
 
-def _attempt(env: "PickPlaceEnv", seed: int, size_px: int) -> Attempt | None:
-    """An episode of the expert, or None if it did not succeed."""
-    from salus_ros.worlds.expert import Expert
+def attempt(form: WorldForm, env: Any, seed: int, size_px: int) -> Attempt | None:
+    """An episode of the expert, or None if it did not succeed.
 
-    rng, expert = np.random.default_rng(seed), Expert(env)
+    Args:
+        form: Of the world.
+        env: Its environment.
+        seed: Of the episode and its noise.
+        size_px: Side of the images that are kept.
+    """
+    rng, expert = np.random.default_rng(seed), form.expert(env)
     level = NOISE_LEVELS[int(rng.integers(len(NOISE_LEVELS)))]
-    observation, info = env.reset(seed=seed)
-    images, states, actions = [], [], []
-    bursts = rng.uniform(size=env.max_episode_steps) < NOISE_SHARE
-    noise, done = np.zeros(3), False
+    _, info = env.reset(seed=seed)
+    motion, done = noisy(rng, level, env.max_episode_steps), False
+    labels, executed = [], []
     while not done:
-        action = expert.act()
-        images.append(shrink(np.stack([observation["pixels"][c] for c in CAMERAS]), size_px))
-        states.append(observation["agent_pos"])
-        actions.append(action)
-        noise = NOISE_MEMORY * noise + np.sqrt(1 - NOISE_MEMORY**2) * rng.normal(0, level, 3)
-        executed = action.copy()
-        burst = NOISE_AXES * bursts[len(actions) // NOISE_BURST_STEPS]
-        executed[:3] = np.clip(executed[:3] + noise * burst, -1, 1)
-        observation, _, terminated, truncated, info = env.step(executed)
+        labels.append(expert.act())
+        executed.append(motion(labels[-1]))
+        _, _, terminated, truncated, info = env.step(executed[-1])
         done = terminated or truncated
     if info["outcome"] is not Outcome.SUCCESS:
         return None
-    return Attempt(info["task"], np.stack(images), np.stack(states), np.stack(actions))
+    images, states = _seen(form, env, seed, executed, size_px)
+    return Attempt(info["task"], images, states, np.stack(labels))
+
+
+def noisy(
+    rng: np.random.Generator, level: float, steps: int
+) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+    """Noise on the motion of an episode of so many steps: what is done of what was meant.
+
+    Args:
+        rng: Where it is drawn from.
+        level: Its standard deviation, one of `NOISE_LEVELS`.
+        steps: The most that the episode can have.
+    """
+    bursts = rng.uniform(size=steps) < NOISE_SHARE
+    noise, done = np.zeros(3), 0
+
+    def disturb(action: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        nonlocal noise, done
+        done += 1
+        noise = NOISE_MEMORY * noise + np.sqrt(1 - NOISE_MEMORY**2) * rng.normal(0, level, 3)
+        disturbed = action.copy()
+        burst = NOISE_AXES * bursts[done // NOISE_BURST_STEPS]
+        disturbed[:3] = np.clip(disturbed[:3] + noise * burst, -1, 1)
+        return disturbed
+
+    return disturb
+
+
+def _seen(
+    form: WorldForm,
+    env: Any,
+    seed: int,
+    actions: Sequence[npt.NDArray[np.float32]],
+    size_px: int,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """What an episode shows before each of its actions: images, states.
+
+    It is run again for that: rendering takes most of the time, and a failure needs none.
+    """
+    env.reset(seed=seed)
+    images, states = [], []
+    for action in actions:
+        observation = env.look()
+        pixels = np.stack([observation["pixels"][camera] for camera in form.cameras])
+        images.append(shrink(pixels, size_px))
+        states.append(np.asarray(observation["agent_pos"], np.float32))
+        env.step(action)
+    return np.stack(images), np.stack(states)

@@ -13,9 +13,10 @@ from salus_ros.episodes import Episode, EpisodeMeta
 from salus_ros.episodes.columns import columns
 from salus_ros.worlds.adapter import cause_of
 from salus_ros.worlds.mujoco import PHYSICS
-from salus_ros.worlds.mujoco.truth import COLUMNS, truth_row
+from salus_ros.worlds.mujoco.truth import COLUMNS, QUANTITIES
 from salus_ros.worlds.mujoco.world import Info, Observation, PickPlaceEnv
 from salus_ros.worlds.physics import FIRST_ENV_ID
+from salus_ros.worlds.truth import truth_row
 
 STATE_ATOL_RAD = 1e-6
 """How far a replayed joint may be measured from the recorded one: mathematical functions differ in
@@ -114,7 +115,7 @@ def replay(env: PickPlaceEnv, episode: Episode, truth_names: Sequence[str] = COL
         early |= ended
         state_error = max(state_error, _gap(observation["agent_pos"], episode.state[step]))
         if truth is not None:
-            gap = _gap(truth_row(info["truth"]), truth[step][order])
+            gap = _gap(truth_row(info["truth"], QUANTITIES), truth[step][order])
             truth_error = max(truth_error, gap)
         observation, _, terminated, truncated, info = env.step(action)
         ended = terminated or truncated

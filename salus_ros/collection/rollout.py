@@ -12,7 +12,6 @@ import numpy as np
 
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.core.errors import PolicyError
-from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.policies.cameras import match_cameras
 from salus_ros.policies.following import PolicyStep
@@ -24,14 +23,12 @@ from salus_ros.recording.memory import EpisodeRecording
 from salus_ros.recording.policy_columns import signals_row
 from salus_ros.recording.rows import JOINT, SIGNALS, STATE, TRUTH
 from salus_ros.worlds.adapter import JOINT_INFO, cause_of
-from salus_ros.worlds.mujoco import WORLDS
-from salus_ros.worlds.mujoco.truth import truth_row
-from salus_ros.worlds.mujoco.world import PickPlaceEnv
-from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, STATE_DIM
+from salus_ros.worlds.catalogue import WorldForm
+from salus_ros.worlds.truth import truth_row
 
 
 class Rollout:
-    """Runs episodes of the built-in world, `config.envs` at a time.
+    """Runs episodes of a world, `config.envs` at a time.
 
     Attributes:
         policy_id: Of its policy.
@@ -56,13 +53,13 @@ class Rollout:
             config.replan_every,
             config.noise_memory,
         )
-        camera_of = check_fit(runner)
+        form = config.form
+        camera_of = check_fit(runner, form)
         self.policy_id, self.unavailable = runner.policy_id, runner.unavailable
         runners = [runner, *(runner.sibling() for _ in range(config.envs - 1))]
         # Images that are not kept are needed only where the policy looks at them.
         every = 1 if config.images or runner.observation_steps > 1 else config.replan_every
-        world = WORLDS[config.env_id]
-        envs = [PickPlaceEnv(**world, render_every=every) for _ in runners]
+        envs = [form.make(every) for _ in runners]
         self.spec = config.store_spec(
             embedding_dim=runner.embedding_dim,
             plan_length=runner.plan_length,
@@ -138,11 +135,12 @@ class _Slot:
         self,
         config: CollectionConfig,
         spec: StoreSpec,
-        env: PickPlaceEnv,
+        env: Any,
         runner: PolicyRunner,
         camera_of: Mapping[str, str],
     ) -> None:
         self._config, self._spec, self._env = config, spec, env
+        self._form = config.form
         self.runner, self._camera_of = runner, camera_of
         self.running = False
 
@@ -175,7 +173,7 @@ class _Slot:
         )
         samples[JOINT] = joint_sample(self._spec.joint_names, joints_of(self._info))
         if self._config.truth:
-            samples[TRUTH] = truth_row(self._info["truth"])
+            samples[TRUTH] = truth_row(self._info["truth"], self._form.truth)
         given = (samples, answer.action, self.runner.policy_id, now_s)
         self._recording.step(self._id, self._step, stamp_ns, *given)
         self._step += 1
@@ -193,7 +191,7 @@ class _Slot:
     @property
     def _stamp_ns(self) -> int:
         """Stamp of the step at hand, the first one a period after 0."""
-        return round((self._step + 1) * 1e9 / RATE_HZ)
+        return round((self._step + 1) * 1e9 / self._form.rate_hz)
 
     def _see(self, observation: dict[str, Any]) -> None:
         self._pixels = observation["pixels"]  # of no camera where nobody looks
@@ -222,23 +220,23 @@ class _Slot:
             fault_strength=float(np.float32(info.get("fault_strength", np.nan))),
             condition=info["condition"],
             world=self._config.env_id,
-            rate_hz=RATE_HZ,
+            rate_hz=self._form.rate_hz,
         )
 
 
-def check_fit(runner: PolicyRunner) -> dict[str, str]:
+def check_fit(runner: PolicyRunner, form: WorldForm) -> dict[str, str]:
     """The world's camera for each of the policy's.
 
     Raises:
-        PolicyError: if the policy is not made for the built-in world; naming what differs.
+        PolicyError: if the policy is not made for the world; naming what differs.
     """
-    if (runner.state_dim, runner.action_dim) != (STATE_DIM, ACTION_DIM):
+    if (runner.state_dim, runner.action_dim) != (len(form.state_names), form.action_dim):
         raise PolicyError(
             f"policy '{runner.policy_id}' takes {runner.state_dim} state values and gives "
-            f"{runner.action_dim} action values; the built-in world has {STATE_DIM} and "
-            f"{ACTION_DIM}"
+            f"{runner.action_dim} action values; '{form.env_id}' has {len(form.state_names)} and "
+            f"{form.action_dim}; give --policy or --env-id, so that one is made for the other"
         )
-    return match_cameras(runner.cameras, CAMERAS)
+    return match_cameras(runner.cameras, form.cameras)
 
 
 def joints_of(info: Mapping[str, Any]) -> dict[str, tuple[Sequence[str], Any]]:
@@ -247,7 +245,7 @@ def joints_of(info: Mapping[str, Any]) -> dict[str, tuple[Sequence[str], Any]]:
     return {q: (names, info[key]) for q, key in JOINT_INFO.items() if key in info}
 
 
-def _joint_sizes(env: PickPlaceEnv) -> dict[str, tuple[str, ...]]:
+def _joint_sizes(env: Any) -> dict[str, tuple[str, ...]]:
     """Joints of a world, and what it says of them, which it tells when it is reset."""
     _, info = env.reset(seed=0)
     return {

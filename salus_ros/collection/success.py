@@ -1,4 +1,4 @@
-"""Success rate of a policy in the built-in world, by task, with binomial intervals."""
+"""Success rate of a policy in a world that ships, by task, with binomial intervals."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +13,6 @@ from salus_ros.policies.checkpoint import (
     own_noise_memory,
     policy_id,
 )
-from salus_ros.worlds.tasks import TASKS
 
 HELD_OUT_SEED = 1_000_000
 """Episodes of evaluations start here, demonstrations and recordings far below."""
@@ -67,7 +66,7 @@ def evaluate_policy(
         ),
         **_rate(total),
         "mean_steps": steps / episodes,
-        "tasks": {task: _rate(endings[task]) for task in TASKS if task in endings},
+        "tasks": {task: _rate(endings[task]) for task in config.form.tasks if task in endings},
     }
 
 

@@ -95,7 +95,8 @@ class World:
                 has another form.
             SimulatorError: if it cannot be built here.
         """
-        import salus_ros.worlds.mujoco  # noqa: F401 - registers the built-in world
+        import salus_ros.worlds.metaworld
+        import salus_ros.worlds.mujoco  # noqa: F401
 
         given = dict(env_kwargs or {})
         try:
@@ -203,10 +204,11 @@ class World:
         """Action (A,) for a step in which the policy gave none.
 
         No motion, and the gripper (the last value) as it was last told; before the first
-        action at its upper limit, which is open.
+        action open, which is its upper limit or else the environment's `open_gripper`.
         """
         action = np.zeros_like(self.action_low)
-        action[-1] = self.action_high[-1] if last is None else last[-1]
+        opened = getattr(self._env.unwrapped, "open_gripper", self.action_high[-1])
+        action[-1] = opened if last is None else last[-1]
         return action
 
     def camera_matrix(self, camera: str) -> NDArray[np.float64] | None:

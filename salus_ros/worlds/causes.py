@@ -1,4 +1,4 @@
-"""Why an episode of the built-in world failed, finer than the published types."""
+"""Why an episode of a world that ships failed, finer than the published types."""
 
 from enum import StrEnum
 
@@ -19,6 +19,9 @@ class FailureCause(StrEnum):
     WRONG_OBJECT = "wrong object"
     OUT_OF_REACH = "out of reach"
     JOINT_LIMIT = "joint limit"
+    MISSED_GRASP = "missed grasp"
+    """The time is up, and the fingers that were closed never held the object."""
+
     NO_PROGRESS = "no progress"
     """The time is up and nothing else had gone wrong."""
 
@@ -41,5 +44,6 @@ _TYPES: dict[FailureCause, FailureType] = {
     FailureCause.WRONG_OBJECT: FailureType.OTHER,
     FailureCause.OUT_OF_REACH: FailureType.OTHER,
     FailureCause.JOINT_LIMIT: FailureType.OTHER,
+    FailureCause.MISSED_GRASP: FailureType.TIMEOUT,
     FailureCause.NO_PROGRESS: FailureType.TIMEOUT,
 }

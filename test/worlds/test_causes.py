@@ -11,6 +11,7 @@ PUBLISHED = {
     "wrong object": FailureType.OTHER,
     "out of reach": FailureType.OTHER,
     "joint limit": FailureType.OTHER,
+    "missed grasp": FailureType.TIMEOUT,
     "no progress": FailureType.TIMEOUT,
 }
 

@@ -21,7 +21,7 @@ def demonstrate(
     env_id: EnvId = ENV_ID,
     workers: Workers = 2,
 ) -> None:
-    """Record the scripted expert in the built-in world, with noise on its motion."""
+    """Record the scripted expert of a world that ships, with noise on its motion."""
     from salus_ros.collection.demonstrate import record
     from salus_ros.policies.tiny.build import TINY
 

@@ -37,7 +37,7 @@ def evaluate(
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Measure the success rate of a policy in the built-in world, by task."""
+    """Measure the success rate of a policy in a world that ships, by task."""
     from salus_ros.collection.config import CollectionConfig
     from salus_ros.collection.success import evaluate_policy
     from salus_ros.reports.tables.layout import listed

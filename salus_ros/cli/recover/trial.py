@@ -109,6 +109,7 @@ def trial(
     from salus_ros.reports.pages.rendering import write_numbers
     from salus_ros.reports.tables.layout import listed
     from salus_ros.reports.tables.recovery import trial_tables
+    from salus_ros.worlds.options import known
 
     collection = CollectionConfig(
         policy=(policy or shipped_policy(env_id)).absolute(),
@@ -121,7 +122,7 @@ def trial(
         noise_memory=noise_memory,
         device=device,
     )
-    pace = PACES[env_id]
+    pace = PACES[known(env_id, tuple(PACES), "env_id")]
     config = TrialConfig(
         collection=collection,
         model=model.absolute(),

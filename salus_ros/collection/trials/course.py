@@ -106,7 +106,7 @@ class Courses:
             given.replan_every,
             given.noise_memory,
         )
-        self._camera_of = check_fit(self._runner)
+        self._camera_of = check_fit(self._runner, given.form)
         self._watch = Watch(Predictor.load(config.model), config.alpha)
         self._cell = nominal_workcell(physics)
         names = {choice.behaviour for arm in config.parsed for choice in arm.choices}

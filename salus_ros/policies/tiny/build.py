@@ -31,7 +31,7 @@ from transformers import (
 VLM_FOLDER = "vlm"
 """Sub-folder of a policy that holds the backbone's configuration and tokenizer."""
 
-WORDS = [
+WORDS = [  # of the built-in world, then of MetaWorld; new ones at the end keep the others' numbers
     "put",
     "place",
     "pick",
@@ -71,6 +71,22 @@ WORDS = [
     "at",
     "lift",
     "carry",
+    "puck",
+    "goal",
+    "insert",
+    "peg",
+    "sideways",
+    "nut",
+    "it",
+    "grasp",
+    "one",
+    "another",
+    "shelf",
+    "hammer",
+    "screw",
+    "wall",
+    "cover",
+    "close",
 ]
 SPECIAL_TOKENS = {
     "fake_image_token": "<fake_token_around_image>",
@@ -90,6 +106,7 @@ class Architecture:
         camera_px: Height and width of their images.
         state_dim: Values of the state.
         action_dim: Values of an action.
+        text_tokens: Length of an instruction with its end, in tokens; longer ones are cut off.
     """
 
     text_hidden: int
@@ -117,6 +134,7 @@ class Architecture:
     camera_px: int = 256
     state_dim: int = 7
     action_dim: int = 7
+    text_tokens: int = 12
 
 
 TINY = Architecture(
@@ -164,6 +182,7 @@ SMOLVLA_450M = Architecture(
     max_dim=32,
     expert_width=0.75,
     freeze_backbone=True,
+    text_tokens=48,
 )
 
 
@@ -245,7 +264,7 @@ def build_policy(folder: Path, arch: Architecture, device: str = "cpu") -> SmolV
         max_state_dim=arch.max_dim,
         max_action_dim=arch.max_dim,
         resize_imgs_with_padding=(arch.image_px, arch.image_px),
-        tokenizer_max_length=48 if arch is SMOLVLA_450M else 12,
+        tokenizer_max_length=arch.text_tokens,
         pad_language_to="max_length",  # one prefix length for all tasks: episodes can be batched
         freeze_vision_encoder=arch.freeze_backbone,
         train_expert_only=arch.freeze_backbone,

@@ -9,6 +9,9 @@ import torch
 from lerobot.policies.common.vla_utils import resize_with_pad
 
 from salus_ros.core.errors import StoreError
+from salus_ros.policies.tiny.build import TINY
+
+CAMERAS = TINY.cameras
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +19,8 @@ class Demonstrations:
     """Steps of successful episodes, one after another.
 
     images: uint8 (N, cameras, S, S, 3), already resized as the policy would;
-    state: float32 (N, 7); action: float32 (N, 7), the expert's label; ends: int64 (E,), one
-    past the last step of each episode; tasks: the instruction of each episode.
+    state: float32 (N, D); action: float32 (N, A), the expert's label; ends: int64 (E,), one
+    past the last step of each episode; tasks: the instruction of each episode; cameras: names.
     """
 
     images: npt.NDArray[np.uint8]
@@ -25,6 +28,7 @@ class Demonstrations:
     action: npt.NDArray[np.float32]
     ends: npt.NDArray[np.int64]
     tasks: tuple[str, ...]
+    cameras: tuple[str, ...] = CAMERAS
 
     def save(self, path: Path) -> None:
         """Write to an `.npz` file (atomically: whole or not at all)."""
@@ -37,6 +41,7 @@ class Demonstrations:
             action=self.action,
             ends=self.ends,
             tasks=np.array(self.tasks),
+            cameras=np.array(self.cameras),
         )
         part.replace(path)
 
@@ -50,7 +55,9 @@ class Demonstrations:
         try:
             with np.load(path, allow_pickle=False) as f:
                 tasks = tuple(str(task) for task in f["tasks"])
-                return cls(f["images"], f["state"], f["action"], f["ends"], tasks)
+                named = "cameras" in f  # files of before that was kept are of the built-in world
+                cameras = tuple(map(str, f["cameras"])) if named else CAMERAS
+                return cls(f["images"], f["state"], f["action"], f["ends"], tasks, cameras)
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise StoreError(
                 f"{path} does not hold demonstrations ({error}); "

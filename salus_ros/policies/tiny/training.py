@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from salus_ros.core.errors import CheckpointError
 from salus_ros.policies.checkpoint import save_noise_memory
 from salus_ros.policies.smolvla.loading import load_policy
-from salus_ros.policies.tiny.build import TINY, build_policy, save_policy
+from salus_ros.policies.tiny.build import TINY, Architecture, build_policy, save_policy
 from salus_ros.policies.tiny.demonstrations import Demonstrations
 
 CHECKPOINT = "training.pt"
@@ -53,8 +53,9 @@ class Batches:
     def __init__(self, demos: Demonstrations, config: PolicyTrainingConfig, chunk: int) -> None:
         self._config = config
         self._images = torch.from_numpy(demos.images)  # (N, V, S, S, 3) uint8
-        self._state = torch.from_numpy(demos.state)  # (N, 7)
-        self._action = torch.from_numpy(demos.action)  # (N, 7)
+        self._cameras = demos.cameras
+        self._state = torch.from_numpy(demos.state)  # (N, D)
+        self._action = torch.from_numpy(demos.action)  # (N, A)
         lengths = np.diff(demos.ends, prepend=0)
         last = np.repeat(demos.ends - 1, lengths)  # (N,) last step of each step's episode
         self._tasks = [
@@ -75,11 +76,11 @@ class Batches:
         images = self._augment(images, generator)
         batch: dict[str, Any] = {
             "observation.state": self._state[index],
-            "action": self._action[self._steps[index]],  # (B, C, 7)
+            "action": self._action[self._steps[index]],  # (B, C, A)
             "action_is_pad": self._is_pad[index],
             "task": [self._tasks[i] for i in index.tolist()],
         }
-        for i, name in enumerate(TINY.cameras):
+        for i, name in enumerate(self._cameras):
             batch[f"observation.images.{name}"] = images[:, i]
         return batch
 
@@ -98,6 +99,18 @@ class Batches:
         ]
         gain = 0.9 + 0.2 * torch.rand((b * v, 1, 1, 1), generator=generator)
         return (picked * gain).clamp(0.0, 1.0).view(b, v, 3, s, s)
+
+
+def architecture_for(demos: Demonstrations) -> Architecture:
+    """A tiny SmolVLA for the cameras, states, actions and instructions of demonstrations."""
+    longest = max(len(task.split()) for task in demos.tasks)
+    return replace(
+        TINY,
+        cameras=demos.cameras,
+        state_dim=demos.state.shape[1],
+        action_dim=demos.action.shape[1],
+        text_tokens=max(TINY.text_tokens, longest + 1),
+    )
 
 
 def normalisation(demos: Demonstrations) -> dict[str, dict[str, Any]]:
@@ -141,7 +154,7 @@ def train(
         PolicyError: if `init` is not a policy folder.
     """
     torch.manual_seed(config.seed)
-    policy = build_policy(out, TINY, device)
+    policy = build_policy(out, architecture_for(demos), device)
     if init is not None and not (out / CHECKPOINT).exists():
         _begin_with(policy, init, device)
     stats = normalisation(demos)

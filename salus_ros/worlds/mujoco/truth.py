@@ -1,6 +1,5 @@
 """What only the world can know of a step: where things are and how hard they touch."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import mujoco
@@ -9,6 +8,7 @@ import numpy.typing as npt
 
 from salus_ros.worlds.engine import Engine
 from salus_ros.worlds.mujoco.referee import Referee
+from salus_ros.worlds.truth import columns
 
 QUANTITIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
@@ -20,19 +20,10 @@ QUANTITIES: dict[str, tuple[str, ...]] = {
 }
 """What the truth is made of, and what the values of each are called where there are several."""
 
-COLUMNS: tuple[str, ...] = tuple(
-    f"{name}.{part}" if part else name
-    for name, parts in QUANTITIES.items()
-    for part in parts or ("",)
-)
+COLUMNS = columns(QUANTITIES)
 """Names of its values in one row."""
 
 PADS: tuple[str, ...] = ("left_pad", "right_pad")
-
-
-def truth_row(truth: Mapping[str, Any]) -> npt.NDArray[np.float32]:
-    """What `Truth.now` gives as one row: float32, by `COLUMNS`."""
-    return np.concatenate([np.atleast_1d(truth[name]) for name in QUANTITIES]).astype(np.float32)
 
 
 class Truth:

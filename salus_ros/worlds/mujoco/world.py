@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from salus_ros.core.errors import ConfigError, ObservationError, SimulatorError
+from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import RATE_HZ
 from salus_ros.worlds.conditions import CONDITIONS, Arrangement
@@ -25,8 +25,10 @@ from salus_ros.worlds.mujoco.referee import Referee
 from salus_ros.worlds.mujoco.scene import load_scene
 from salus_ros.worlds.mujoco.truth import Truth
 from salus_ros.worlds.mujoco.workcell import camera_matrix, camera_pose
+from salus_ros.worlds.options import known
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, STATE_DIM
 from salus_ros.worlds.physics import RIGID, Physics
+from salus_ros.worlds.rendering import make_renderer
 from salus_ros.worlds.sensors import Sensors
 from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
 
@@ -93,7 +95,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.sensors = Sensors(physics)
         self._truth = Truth(self.model, self.data, self._engine, self.referee)
         self._steps = 0
-        self._renderer = make_renderer(self.model) if render_images else None
+        self._renderer = make_renderer(self.model, IMAGE_SIZE) if render_images else None
         image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
         self.observation_space = spaces.Dict(
             {
@@ -118,10 +120,10 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         """
         super().reset(seed=seed)
         options = options or {}
-        task = _known(options.get("task"), TASKS, "task")
-        fault = _known(options.get("fault"), FAULTS, "fault") or FAULTS[0]
+        task = known(options.get("task"), TASKS, "task")
+        fault = known(options.get("fault"), FAULTS, "fault") or FAULTS[0]
         conditions = tuple(CONDITIONS)
-        self.condition = _known(options.get("condition"), conditions, "condition") or conditions[0]
+        self.condition = known(options.get("condition"), conditions, "condition") or conditions[0]
         condition = CONDITIONS[self.condition]
         rng = self.np_random
         drawn = TASKS[int(rng.integers(len(TASKS)))]
@@ -287,24 +289,3 @@ def make_engine(name: str, model: mujoco.MjModel, data: mujoco.MjData) -> Engine
 
         return PhysxEngine(model, data, dict(zip(JOINT_NAMES, AT_HOME, strict=True)))
     raise ConfigError(f"unknown engine {name!r}; known: {', '.join(map(repr, ENGINES))}")
-
-
-def make_renderer(model: mujoco.MjModel) -> mujoco.Renderer:
-    """A 256 x 256 renderer.
-
-    Raises:
-        SimulatorError: if this machine offers no headless OpenGL.
-    """
-    try:
-        return mujoco.Renderer(model, IMAGE_SIZE, IMAGE_SIZE)
-    except Exception as error:  # the GL backends raise a dozen unrelated types
-        raise SimulatorError(
-            f"cannot render: {type(error).__name__}: {error}. MUJOCO_GL must be 'egl' (Debian: "
-            "apt-get install libegl1 libgl1-mesa-dri) or 'osmesa' (libosmesa6), set before start"
-        ) from error
-
-
-def _known(given: str | None, known: tuple[str, ...], what: str) -> str:
-    if given and given not in known:
-        raise ConfigError(f"unknown {what} {given!r}; known: {', '.join(map(repr, known))}")
-    return given or ""
