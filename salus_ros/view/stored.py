@@ -44,9 +44,11 @@ class Recording:
         info = clip_info(self._reader)
         reasons = () if info is None else info.reasons
         # Of a clip, why it was saved, and at which of its steps.
-        self._clip: dict[str, Json] = {
-            f"clip, step {one.row}" if one.row >= 0 else "clip": one.words() for one in reasons
-        }
+        words: dict[str, list[str]] = {}
+        for one in reasons:
+            at = f"clip, step {one.row}" if one.row >= 0 else "clip"
+            words.setdefault(at, []).append(one.words())
+        self._clip: dict[str, Json] = {at: "; ".join(said) for at, said in words.items()}
 
     def about(self) -> dict[str, Json]:
         """What the page has to know before it asks for an episode."""

@@ -61,7 +61,7 @@ def write_gallery(
             "shown": len(drawn),
             "unreadable": gallery.unreadable,
             "span": _span(gallery),
-            "stores": [str(store) for store in stores],
+            "stores": [store.name for store in stores],
         }
         return write_page("page.html", out, drawn, values)
     except OSError as error:
