@@ -26,6 +26,8 @@ class Guards:
         step_m: Translation of the tool in one step at the largest command.
         leash_m: How far the tool may be from where it was sent.
         leash_steps: For so many steps in a row it must be further, which noise is not.
+        turn_steps: So long after an intervention has begun it may be further: an arm that lags
+            still goes where the policy had sent it.
         release_m: Below this height of the tool anything may be let go.
         most_age_s: Of the joints.
         frozen_steps: Joints that repeat to the last bit for so long have stopped, while the tool
@@ -41,6 +43,7 @@ class Guards:
     longest_steps: int = 300
     speed: float = 0.6
     leash_steps: int = 3
+    turn_steps: int = 10
     release_m: float = 0.08
     most_age_s: float = 0.1
     frozen_steps: int = 6
@@ -108,7 +111,9 @@ class Guard:
             return f"the joints have not changed for {self._same} steps"
         if self._target is not None:
             error = float(np.abs(sight.position - self._target).max())
-            self._astray = self._astray + 1 if error > limits.leash_m + SLACK_M else 0
+            turned = sight.step - self._begun > limits.turn_steps
+            far = turned and error > limits.leash_m + SLACK_M
+            self._astray = self._astray + 1 if far else 0
             if self._astray >= limits.leash_steps:
                 return (
                     f"the tool is {100 * error:.1f} cm from where it was sent, allowed are "

@@ -162,12 +162,30 @@ def test_none_starts_blind():
 
 def test_a_tool_that_leaves_its_leash_stops_it_and_one_noisy_step_does_not():
     arm = Follower(supervisor := supervised(Scripted([AWAY] * 60)))
-    arm.go([ALARM] * 3)
+    arm.go([ALARM] * (LIMITS.turn_steps + 1))
     arm.go([ALARM], moved=np.array([0.05, 0, 0]))
     arm.go([ALARM] * 3)
     assert supervisor.actor == "test"
     commands = arm.go([ALARM] * 6, moved=np.array([0.03, 0, 0]))
     assert_held(supervisor, commands, "cm from where it was sent")
+
+
+def test_a_tool_that_still_goes_where_the_policy_sent_it_has_not_left_its_leash():
+    """An arm that lags: where the policy sent it is a leash ahead when a behaviour takes it."""
+    down, up = (np.array([0, 0, way, 0, 0, 0, 1], np.float32) for way in (-1.0, 1.0))
+    limits = replace(LIMITS, leash_m=0.04)
+    supervisor = supervised(Scripted([up] * 60), limits)
+    place = target = np.array([0.5, 0.0, 0.6])
+    speed = np.zeros(3)
+    for step in range(30):
+        now = sight(step, place)
+        action = supervisor.step(now, ALARM if step >= 10 else QUIET, down).action
+        ahead = target + limits.step_m * action[:3] - place
+        target = place + np.clip(ahead, -limits.leash_m, limits.leash_m)
+        speed = 0.88 * speed + 0.06 * (target - place)
+        place = place + speed
+    assert supervisor.actor == "test", supervisor.reason
+    assert speed[2] > 0
 
 
 def test_a_tool_that_is_slower_than_it_is_sent_is_none():
