@@ -177,7 +177,8 @@ def test_every_import_is_a_requirement():
 
 
 def test_every_requirement_is_imported():
-    tools = {"import-linter", "mypy", "pdoc", "pytest-xdist", "ruff", "types-pyyaml", "uv"}
+    tools = {"import-linter", "mypy", "pdoc", "pytest-timeout", "pytest-xdist", "ruff", "uv"}
+    tools.add("types-pyyaml")
     tools |= {"moto", "flask", "flask-cors"}  # the server of S3's protocol
     tools.add("diffusers")  # which LeRobot's diffusion policy imports
     used = set().union(*foreign_imports().values())

@@ -1,4 +1,4 @@
-import multiprocessing
+import multiprocessing.forkserver
 import os
 import random
 import threading
@@ -21,17 +21,23 @@ KILLS = int(os.environ.get("SALUS_TEST_KILLS", "15"))
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes that have everything imported, so that a kill costs milliseconds."""
+    """Processes that have everything imported, so that a kill costs milliseconds.
+
+    They are forked off a server of their own: that of other tests may be running already.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["writing_process"])
+    server = multiprocessing.forkserver.ForkServer()
+    server.set_forkserver_preload(["writing_process"])
     with pytest.MonkeyPatch.context() as patch:
+        connect = server.connect_to_new_process
+        patch.setattr(multiprocessing.forkserver, "connect_to_new_process", connect)
         here = Path(__file__).parent
         paths = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))  # of the server, which starts here
         warm_up = context.Process(target=int)
         warm_up.start()
         warm_up.join()
-    return context
+        yield context
 
 
 def check_episodes(path, first=0):

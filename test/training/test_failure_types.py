@@ -32,10 +32,11 @@ SMALL = dataclasses.replace(
     learning_rate=1e-2,
 )
 
+TWO_TIMEOUTS = ("timeout", "timeout")  # a missed grasp, and no progress
 COUNTS = {
-    FIVE: ("success", "drop", "misplaced_release", "collision", *["other"] * 3, "timeout"),
-    THREE: ("success", "drop", "drop", "collision", *["other"] * 3, "timeout"),
-    FAILURE_TYPES: ("success", "drop", "drop", "collision", *["other"] * 3, "timeout"),
+    FIVE: ("success", "drop", "misplaced_release", "collision", *["other"] * 3, *TWO_TIMEOUTS),
+    THREE: ("success", "drop", "drop", "collision", *["other"] * 3, *TWO_TIMEOUTS),
+    FAILURE_TYPES: ("success", "drop", "drop", "collision", *["other"] * 3, *TWO_TIMEOUTS),
 }
 """What an episode of each cause counts as."""
 
@@ -52,7 +53,7 @@ def path(tmp_path_factory):
                 str(number), 40, cause.failure_type, seed=number, failure_cause=words
             )
             episode.signals[:, 8] += 3 * (cause is FailureCause.MISPLACED_RELEASE)
-            episode.signals[:, 9] += 3 * (cause is FailureCause.NO_PROGRESS)
+            episode.signals[:, 9] += 3 * (cause.failure_type is TIMEOUT)
             store.append(episode)
     return place
 
@@ -67,7 +68,7 @@ def test_episodes_count_by_the_list_that_is_asked_for(path, types):
         assert positive[rows].sum() == (15 if covered else 0)
     endings = samples.endings[: len(CAUSES)]
     assert endings[:, 0].tolist() == [cause is not FailureCause.NONE for cause in CAUSES]
-    assert endings[:, 1].tolist() == [cause is FailureCause.NO_PROGRESS for cause in CAUSES]
+    assert endings[:, 1].tolist() == [c.failure_type is TIMEOUT for c in CAUSES]
 
 
 def test_trainings_with_other_types_are_of_other_data(path):
@@ -105,23 +106,23 @@ def test_a_model_keeps_its_types_and_everything_follows_them(path, tmp_path, typ
     json.dumps(found, allow_nan=False)
     assert list(found["by_type"]) == labels
     by_type = found["episode_level"]["alarm"]["failures_by_type"]
-    assert by_type["timeout"] == EACH  # also where it has no output
+    assert by_type["timeout"] == 2 * EACH  # also where it has no output
     assert by_type["misplaced_release"] == EACH  # also where it counts as a drop
     if MISPLACED in types:
         assert found["by_type"]["misplaced_release"]["average_precision"] > 0.3
         chance = found["by_type"]["misplaced_release"]["positives"] / found["steps"] / 4
         assert chance < 0.1
     stuck = found["episode_outputs"]["no_progress"]
-    assert stuck["episodes"] == EACH
+    assert stuck["episodes"] == 2 * EACH
     operator = found["operator"]["detectors"]["predictor"]
     running = operator["running"]["no_progress"]["50%"]
-    assert (running["positives"], running["running"]) == (EACH, len(samples.records))
+    assert (running["positives"], running["running"]) == (2 * EACH, len(samples.records))
     assert running["auroc_within_task"] > 0.9
     own = operator["events"]["by_own_output"]
     assert set(own) == {"drop", "misplaced_release", "collision", "other"}
     assert operator["events"]["events"]["misplaced_release"] == EACH
     assert found["events"]["positives"] == found["without_timeout"]["positives"]
-    assert found["episode_outputs"]["episode_failure"]["episodes"] == 7 * EACH
+    assert found["episode_outputs"]["episode_failure"]["episodes"] == 8 * EACH
 
 
 def test_timeout_may_be_the_only_type(path, tmp_path):
