@@ -5,7 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from salus_ros.messages.joints import joint_keys
 from salus_ros.recording.clip_writer import Excerpt, write_clip
 from salus_ros.recording.lookback import Heard, Lookback
 from salus_ros.recording.options import ClipOptions, RecorderOptions
-from salus_ros.recording.status import read_status
+from salus_ros.recording.status import failure_time_s, read_status
 from salus_ros.recording.streams import JointStream
 from salus_ros.recording.time import NANO, Order
 
@@ -163,7 +163,10 @@ class Clips:
                 heard.ended_ns = heard.intervened_ns = -1
             return
         failed_before = heard.ended_ns >= 0 and _failed(heard)
-        heard.meta = meta = read_status(status)
+        meta = read_status(status)
+        if not math.isnan(time_s := failure_time_s(status)):
+            meta = replace(meta, failure_step=self._lookback.step_at(episode_id, time_s))
+        heard.meta = meta
         heard.ended_ns = stamp_ns if heard.ended_ns < 0 else heard.ended_ns
         late_ns = stamp_ns - heard.ended_ns  # of a person's judgement
         if _failed(heard) and not failed_before and late_ns < self._options.before_s * NANO:

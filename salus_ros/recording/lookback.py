@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from salus_ros.core.errors import StoreError
 from salus_ros.core.schema import RATE_HZ
 from salus_ros.episodes import EpisodeMeta
 from salus_ros.episodes.clip import Reason
-from salus_ros.recording.rows import ACTION, JOINT, STATE, Row
+from salus_ros.recording.rows import ACTION, JOINT, STATE, Row, step_at
 from salus_ros.recording.sampling import Sampler
 from salus_ros.recording.streams import JointStream, Stream
 from salus_ros.recording.time import NANO, Order
@@ -175,6 +176,20 @@ class Lookback:
         while len(self.episodes) > EPISODES_KEPT:
             del self.episodes[next(iter(self.episodes))]
         return heard
+
+    def step_at(self, episode_id: str, time_s: float) -> int:
+        """The step of an episode nearest to a time since its first one; -1 where none is known."""
+        known = {
+            step: one.stamp_ns for (name, step), one in self._steps.items() if name == episode_id
+        }
+        if 0 not in known:
+            return -1
+        steps = sorted(known)
+        try:
+            place = step_at([known[step] for step in steps], time_s)
+        except StoreError:
+            return -1
+        return steps[place] if place < len(steps) else steps[-1] + 1
 
     def shrink(self, size: int) -> None:
         """Drop the oldest part of what is held until no more bytes are left than these."""

@@ -43,10 +43,13 @@ def take_status(assembler: Assembler, status: Any, stamp_ns: int, now_s: float) 
 
 
 def failure_time_s(status: Any) -> float:
-    """When the episode failed, in s since its first step; NaN where it says a step, or nothing."""
+    """When an episode failed, in s since its first step; NaN where a step says it, or nothing.
+
+    The time of an episode that did not fail means nothing.
+    """
     time_s = float(getattr(status, "failure_time", math.nan))
-    told = status.failure_step < 0 and math.isfinite(time_s) and time_s > 0
-    return time_s if told else math.nan
+    failed = status.outcome == Outcome.FAILURE and status.failure_step < 0
+    return time_s if failed and math.isfinite(time_s) and time_s > 0 else math.nan
 
 
 def read_status(status: Any) -> EpisodeMeta:

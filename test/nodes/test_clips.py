@@ -117,10 +117,11 @@ def test_an_alarm_saves_what_was_before_and_after_as_it_is_recorded(make):
         np.testing.assert_array_equal(getattr(clip, name), getattr(recorded, name)[5:27], name)
 
 
-def test_a_failure_is_saved_with_its_moment_and_its_end(make):
+@pytest.mark.parametrize("moment", [{"failure_step": 15}, {"failure_time": 0.51}])
+def test_a_failure_is_saved_with_its_moment_and_its_end(make, moment):
     robot = make()
     steps(robot, 0, 20)
-    robot.end("ep", 20, Outcome.FAILURE, FailureType.COLLISION, 15)
+    robot.end("ep", 20, Outcome.FAILURE, FailureType.COLLISION, **moment)
     steps(robot, 0, 12, episode="next")  # time goes on
     (reader,) = saved(robot)
     info = clip_info(reader)

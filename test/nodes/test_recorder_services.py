@@ -1,3 +1,4 @@
+import math
 import re
 import threading
 
@@ -114,6 +115,17 @@ def test_a_failure_told_as_a_time_is_the_step_at_which_it_was(graph, robot, time
     robot.end("a", 4, outcome=2, failure_type=2, failure_time=0.2)
     graph.until(lambda: StoreReader(robot.path).meta(0).failure_type == 2)
     graph.until(lambda: StoreReader(robot.path).meta(0).failure_step == 2)
+
+
+@pytest.mark.parametrize("time_s", [0.05, math.nan, math.inf, -1.0])
+def test_a_time_of_failure_without_a_failure_means_nothing(graph, robot, time_s):
+    robot.run("a")
+    for step in range(3):
+        robot.step("b", step)
+    robot.end("b", 3, failure_time=time_s)
+    robot.run("c")
+    robot.committed(3)
+    assert [meta.outcome for meta in StoreReader(robot.path).episodes()] == [Outcome.SUCCESS] * 3
 
 
 def test_a_label_whose_moment_is_after_the_end_costs_no_episode(graph, robot):
