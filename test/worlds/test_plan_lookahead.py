@@ -1,10 +1,13 @@
 """Looking ahead along a plan: what will be met, from what is measured alone."""
 
+import mujoco
 import numpy as np
 import pytest
 
 from salus_ros.core.failures import FailureType
+from salus_ros.worlds.mujoco.arm import HOME, Arm
 from salus_ros.worlds.mujoco.lookahead import COLUMNS, NEVER, STEPS, PlanLookahead
+from salus_ros.worlds.mujoco.scene import load_scene
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.physics import COMPLIANT
 
@@ -145,3 +148,25 @@ def test_fingers_that_hold_a_cube_are_held_up_by_it(look):
         told[name] = dict(zip(COLUMNS, look.step(positions, velocities, plan, 0), strict=True))
     assert told["holds"]["lowest_tool_z"] > told["empty"]["lowest_tool_z"] + 0.005
     assert told["holds"]["force_until_15"] < told["empty"]["force_until_15"]
+
+
+@pytest.mark.parametrize("x", [0.0, 1.0])  # far out: joints come to their limits
+def test_quick_inverse_kinematics_are_those_of_the_world(x):
+    model = load_scene(COMPLIANT)
+    commands = np.random.default_rng(0).uniform(-0.5, 0.5, (60, 7))
+    commands[:, 0] += x
+    found = []
+    for quick in (False, True):
+        data = mujoco.MjData(model)
+        arm = Arm(model, data, COMPLIANT, quick=quick)
+        arm.reset(np.array(HOME))
+        for command in commands:
+            arm.command(command)
+            arm.drive(COMPLIANT.blend_substeps)
+            data.qpos[:9] = data.ctrl  # it gets where it is sent
+            mujoco.mj_forward(model, data)
+            found.append(data.ctrl.copy())
+    exact, quick = np.split(np.array(found), 2)
+    np.testing.assert_allclose(quick, exact, atol=1e-9)
+    margin = np.abs(exact[:, :7, None] - model.jnt_range[:7]).min()
+    assert (margin < 1e-4) == bool(x)

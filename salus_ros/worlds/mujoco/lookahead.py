@@ -86,7 +86,7 @@ class PlanLookahead:
         self._physics = physics
         self._model = load_scene(physics)
         self._data = mujoco.MjData(self._model)
-        self._arm = Arm(self._model, self._data, physics)
+        self._arm = Arm(self._model, self._data, physics, quick=True)
         model = self._model
         self._qpos = np.array([model.joint(name).qposadr[0] for name in JOINT_NAMES])
         self._qvel = np.array([model.joint(name).dofadr[0] for name in JOINT_NAMES])
