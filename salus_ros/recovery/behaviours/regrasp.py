@@ -25,6 +25,9 @@ LOOKS = 3
 LOOK_EVERY = 6
 """Steps between two looks on the way home, while the cube is not seen."""
 
+LOOK_STEPS = 45
+"""After which an empty hand, at home by then, gives the arm back."""
+
 PHASE_STEPS = 75
 """A phase that takes longer is given up, and the cube looked for again."""
 
@@ -33,6 +36,14 @@ SETTLED_M = 3e-4
 
 SETTLED_STEPS = 3
 OPEN_M = 0.035
+
+SET_DOWN_M = 5e-4
+"""A tool that sinks less than this in `SET_DOWN_STEPS` has put down what it holds."""
+
+SET_DOWN_STEPS = 8
+SET_DOWN_ABOVE_M = 0.02
+"""How far above the height of release that may be: a cube may sit low in the hand."""
+
 REST_STEPS = 15
 """In which what was let go comes to rest."""
 
@@ -58,6 +69,7 @@ class Regrasp(Behaviour):
     def __init__(self, cell: Workcell, least_steps: int = 85) -> None:
         self._cell, self.least_steps = cell, least_steps
         self._fingers: list[float] = []
+        self._heights: list[float] = []
 
     def refusal(self, sight: Sight) -> str:
         """A task that it does not know."""
@@ -73,19 +85,23 @@ class Regrasp(Behaviour):
         self._enter("rise")
 
     def act(self, sight: Sight) -> Action | None:
-        """The next action; None when the cube is put down and the tool is up again.
+        """The next action; None when it is done.
+
+        That is when the cube is put down and the tool is up again, or when the hand is empty and
+        at home, and the cube is not to be seen from there.
 
         Raises:
-            RecoveryError: if the cube is not seen, or was missed `LOOKS` times.
+            RecoveryError: if the cube was missed `LOOKS` times.
         """
         self._timer += 1
+        self._heights = [*self._heights, float(sight.position[2])][-SET_DOWN_STEPS - 1 :]
         self._fingers = [*self._fingers, float(np.mean(sight.fingers))][-SETTLED_STEPS - 1 :]
         self._advance(sight)
         return None if self._phase == "done" else self._action(sight)
 
     def _enter(self, phase: str) -> None:
         self._phase, self._timer = phase, 0
-        self._fingers = []
+        self._fingers, self._heights = [], []
 
     def _missed(self, what: str) -> None:
         self._looks += 1
@@ -97,7 +113,9 @@ class Regrasp(Behaviour):
         tool, place = sight.position, self._task.goal
         beside = float(np.linalg.norm(tool[:2] - self._cube))
         to_goal = float(np.linalg.norm(tool[:2] - self._goal))
-        if self._timer > PHASE_STEPS:
+        if self._phase == "look" and self._timer > LOOK_STEPS and not sight.holds:
+            self._enter("done")
+        elif self._timer > PHASE_STEPS:
             self._missed(f"it came no further than '{self._phase}'")
         match self._phase:
             case "rise" if tool[2] > CARRY_M - 0.02:
@@ -122,7 +140,9 @@ class Regrasp(Behaviour):
                 self._enter("carry")
             case "carry" if to_goal < PLACE_M[place]:
                 self._enter("lower")
-            case "lower" if tool[2] < RELEASE_M[place] + 0.004:
+            case "lower" if tool[2] < RELEASE_M[place] + (
+                SET_DOWN_ABOVE_M if self._stands else 0.004
+            ):
                 self._enter("open")
             case "open" if float(np.min(sight.fingers)) > OPEN_M:
                 self._enter("leave")
@@ -143,6 +163,10 @@ class Regrasp(Behaviour):
                 return
             self._goal = goal
         self._enter("lift" if sight.holds else "above")
+
+    @property
+    def _stands(self) -> bool:
+        return len(self._heights) > SET_DOWN_STEPS and float(np.ptp(self._heights)) < SET_DOWN_M
 
     @property
     def _settled(self) -> bool:
