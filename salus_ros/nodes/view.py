@@ -77,6 +77,7 @@ SERVICES: dict[str, tuple[tuple[str, type, Make], ...]] = {
     "stop": _of_episodes("stop", Trigger, _trigger),
     "discard": _of_episodes("discard", Trigger, _trigger),
     "label": _of_episodes("label", LabelEpisode, _label),
+    "clip": (("recorder/clip", Trigger, _trigger),),
     "hold": (("action_bridge/pause", SetBool, lambda _: SetBool.Request(data=True)),),
     "release": (("action_bridge/pause", SetBool, lambda _: SetBool.Request(data=False)),),
     "reset": (("action_bridge/reset", Trigger, _trigger),),
