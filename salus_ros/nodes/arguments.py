@@ -4,6 +4,7 @@ Without `launch`, which is not on PyPI; with nothing either that a Python which 
 may lack.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ ARGUMENTS = (
     ),
     Argument(
         "policy",
-        "Folder of a SmolVLA checkpoint; empty: the small one that ships with SALUS",
+        "Folder of a policy's checkpoint; empty: the small SmolVLA that ships with SALUS",
     ),
     Argument(
         "watch_only",
@@ -287,7 +288,7 @@ def check(arguments: Mapping[str, str]) -> None:
 
     for name, (kind, low) in NUMBERS.items():
         try:
-            fits = not arguments[name] or kind(arguments[name]) >= low
+            fits = not arguments[name] or low <= kind(arguments[name]) < math.inf
         except ValueError:
             fits = False
         if not fits:

@@ -106,7 +106,8 @@ def with_robot(arguments: Mapping[str, str], shipped: Path) -> dict[str, str]:
         }
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"robot:={robot}: '{path}' is no profile of a robot ({type(error).__name__}: {error})"
+            f"robot:={robot}: '{path}' is no profile of a robot, which names cameras, joints and "
+            f"rate_hz; config/robots has some ({type(error).__name__}: {error})"
         ) from error
     given = {name: value for name, value in arguments.items() if value}
     return dict(arguments) | known | given | {"robot": str(path)}

@@ -29,7 +29,7 @@ from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import RecorderParameters
-from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
+from salus_ros.nodes.qos import OVERRIDES, sensor_qos, state_qos, status_qos, stream_qos
 from salus_ros.recording.flight import Rules
 from salus_ros.recording.options import RecorderOptions
 from salus_ros.recording.recorder import Recorder, State
@@ -55,7 +55,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
     def configure(self) -> None:
         """Make ready to record."""
         self._make_recorder()
-        self._status = self.create_publisher(RecorderStatus, "recorder_status", status_qos())
+        self._status = self.create_publisher(RecorderStatus, "recorder_status", state_qos())
         self._diagnostics = Diagnostics(self, self._report)
 
     def _make_recorder(self) -> None:

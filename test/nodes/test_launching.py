@@ -46,6 +46,7 @@ def test_what_can_work_passes(tmp_path):
         ({"num_samples": "0"}, "num_samples:=0: allowed is a whole number of at least 1"),
         ({"rate": "-3"}, "rate:=-3: allowed is a number of at least 0.1"),
         ({"rate": "nan"}, "rate:=nan: allowed is a number"),
+        ({"rate": "inf"}, "rate:=inf: allowed is a number"),
         ({"sync_slop_ms": "x"}, "sync_slop_ms:=x: allowed is a number of at least 0"),
         ({"policy": "/nowhere"}, "policy:=/nowhere: there is no such file or folder"),
         (
