@@ -178,13 +178,14 @@ def test_recovery_stands_between_the_policy_and_who_acts_and_its_shadow_does_not
     assert (nodes["recovery"]["arm"], nodes["recovery"]["alpha"]) == ("scripted@alarm", 0.2)
     assert (nodes["recovery"]["mode"], nodes["recovery"]["wait_for"]) == ("lockstep", "recorder")
     assert nodes["simulator"]["wait_for"] == "vla,predictor,recovery,recorder"
-    assert "recovery" not in described(given | {"recovery": "none"})
+    without = {"recovery": "none", "recovery_alpha": ""}
+    assert "recovery" not in described(given | without)
     for recovery, policy, node in (
         ("none", [], None),
         ("scripted@alarm", [("action", "policy_action")], []),
         ("shadow:scripted@alarm", [], [("policy_action", "action")]),
     ):
-        found = renamed(given | {"recovery": recovery})
+        found = renamed(given | ({"recovery": recovery} if node is not None else without))
         assert (found["vla"], found.get("recovery")) == (policy, node)
 
 
