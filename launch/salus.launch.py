@@ -33,18 +33,10 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 
 from launch import LaunchContext, LaunchDescription
-from salus_ros.nodes.launching import (
-    NO_RECOVERY,
-    Ending,
-    check,
-    misspelt,
-    names_of,
-    with_robot,
-    with_source,
-)
+from salus_ros.nodes.arguments import ARGUMENTS, NO_RECOVERY, check, names_of
+from salus_ros.nodes.launching import Ending, misspelt, with_robot, with_source
 
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "salus.yaml"
-BOOLEAN = ["true", "false"]
 
 END_S = 15.0
 """What a node gets to end before it is told more firmly; one step of a large policy."""
@@ -61,210 +53,6 @@ BAG_TOPICS = ["joint_states", "episode", "action", "signals", "failure_horizons"
 
 RECOVERY_TOPICS = ["policy_action", "recovery_status", "recovery_plan"]
 """What it records too where there is a recovery."""
-
-
-def argument(
-    name: str, description: str, default: str = "", choices: list[str] | None = None
-) -> DeclareLaunchArgument:
-    """Declare an argument; without a default, one that may be left empty."""
-    return DeclareLaunchArgument(
-        name, default_value=default, description=description, choices=choices
-    )
-
-
-ARGUMENTS = [
-    argument(
-        "source",
-        "Where images and joints come from: the built-in world, with MuJoCo or PhysX under it, or "
-        "topics of others",
-        default="mujoco",
-        choices=["mujoco", "physx", "none"],
-    ),
-    argument(
-        "mode",
-        "lockstep: the world waits for every action; realtime: the wall clock rules",
-        default="lockstep",
-        choices=["lockstep", "realtime"],
-    ),
-    argument(
-        "policy",
-        "Folder of a SmolVLA checkpoint; empty: the small one that ships with SALUS",
-    ),
-    argument(
-        "watch_only",
-        "No policy is run: one that runs elsewhere publishes PolicyAction on `action`, with its "
-        "chunks, of which the watch node makes the signals",
-        default="false",
-        choices=BOOLEAN,
-    ),
-    argument(
-        "model",
-        "Trained predictor, best_predictor.pt or its folder; empty: none yet",
-    ),
-    argument(
-        "record",
-        "Folder of the zarr store to record into; empty: nothing is recorded",
-    ),
-    argument(
-        "clips",
-        "Folder for clips of what was before and after each alarm and failure, with or without "
-        "`record`; empty: none. `salus report --alarms` shows them",
-    ),
-    argument(
-        "bag",
-        "Folder of a rosbag2 to record with `ros2 bag record`, not one that exists; empty: none. "
-        "`salus convert` reads it",
-    ),
-    argument(
-        "episode_source",
-        "With source:=none, what begins and ends an episode: the services of the episode node, "
-        "~/start and ~/stop, or a node of yours on the topic `episode` (service)",
-        choices=["", "topic", "service"],
-    ),
-    argument(
-        "env_id",
-        "Gymnasium id of the world, module:Id-v0 for one that a module registers "
-        "(salus/PickPlace-v1)",
-    ),
-    argument(
-        "robot",
-        "With source:=none, the robot that the policy moves: panda, so101, ur5e, or the file of a "
-        "profile. It gives cameras, state_joints and rate, and starts the action bridge",
-    ),
-    argument(
-        "gate",
-        "What an alarm does to the robot: shadow only says what it would have done, enforce does "
-        "it (shadow)",
-        choices=["", "shadow", "enforce"],
-    ),
-    argument(
-        "on_alarm",
-        "slow, hold, or stop, until the service action_bridge/reset (hold)",
-        choices=["", "slow", "hold", "stop"],
-    ),
-    argument(
-        "recovery",
-        "What takes the arm when a failure is foreseen, as in `salus recover trial`: none, "
-        "shadow, scripted@alarm, home@stuck, shadow:hold@either; several joined by +",
-        default=NO_RECOVERY,
-    ),
-    argument(
-        "recovery_alpha",
-        "Rate of the alarm that recovery goes by, one that the model is calibrated for; empty: "
-        "the predictor's own alarm",
-    ),
-    argument(
-        "cameras",
-        "Names of the cameras, separated by commas, in the order of the policy's own; each is "
-        "expected on camera/NAME/image_raw (front,side,wrist)",
-    ),
-    argument(
-        "state_joints",
-        "Joints that are the policy's state, separated by commas, in its order (panda_joint1 to "
-        "panda_joint7)",
-    ),
-    argument(
-        "image_transport",
-        "raw takes camera/NAME/image_raw, compressed image_raw/compressed: jpeg, png (raw)",
-        choices=["", "raw", "compressed"],
-    ),
-    argument(
-        "reliable_sensors",
-        "Ask for reliable images and joint states; auto: of the built-in world, so that nothing "
-        "is missed, and not of drivers, which may offer best effort",
-        default="auto",
-        choices=["auto", *BOOLEAN],
-    ),
-    argument(
-        "sync_slop_ms",
-        "Largest difference of stamps within an observation in ms; a robot whose drivers have "
-        "clocks of their own needs about half a camera period (0)",
-    ),
-    argument(
-        "namespace",
-        "Namespace of all nodes and topics, as robot1",
-    ),
-    argument(
-        "rate",
-        "Steps per second of the world in Hz (30)",
-    ),
-    argument(
-        "device",
-        "Where policy and predictor run (auto: a GPU if there is one)",
-        choices=["", "auto", "cpu", "cuda"],
-    ),
-    argument(
-        "episodes",
-        "Number of episodes; 0 goes on for ever (0)",
-    ),
-    argument(
-        "seed",
-        "Seed of episode 0; episode i has seed + i (0)",
-    ),
-    argument(
-        "task",
-        "Instruction for the policy; empty: drawn by the seed",
-    ),
-    argument(
-        "fault",
-        "Fault injected in every episode; empty: none, random: drawn by the seed",
-    ),
-    argument(
-        "condition",
-        "Condition of the episodes (standard)",
-    ),
-    argument(
-        "replan_every",
-        "Steps from one run of the policy's network to the next (3)",
-    ),
-    argument(
-        "num_samples",
-        "Action chunks K sampled at a replan (4)",
-    ),
-    argument(
-        "exit_when_done",
-        "End everything after the last episode",
-        default="false",
-        choices=BOOLEAN,
-    ),
-    argument(
-        "rviz",
-        "Show the cameras in rviz2, which must be installed",
-        default="false",
-        choices=BOOLEAN,
-    ),
-    argument(
-        "rqt",
-        "Show risk, signals, cameras and diagnostics in rqt, which must be installed with its "
-        "plugins plot, image_view and runtime_monitor; not under a namespace",
-        default="false",
-        choices=BOOLEAN,
-    ),
-    argument(
-        "view",
-        "Show all of it as a page in the browser, with buttons; its log says the address "
-        "(host, port and token are in params_file)",
-        default="false",
-        choices=BOOLEAN,
-    ),
-    argument(
-        "use_sim_time",
-        "Take the time from /clock; auto: where the built-in world is in lockstep",
-        default="auto",
-        choices=["auto", *BOOLEAN],
-    ),
-    argument(
-        "params_file",
-        "Parameters of all nodes, YAML",
-        default=str(CONFIG),
-    ),
-    argument(
-        "log_level",
-        "How much the nodes say",
-        default="info",
-        choices=["debug", "info", "warn", "error", "fatal"],
-    ),
-]
 
 
 def make_nodes(context: LaunchContext) -> list[Action]:
@@ -505,4 +293,13 @@ def make_viewers(
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the graph."""
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=make_nodes)])
+    arguments = [
+        DeclareLaunchArgument(
+            one.name,
+            default_value=str(CONFIG) if one.name == "params_file" else one.default,
+            description=one.text,
+            choices=list(one.choices) or None,
+        )
+        for one in ARGUMENTS
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=make_nodes)])

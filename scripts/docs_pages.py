@@ -80,6 +80,7 @@ def running_graph() -> dict[str, Interfaces]:
         given = {
             "recorder": {"store_path": f"{folder}/a.zarr", "min_free_mb": 0},
             "predictor": {"model_path": _model_that_reads_joints(Path(folder))},
+            "view": {"port": 0},  # a page may be open
         }
         found = {name: _interfaces(name, given.get(name, {})) for name in launched()}
     if started:

@@ -48,8 +48,8 @@ def test_manifest_names_the_ros_packages_that_are_used_and_no_others():
     ros = {name for name in shipped_imports() if is_ros(name)}
     assert {"rclpy", "salus_msgs", "sensor_msgs", "tf2_msgs"} <= ros
     by_name = {"ros2launch", "lifecycle_msgs"}  # of `ros2 launch` and of rclpy.lifecycle
-    launching = importlib.import_module("salus_ros.nodes.launching")
-    by_name |= {"ros2bag", "rviz2", *launching.RQT_PLUGINS}
+    arguments = importlib.import_module("salus_ros.nodes.arguments")
+    by_name |= {"ros2bag", "rviz2", *arguments.RQT_PLUGINS}
     assert {name for name in named if not name.startswith("python3-")} == ros | by_name
 
 

@@ -15,7 +15,9 @@ from salus_ros.cli.world_options import (
     Fault,
     NoiseMemory,
     NumSamples,
+    Policy,
     ReplanEvery,
+    Seed,
     Task,
 )
 from salus_ros.worlds.physics import ENV_ID
@@ -27,9 +29,7 @@ if TYPE_CHECKING:
 def collect(
     out: Annotated[Path, typer.Option(help="Folder of the episode store; made or gone on with.")],
     episodes: Annotated[int, typer.Option(min=1, help="Episodes in all.")] = 100,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the first; the next has one more.")
-    ] = 0,
+    seed: Seed = 0,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -46,9 +46,7 @@ def collect(
             "SALUS, and the policy at the same path. Needs the extra: salus_ros[ray].",
         ),
     ] = None,
-    policy: Annotated[
-        Path | None, typer.Option(help="Policy folder; the shipped one of the world by default.")
-    ] = None,
+    policy: Policy = None,
     env_id: EnvId = ENV_ID,
     task: Task = "",
     fault: Fault = "random",

@@ -1,5 +1,6 @@
 """Options of the verbs that run a world that ships."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,3 +32,8 @@ NoiseMemory = Annotated[
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Parallel processes, one core each.")]
 Device = Annotated[str, typer.Option(help="Where to run the policy: cpu, cuda or cuda:N.")]
+
+Policy = Annotated[
+    Path | None, typer.Option(help="Policy folder; the shipped one of the world by default.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the first; the next has one more.")]

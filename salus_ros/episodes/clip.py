@@ -12,13 +12,13 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import zarr
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from salus_ros.core.closing import Closing
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.episode import EpisodeMeta
@@ -211,7 +211,7 @@ def is_clip(path: Path) -> bool:
         return False
 
 
-class ClipStore:
+class ClipStore(Closing):
     """The one writer of a clip that is labelled; a context manager as `EpisodeStore` is.
 
     All but the images and the other data is unpacked beside; after each label the file is
@@ -262,19 +262,6 @@ class ClipStore:
             self._store.close()
         self._scratch.cleanup()
         self._lock.release()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
 
 
 def _describes(name: str) -> bool:

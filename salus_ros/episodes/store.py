@@ -4,7 +4,6 @@ import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
+from salus_ros.core.closing import Closing
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.buffer import RowBuffer
@@ -45,7 +45,7 @@ from salus_ros.episodes.spec import NAMED, StoreSpec
 logger = logging.getLogger(__name__)
 
 
-class EpisodeStore:
+class EpisodeStore(Closing):
     """The one writer of a store; a context manager.
 
     An episode is committed whole: its rows first, `meta/episode_ends` last. A writer that is
@@ -288,19 +288,6 @@ class EpisodeStore:
     def close(self) -> None:
         """Give the store back to other writers; a second call does nothing."""
         self._lock.release()
-
-    def __enter__(self) -> Self:
-        """Return the store itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the store."""
-        self.close()
 
     def _write_row(self, name: str, index: int, value: Any) -> None:
         array = get_array(self._group, name)

@@ -27,7 +27,7 @@ from salus_ros.messages.stamps import to_ns
 from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import ActionBridgeParameters
-from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
+from salus_ros.nodes.qos import OVERRIDES, sensor_qos, state_qos, status_qos, stream_qos
 from salus_ros.recording.progress import Progress, check_step
 from salus_ros.recording.status import check_id
 from salus_ros.recording.time import Order as TimeOrder
@@ -104,7 +104,7 @@ class ActionBridgeNode(SalusNode[ActionBridgeParameters]):
         self._gripper: Publisher | None = None
         if gripper := self._profile.gripper:
             self._gripper = self.create_publisher(Float64MultiArray, gripper.topic, stream_qos())
-        self._status = self.create_publisher(GateStatus, "gate_status", status_qos())
+        self._status = self.create_publisher(GateStatus, "gate_status", state_qos())
         self._intervention = self.create_publisher(Bool, "intervention", status_qos())
         self._diagnostics = Diagnostics(self, self._report)
         self.add_on_set_parameters_callback(self._check_parameters)

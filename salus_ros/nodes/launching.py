@@ -5,32 +5,14 @@ may lack.
 """
 
 import difflib
-import shutil
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.worlds.physics import PHYSX_ENV_ID
-
-RQT_PLUGINS = ("rqt_gui", "rqt_plot", "rqt_image_view", "rqt_runtime_monitor")
-"""Of the layout: where one is missing, rqt restores none of the others."""
-
-NO_RECOVERY = "none"
-
-NUMBERS: Mapping[str, tuple[Callable[[str], float], float]] = {
-    "episodes": (int, 0),
-    "seed": (int, 0),
-    "replan_every": (int, 1),
-    "num_samples": (int, 1),
-    "rate": (float, 0.1),
-    "sync_slop_ms": (float, 0),
-    "recovery_alpha": (float, 0),
-}
-"""Kind and smallest value of the arguments that are numbers."""
 
 
 class Ending:
@@ -88,81 +70,10 @@ def _reason(code: int) -> str:
     return f"ended with exit code {code}" + why.get(code, ": its last lines say why")
 
 
-def check(arguments: Mapping[str, str]) -> None:
-    """Refuse what cannot work, before anything is started.
-
-    Args:
-        arguments: All arguments of the launch file by name; empty where nothing is given.
-
-    Raises:
-        ConfigError: if an argument is not allowed.
-    """
-
-    def refuse(name: str, why: str) -> None:
-        raise ConfigError(f"{name}:={arguments[name]}: {why}")
-
-    for name, (kind, low) in NUMBERS.items():
-        try:
-            fits = not arguments[name] or kind(arguments[name]) >= low
-        except ValueError:
-            fits = False
-        if not fits:
-            words = "a whole number" if kind is int else "a number"
-            refuse(name, f"allowed is {words} of at least {low:g}")
-    for name in ("policy", "model", "params_file"):
-        if arguments[name] and not Path(arguments[name]).exists():
-            refuse(name, "there is no such file or folder")
-    for name in ("cameras", "state_joints"):
-        if arguments[name] and not all(names_of(arguments[name])):
-            refuse(name, "allowed are names separated by commas")
-    if arguments["watch_only"] == "true" and arguments["policy"]:
-        refuse("policy", "with watch_only:=true somebody else runs the policy; leave it out")
-    if arguments["source"] != "none" and arguments["robot"]:
-        refuse("robot", "the built-in world moves its own arm; give source:=none")
-    if arguments["source"] != "none" and arguments["episode_source"] == "service":
-        refuse("episode_source", "the built-in world says what an episode is; give source:=none")
-    if arguments["source"] == "physx" and arguments["env_id"] not in ("", PHYSX_ENV_ID):
-        refuse("env_id", f"source:=physx is {PHYSX_ENV_ID}; leave out one of the two")
-    check_recovery(arguments, refuse)
-    if arguments["bag"]:
-        if Path(arguments["bag"]).exists():
-            refuse("bag", "it exists already; give a folder that does not")
-        _need("bag", ["ros2bag"])
-        if shutil.which("ros2") is None:
-            refuse("bag", "the command ros2 is not on the PATH; source ROS 2")
-    if arguments["rviz"] == "true":
-        _need("rviz", ["rviz2"])
-    if arguments["rqt"] == "true":
-        if arguments["namespace"].strip("/"):
-            refuse("namespace", "rqt's layout names topics without one; leave out one of the two")
-        _need("rqt", RQT_PLUGINS)
-
-
 def with_source(arguments: Mapping[str, str]) -> dict[str, str]:
     """Fill in the world that a source stands for."""
     world = {"env_id": PHYSX_ENV_ID} if arguments["source"] == "physx" else {}
     return {**arguments, **world}
-
-
-def check_recovery(arguments: Mapping[str, str], refuse: Callable[[str, str], None]) -> None:
-    """Refuse a recovery that cannot work here.
-
-    Args:
-        arguments: All arguments by name.
-        refuse: Told the argument and the reason; raises.
-    """
-    recovery = arguments["recovery"]
-    if recovery == NO_RECOVERY:
-        return
-    if arguments["robot"]:
-        refuse("robot", "the behaviours of recovery move the built-in world's arm; leave one out")
-    if arguments["source"] == "none" and arguments["episode_source"] != "topic":
-        refuse("recovery", "it needs who announces each step; give episode_source:=topic")
-    heeds = any(not part.endswith("@stuck") for part in recovery.split("+"))
-    if heeds and not arguments["model"]:
-        refuse("recovery", "its alarm needs a predictor; give model, or the trigger stuck alone")
-    if arguments["recovery_alpha"] and not arguments["model"]:
-        refuse("recovery_alpha", "it is a rate that a predictor is calibrated for; give model")
 
 
 def with_robot(arguments: Mapping[str, str], shipped: Path) -> dict[str, str]:
@@ -195,30 +106,11 @@ def with_robot(arguments: Mapping[str, str], shipped: Path) -> dict[str, str]:
         }
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"robot:={robot}: '{path}' is no profile of a robot ({type(error).__name__}: {error})"
+            f"robot:={robot}: '{path}' is no profile of a robot, which names cameras, joints and "
+            f"rate_hz; config/robots has some ({type(error).__name__}: {error})"
         ) from error
     given = {name: value for name, value in arguments.items() if value}
     return dict(arguments) | known | given | {"robot": str(path)}
-
-
-def _need(argument: str, packages: Iterable[str]) -> None:
-    missing = []
-    for package in packages:
-        try:
-            get_package_prefix(package)
-        except PackageNotFoundError:
-            missing.append(package)
-    if missing:
-        debs = " ".join("ros-jazzy-" + package.replace("_", "-") for package in missing)
-        raise ConfigError(
-            f"{argument} needs {', '.join(missing)}, not installed here: apt install {debs}, or "
-            f"leave {argument} out"
-        )
-
-
-def names_of(text: str) -> list[str]:
-    """Names that are separated by commas."""
-    return [name.strip() for name in text.split(",")]
 
 
 def misspelt(given: Iterable[str], known: Sequence[str]) -> list[str]:

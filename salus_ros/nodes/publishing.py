@@ -1,17 +1,16 @@
 """Signals of a policy that is watched in its user's own loop, published."""
 
-from typing import Self
-
 import rclpy
 from rclpy.context import Context
 
 from salus_msgs.msg import VlaSignals
+from salus_ros.core.closing import Closing
 from salus_ros.nodes import convert
 from salus_ros.nodes.qos import stream_qos
 from salus_ros.policies.watching import WatchedStep
 
 
-class SignalsPublisher:
+class SignalsPublisher(Closing):
     """Publishes each step of a watch as VlaSignals, from a ROS context of its own.
 
         with SignalsPublisher("robot1") as publish, salus_ros.watch(policy, on_step=publish):
@@ -30,12 +29,6 @@ class SignalsPublisher:
             "watched_policy", namespace=namespace or None, context=self._context
         )
         self._signals = self._node.create_publisher(VlaSignals, "signals", stream_qos())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __call__(self, step: WatchedStep) -> None:
         """Publish a step."""

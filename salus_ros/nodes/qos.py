@@ -31,6 +31,16 @@ def status_qos() -> QoSProfile:
     return qos
 
 
+def state_qos() -> QoSProfile:
+    """Quality of service to publish a state with of which only the newest counts.
+
+    Who joins late gets that one, and not first what was: `ros2 topic echo --once` shows what is.
+    """
+    qos = status_qos()
+    qos.depth = 1
+    return qos
+
+
 def sensor_qos(*, reliable: bool) -> QoSProfile:
     """Quality of service to read images and joint states with.
 

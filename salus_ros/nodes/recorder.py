@@ -29,7 +29,7 @@ from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
 from salus_ros.nodes.parameters import RecorderParameters
-from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
+from salus_ros.nodes.qos import OVERRIDES, sensor_qos, state_qos, status_qos, stream_qos
 from salus_ros.recording.flight import Rules
 from salus_ros.recording.options import RecorderOptions
 from salus_ros.recording.recorder import Recorder, State
@@ -55,7 +55,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
     def configure(self) -> None:
         """Make ready to record."""
         self._make_recorder()
-        self._status = self.create_publisher(RecorderStatus, "recorder_status", status_qos())
+        self._status = self.create_publisher(RecorderStatus, "recorder_status", state_qos())
         self._diagnostics = Diagnostics(self, self._report)
 
     def _make_recorder(self) -> None:
@@ -86,7 +86,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
         )
         log = self.get_logger()
         self._recorder = Recorder(options, warn=log.warning, log=log.error, say=log.info)
-        self._known = (0, "")  # episodes committed and error, as last published
+        self._known = self._news()
         self._problem = Problem(self)
 
     def activate(self) -> None:
@@ -187,9 +187,16 @@ class RecorderNode(SalusNode[RecorderParameters]):
 
     def _collect(self) -> None:
         self._recorder.collect()
-        writer = self._recorder.writer
-        if self._known != (writer.committed, writer.error):
+        if self._known != self._news():
             self._publish_status()
+
+    def _news(self) -> tuple[int, str, str]:
+        """What is published as soon as it changes: episodes committed, error, last clip."""
+        writer = self._recorder.writer
+        return writer.committed, writer.error, self._last_clip()
+
+    def _last_clip(self) -> str:
+        return "" if self._recorder.clips is None else self._recorder.clips.last
 
     # Services
 
@@ -254,7 +261,10 @@ class RecorderNode(SalusNode[RecorderParameters]):
         clips = self._recorder.clips
         try:
             if clips is None:
-                raise StoreError("no clips are saved here: set the parameter clips to a folder")
+                raise StoreError(
+                    "no clips are saved here: give a folder for them, clips:=FOLDER of the launch "
+                    "or the parameter clips"
+                )
             response.message, response.success = clips.call(), True
         except StoreError as error:
             response.message = str(error)
@@ -290,6 +300,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
             rate_hz=recorder.rate_hz,
             bytes_waiting=recorder.waiting_bytes,
             warning=recorder.warning(),
+            last_clip=self._last_clip(),
             streams=[
                 StreamStatus(
                     name=stream.name,
@@ -301,7 +312,7 @@ class RecorderNode(SalusNode[RecorderParameters]):
             ],
         )
         message.header.stamp = self.get_clock().now().to_msg()
-        self._known = (writer.committed, writer.error)
+        self._known = self._news()
         self._status.publish(message)
 
     def _report(self) -> Report:

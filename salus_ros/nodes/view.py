@@ -25,10 +25,10 @@ from salus_msgs.msg import (
 from salus_msgs.srv import LabelEpisode, ResetEpisode, StartEpisode
 from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FailureType
-from salus_ros.messages.images import read_image
 from salus_ros.messages.labels import named
-from salus_ros.messages.signals import read_prediction, read_signals
-from salus_ros.messages.stamps import to_ns
+from salus_ros.messages.serialised import read_serialised_image
+from salus_ros.messages.signals import read_prediction, signals_array
+from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import OK, WARN, Diagnostics, Problem, Report, shortened
 from salus_ros.nodes.parameters import ViewParameters
@@ -77,6 +77,7 @@ SERVICES: dict[str, tuple[tuple[str, type, Make], ...]] = {
     "stop": _of_episodes("stop", Trigger, _trigger),
     "discard": _of_episodes("discard", Trigger, _trigger),
     "label": _of_episodes("label", LabelEpisode, _label),
+    "clip": (("recorder/clip", Trigger, _trigger),),
     "hold": (("action_bridge/pause", SetBool, lambda _: SetBool.Request(data=True)),),
     "release": (("action_bridge/pause", SetBool, lambda _: SetBool.Request(data=False)),),
     "reset": (("action_bridge/reset", Trigger, _trigger),),
@@ -89,6 +90,23 @@ SERVICES: dict[str, tuple[tuple[str, type, Make], ...]] = {
     ),
 }
 """Per button the services that can do it, and the request; the first that there is does it."""
+
+
+class _Asked(CallbackGroup):
+    """Clients that the executor waits for only while an answer is due: each costs every turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: set[Any] = set()
+
+    def can_execute(self, entity: object) -> bool:
+        return bool(self.due)
+
+    def beginning_execution(self, entity: object) -> bool:
+        return True
+
+    def ending_execution(self, entity: object) -> None:
+        pass
 
 
 class _Polled(CallbackGroup):
@@ -133,7 +151,7 @@ class ViewNode(SalusNode[ViewParameters]):
         self._presses: queue.Queue[tuple[str, Mapping[str, Any], Future[Answer]]] = queue.Queue(
             MOST_PRESSES
         )
-        self._polled = _Polled()
+        self._polled, self._asked = _Polled(), _Asked()
         self._inputs: list[tuple[Subscription, Callable[[Any], None]]] = []
         self._cameras: list[tuple[str, Subscription]] = []
         self._health = Health()
@@ -148,7 +166,10 @@ class ViewNode(SalusNode[ViewParameters]):
     def activate(self) -> None:
         """Listen; offer the buttons whose services there are."""
         self._callable: dict[str, list[tuple[Client, Make]]] = {
-            name: [(self.create_client(kind, service), make) for service, kind, make in services]
+            name: [
+                (self.create_client(kind, service, callback_group=self._asked), make)
+                for service, kind, make in services
+            ]
             for name, services in SERVICES.items()
         }
         for kind, topic, take, qos in (
@@ -180,9 +201,11 @@ class ViewNode(SalusNode[ViewParameters]):
 
     # Input
 
-    def _subscribe(self, kind: type, topic: str, qos: QoSProfile) -> Subscription:
+    def _subscribe(
+        self, kind: type, topic: str, qos: QoSProfile, *, raw: bool = False
+    ) -> Subscription:
         return self.create_subscription(
-            kind, topic, lambda _: None, qos, callback_group=self._polled
+            kind, topic, lambda _: None, qos, callback_group=self._polled, raw=raw
         )
 
     def _poll(self) -> None:
@@ -214,7 +237,7 @@ class ViewNode(SalusNode[ViewParameters]):
         newest = sensor_qos(reliable=False)
         newest.depth = 1
         self._cameras = [
-            (camera, self._subscribe(kind, f"camera/{camera}/image_raw{end}", newest))
+            (camera, self._subscribe(kind, f"camera/{camera}/image_raw{end}", newest, raw=True))
             for camera in self.parameters.cameras
         ]
 
@@ -228,12 +251,13 @@ class ViewNode(SalusNode[ViewParameters]):
         else:
             self._problem.clear(f"{topic}: ")
 
-    def _on_image(self, camera: str, message: Any) -> None:
+    def _on_image(self, camera: str, raw: bytes) -> None:
         self._health.heard(camera)
         wrong = ""
         try:
-            pixels = read_image(message, camera)
-            self.state.image(camera, to_ns(message.header.stamp), pixels)
+            compressed = self.parameters.image_transport == "compressed"
+            pixels = read_serialised_image(raw, camera, compressed=compressed)
+            self.state.image(camera, header_stamp_ns(raw), pixels)
         except ObservationError as error:
             wrong = str(error)
             self._problem.set(wrong, f"{camera}: {error.cause}")
@@ -251,7 +275,7 @@ class ViewNode(SalusNode[ViewParameters]):
 
     def _on_signals(self, message: VlaSignals) -> None:
         stamp_ns, name = to_ns(message.header.stamp), shortened(message.episode_id, LONGEST_ID)
-        self.state.signals(name, message.step, stamp_ns, read_signals(message))
+        self.state.signals(name, message.step, stamp_ns, signals_array(message)[0])
 
     def _on_horizons(self, message: FailureHorizons) -> None:
         row = read_prediction(message)
@@ -317,6 +341,7 @@ class ViewNode(SalusNode[ViewParameters]):
         client, make = ready[0]
 
         def answered(done: Any) -> None:
+            self._asked.due.discard(done)
             if done.exception() is not None:
                 _settle(future, Answer(False, str(done.exception())))
                 return
@@ -324,11 +349,16 @@ class ViewNode(SalusNode[ViewParameters]):
             _settle(future, Answer(said.success, said.message or f"{client.srv_name}: done"))
 
         asked = client.call_async(make(values))
+        self._asked.due.add(asked)
         asked.add_done_callback(answered)
+
         # A page that no longer waits: the request is not kept either.
-        future.add_done_callback(
-            lambda one: client.remove_pending_request(asked) if one.cancelled() else None
-        )
+        def given_up(one: Future[Answer]) -> None:
+            if one.cancelled():
+                client.remove_pending_request(asked)
+                self._asked.due.discard(asked)
+
+        future.add_done_callback(given_up)
         self.get_logger().info(f"{client.srv_name}, as a page asked")
 
     def _report(self) -> Report:

@@ -84,6 +84,7 @@ def recorder_part(message: RecorderStatus) -> dict[str, Json]:
             "waiting": f"{message.bytes_waiting / 1e6:.0f} MB",
             "disk free": f"{message.disk_free_bytes / 1e9:.1f} GB",
             "store": message.store_path,
+            "last clip": message.last_clip,
         }
     )
 

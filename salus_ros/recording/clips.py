@@ -64,6 +64,7 @@ class Clips:
 
     Attributes:
         saved: Clips saved.
+        last: Path of the last one; empty before there is one.
         reasons: Alarms, failures and calls.
         merged: How many of them went into a clip that was there.
         unsaved: How many got no clip.
@@ -105,6 +106,7 @@ class Clips:
         self._full_s = math.inf  # what was held when the buffer was full
         self._unsaved_since = 0  # the last clip
         self.saved = self.merged = self.unsaved = 0
+        self.last = ""
         self.reasons: Counter[Why] = Counter()
         self._thread.submit(remove_leftovers, options.folder)
 
@@ -207,7 +209,12 @@ class Clips:
         if refused := self._trigger("call", newest_ns, episode_id=episode_id, step=step):
             raise StoreError(refused)
         assert self._open is not None
-        return f"'{self._open.path}' is saved when its {self._options.after_s:g} s are over"
+        before_s, held_s = self._options.before_s, self._lookback.held_s
+        before_s = held_s if held_s < before_s else before_s
+        return (
+            f"the last {before_s:.3g} s and the next {self._options.after_s:g} s are saved to "
+            f"'{self._open.path}'"
+        )
 
     # Clips
 
@@ -233,6 +240,8 @@ class Clips:
                 clip.more += 1
             return ""
         self._refused = self._refusal(why)
+        if self._refused and why == "call":
+            return self._refused  # who called is told
         if self._refused:
             self.unsaved, self._unsaved_since = self.unsaved + 1, self._unsaved_since + 1
             self._refused_s = time.monotonic()
@@ -313,7 +322,7 @@ class Clips:
         what = excerpt.info.reasons[0].words()
         error = written.exception()
         if error is None:
-            self.saved, self._error = self.saved + 1, ""
+            self.saved, self.last, self._error = self.saved + 1, str(excerpt.path), ""
             self._say(f"saved '{excerpt.path}' ({what})")
             return
         known = isinstance(error, SalusError)

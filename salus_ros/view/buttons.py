@@ -31,6 +31,7 @@ BUTTONS: dict[str, Button] = {
     "stop": Button("stop", "end the episode", ()),
     "discard": Button("discard", "end the episode, and do not keep it"),
     "label": Button("label", "say how the episode ended", ("outcome", "kind", "step")),
+    "clip": Button("save clip", "save what was just seen, and what comes next, as a clip"),
     "hold": Button("hold", "hold the arm"),
     "release": Button("release", "let the policy move the arm again"),
     "reset": Button("reset alarm", "reset the gate after an alarm"),

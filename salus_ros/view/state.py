@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.core.failures import FailureType
-from salus_ros.messages.signals import PredictionRow, SignalsRow
+from salus_ros.messages.signals import PredictionRow
 from salus_ros.view.course import Course, Json, Limits, form_json, verdict_of
 from salus_ros.view.pictures import to_jpeg
 from salus_ros.view.verdict import Level, Verdict
+
+type Array = NDArray[np.float32]
 
 STALE_S = 2.0
 """Silence of the predictions in a running episode after which the risk is not known."""
@@ -122,12 +124,12 @@ class ViewState:
                 status.since_s = time.monotonic()
             status.known, status.running, status.step = True, running, step
 
-    def signals(self, episode_id: str, step: int, stamp_ns: int, row: SignalsRow) -> None:
-        """Take the signals of a step."""
+    def signals(self, episode_id: str, step: int, stamp_ns: int, values: Array) -> None:
+        """Take the signals of a step: float32 (S,), NaN where one does not exist."""
         with self._lock:
             if self._takes(episode_id, stamp_ns):
                 self._version += 1
-                self._course.add_signals(step, stamp_ns, row.signals, self._version)
+                self._course.add_signals(step, stamp_ns, values, self._version)
 
     def prediction(
         self,

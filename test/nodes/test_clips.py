@@ -166,7 +166,7 @@ def test_without_a_folder_there_are_no_clips(graph, tmp_path):
     robot = Robot(graph, tmp_path / "a.zarr")
     assert robot.node._recorder.clips is None
     answer = graph.call(Trigger, "recorder/clip", Trigger.Request())
-    assert (answer.success, "set the parameter clips" in answer.message) == (False, True)
+    assert (answer.success, "clips:=FOLDER" in answer.message) == (False, True)
     with pytest.raises(ConfigError, match="folder of this machine"):
         Robot(graph, tmp_path / "b.zarr", clips="s3://bucket/clips")
 

@@ -17,18 +17,11 @@ from processes import DEADLINE_S, environment
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.episodes import StoreReader
-from salus_ros.nodes.launching import RQT_PLUGINS
+from salus_ros.nodes.arguments import ARGUMENTS, RQT_PLUGINS
 from salus_ros.nodes.parameters import NODES
 
 LAUNCH = Path(__file__).parents[2] / "launch" / "salus.launch.py"
-NAMES = {
-    *("source", "mode", "policy", "model", "record", "bag", "namespace", "rate", "device"),
-    *("episode_source", "episodes", "seed", "sync_slop_ms", "task", "fault", "condition"),
-    *("replan_every", "num_samples", "exit_when_done", "rviz", "rqt", "use_sim_time"),
-    *("params_file", "log_level", "env_id", "cameras", "state_joints", "image_transport"),
-    *("reliable_sensors", "robot", "gate", "on_alarm", "recovery", "recovery_alpha", "view"),
-    *("watch_only", "clips"),
-}
+NAMES = {one.name for one in ARGUMENTS}
 TREE = ast.parse(LAUNCH.read_text())
 SPECS = {cls.node_name: cls.specs() for cls in NODES}
 
@@ -39,18 +32,16 @@ def calls(function: str) -> Iterator[ast.Call]:
             yield node
 
 
-def declared() -> dict[str, str]:
-    """The arguments and what they say of themselves."""
-    return {
-        ast.literal_eval(call.args[0]): ast.literal_eval(call.args[1])
-        for call in calls("argument")
-    }
-
-
 def test_every_argument_has_a_help():
-    assert set(declared()) == NAMES
-    for name, description in declared().items():
-        assert len(description) > 10, name
+    assert len(NAMES) == len(ARGUMENTS)
+    for one in ARGUMENTS:
+        assert len(one.text) > 10, one.name
+        assert not one.choices or one.default in one.choices, one.name
+
+
+def test_every_argument_is_used():
+    texts = {node.value for node in ast.walk(TREE) if isinstance(node, ast.Constant)}
+    assert texts >= NAMES
 
 
 def test_what_it_sets_are_parameters_and_arguments_that_exist():
@@ -104,9 +95,8 @@ def actions(arguments: dict[str, str]) -> list[Any]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     context = launch.LaunchContext()
-    for item in module.ARGUMENTS:
-        default = "".join(part.text for part in item.default_value)
-        context.launch_configurations[item.name] = arguments.get(item.name, default)
+    defaults = {one.name: one.default for one in ARGUMENTS} | {"params_file": str(module.CONFIG)}
+    context.launch_configurations.update(defaults | arguments)
     return list(module.make_nodes(context))
 
 
@@ -188,13 +178,14 @@ def test_recovery_stands_between_the_policy_and_who_acts_and_its_shadow_does_not
     assert (nodes["recovery"]["arm"], nodes["recovery"]["alpha"]) == ("scripted@alarm", 0.2)
     assert (nodes["recovery"]["mode"], nodes["recovery"]["wait_for"]) == ("lockstep", "recorder")
     assert nodes["simulator"]["wait_for"] == "vla,predictor,recovery,recorder"
-    assert "recovery" not in described(given | {"recovery": "none"})
+    without = {"recovery": "none", "recovery_alpha": ""}
+    assert "recovery" not in described(given | without)
     for recovery, policy, node in (
         ("none", [], None),
         ("scripted@alarm", [("action", "policy_action")], []),
         ("shadow:scripted@alarm", [], [("policy_action", "action")]),
     ):
-        found = renamed(given | {"recovery": recovery})
+        found = renamed(given | ({"recovery": recovery} if node is not None else without))
         assert (found["vla"], found.get("recovery")) == (policy, node)
 
 

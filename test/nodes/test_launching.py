@@ -5,22 +5,10 @@ from pathlib import Path
 import pytest
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.nodes.launching import (
-    RQT_PLUGINS,
-    Ending,
-    check,
-    misspelt,
-    names_of,
-    with_robot,
-    with_source,
-)
+from salus_ros.nodes.arguments import ARGUMENTS, RQT_PLUGINS, check, names_of
+from salus_ros.nodes.launching import Ending, misspelt, with_robot, with_source
 
-NAMES = (
-    *("episodes", "seed", "replan_every", "num_samples", "rate", "sync_slop_ms", "policy", "bag"),
-    *("model", "params_file", "cameras", "state_joints", "episode_source", "rviz", "rqt"),
-    *("namespace", "robot", "recovery_alpha", "watch_only"),
-)
-NOTHING = dict.fromkeys(NAMES, "") | {"source": "mujoco", "recovery": "none"}
+NOTHING = {one.name: one.default for one in ARGUMENTS}
 
 
 @pytest.fixture
@@ -39,10 +27,12 @@ def installed(monkeypatch, tmp_path):
 
 def test_what_can_work_passes(tmp_path):
     check(NOTHING)
-    numbers = {"episodes": "0", "rate": "12.5", "sync_slop_ms": "0", "num_samples": "1"}
+    numbers = {"rate": "12.5", "sync_slop_ms": "0", "num_samples": "1"}
     names = {"cameras": "top, wrist", "state_joints": "j1"}
     service = {"source": "none", "episode_source": "service"}
     check(NOTHING | numbers | names | service | {"policy": str(tmp_path)})
+    check(NOTHING | numbers | {"episodes": "0"})
+    check(NOTHING | {"source": "none", "robot": "so101", "gate": "enforce", "on_alarm": "slow"})
     check(NOTHING | {"recovery": "scripted@alarm", "model": str(tmp_path)})
     check(NOTHING | {"recovery": "shadow:hold@stuck", "source": "none", "episode_source": "topic"})
 
@@ -56,9 +46,22 @@ def test_what_can_work_passes(tmp_path):
         ({"num_samples": "0"}, "num_samples:=0: allowed is a whole number of at least 1"),
         ({"rate": "-3"}, "rate:=-3: allowed is a number of at least 0.1"),
         ({"rate": "nan"}, "rate:=nan: allowed is a number"),
+        ({"rate": "inf"}, "rate:=inf: allowed is a number"),
         ({"sync_slop_ms": "x"}, "sync_slop_ms:=x: allowed is a number of at least 0"),
         ({"policy": "/nowhere"}, "policy:=/nowhere: there is no such file or folder"),
-        ({"policy": "/", "watch_only": "true"}, "policy:=/: with watch_only:=true somebody else"),
+        (
+            {"policy": "/", "watch_only": "true"},
+            "policy:=/: it would change nothing, as with watch_only:=true somebody",
+        ),
+        (
+            {"gate": "enforce"},
+            "gate:=enforce: it would change nothing, as the gate stands before an arm",
+        ),
+        ({"on_alarm": "stop", "source": "none"}, "on_alarm:=stop: it would change nothing, as"),
+        ({"recovery_alpha": "0.1"}, "as there is no recovery"),
+        ({"fault": "slip", "source": "none"}, "fault:=slip: it would change nothing, as"),
+        ({"exit_when_done": "true", "source": "none"}, "it is of the built-in world"),
+        ({"rate": "5", "source": "none", "episode_source": "topic"}, "your node says it"),
         ({"model": "/nowhere"}, "model:=/nowhere: there is no such"),
         ({"params_file": "/nowhere.yaml"}, "params_file:=/nowhere.yaml: there is no such"),
         ({"cameras": "a,,b"}, "cameras:=a,,b: allowed are names separated by commas"),

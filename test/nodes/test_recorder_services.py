@@ -6,15 +6,25 @@ import pytest
 from fake_robot import Robot
 from std_srvs.srv import Trigger
 
+from salus_msgs.msg import RecorderStatus
 from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes import EpisodeStore, StoreReader
+from salus_ros.messages.stamps import to_ns
 from salus_ros.recording.writer import EpisodeWriter
 
 
 @pytest.fixture
 def robot(graph, tmp_path):
     return Robot(graph, tmp_path / "runs" / "a.zarr")
+
+
+def test_who_listens_late_gets_the_newest_status_first(graph, robot):
+    graph.until(lambda: len(robot.heard) > 3)
+    newest = to_ns(robot.heard[-1].header.stamp)
+    late = graph.listen(RecorderStatus, "recorder_status", status=True)
+    graph.until(lambda: late)
+    assert to_ns(late[0].header.stamp) >= newest
 
 
 def test_stop_and_start(graph, robot):

@@ -5,10 +5,14 @@ import math
 import shutil
 import threading
 import urllib.request
+from collections.abc import Callable
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fake_robot import CAMERAS
+from fake_robot import Robot as RecordedRobot
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
 
@@ -22,7 +26,10 @@ from salus_msgs.msg import (
 )
 from salus_msgs.srv import LabelEpisode, StartEpisode
 from salus_ros.core.errors import ConfigError
+from salus_ros.episodes import StoreReader
+from salus_ros.episodes.clip import clip_info
 from salus_ros.nodes import convert
+from salus_ros.nodes.recorder import RecorderNode
 from salus_ros.nodes.view import ViewNode
 from salus_ros.view.state import Seen
 
@@ -193,6 +200,21 @@ def test_buttons_reach_the_first_service_that_there_is(graph, view):
     assert (label.outcome, label.failure_type, label.failure_step) == (2, 1, 7)
 
 
+def test_a_clip_that_cannot_be_saved_is_answered_with_the_reason(graph):
+    node = graph.add(ViewNode, port=0)
+    recorder = graph.add(RecorderNode, record=False)
+    graph.until(lambda: parts(node).get("buttons", {}).get("clip") == "")
+    answer = node.press("clip", {})
+    graph.until(answer.done)
+    assert not answer.result().done
+    assert "give a folder for them, clips:=FOLDER" in answer.result().text
+    graph.remove(recorder)
+    graph.until(lambda: "no " in parts(node)["buttons"]["clip"])
+    answer = node.press("clip", {})
+    graph.until(answer.done)
+    assert answer.result().text == "there is no recorder/clip"
+
+
 def test_a_page_that_no_longer_waits_leaves_no_request(graph, view):
     node, _ = view
     graph.until(lambda: not parts(node)["buttons"]["stop"])
@@ -244,18 +266,8 @@ def _foreign(url):
 
 def test_a_real_browser_shows_it_and_presses_a_button(graph, view, page):
     node, robot = view
-    ended = threading.Event()
     said = {"risk": 0.3}
-
-    def run():
-        while not ended.is_set():
-            robot.act(**said)
-            for _ in range(5):
-                graph.executor.spin_once(timeout_sec=0.01)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with running(graph, lambda: robot.act(**said)):
         page.goto(node.server.address)
         page.wait_for_selector("#banner.calm")
         page.wait_for_selector("#kinds .plot:has-text('misplaced release')")
@@ -279,6 +291,48 @@ def test_a_real_browser_shows_it_and_presses_a_button(graph, view, page):
         assert not page.evaluate("window.broken")
         node.server.close()
         page.wait_for_selector("#banner.unknown:has-text('does not answer')")
+
+
+def test_a_real_browser_saves_a_clip_and_says_where_it_is(graph, page, tmp_path):
+    folder = tmp_path / "clips"
+    given = {"clips": str(folder), "clip_before_s": 0.5, "clip_after_s": 0.2, "clips_max_mb": 1}
+    robot = RecordedRobot(graph, tmp_path / "a.zarr", record=False, **given)
+    node = graph.add(ViewNode, port=0, cameras=CAMERAS)
+    step = iter(range(1_000_000))
+    with running(graph, lambda: robot.step("a", next(step), skip=("prediction",))):
+        page.goto(node.server.address)
+        page.click("button[data-name=clip]:enabled")
+        page.wait_for_selector("#answer:has-text('s and the next 0.2 s are saved to')")
+        page.wait_for_selector("#recorder tr:has-text('last clip')")
+        place = page.inner_text("#recorder tr:has-text('last clip') td >> nth=1")
+        assert page.inner_text("#answer").endswith(f"'{place}'")
+        reader = StoreReader(place)
+        assert [one.why for one in clip_info(reader).reasons] == ["call"]
+        assert len(reader.episode(0)) > 1
+        (folder / "old.zarr.zip").write_bytes(bytes(2_000_000))
+        page.click("button[data-name=clip]")
+        page.wait_for_selector("#answer.refused:has-text('of 1 MB (clips_max_mb)')")
+    robot.close()
+    with running(graph, lambda: None):
+        page.wait_for_selector("button[data-name=clip]:disabled")
+        assert "there is no " in page.get_attribute("button[data-name=clip]", "title")
+
+
+@contextmanager
+def running(graph, act: Callable[[], object]):
+    """Have a robot act, and the graph spun, in a thread of their own meanwhile."""
+    ended = threading.Event()
+
+    def run():
+        while not ended.is_set():
+            act()
+            for _ in range(5):
+                graph.executor.spin_once(timeout_sec=0.01)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
     finally:
         ended.set()
         thread.join()

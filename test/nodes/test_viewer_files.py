@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from salus_ros.core.schema import SIGNAL_NAMES
+from salus_ros.nodes.arguments import RQT_PLUGINS
 from salus_ros.nodes.frames import WORLD
-from salus_ros.nodes.launching import RQT_PLUGINS
 from salus_ros.worlds.panda import CAMERAS
 
 ROOT = Path(__file__).parents[2]

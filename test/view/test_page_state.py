@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from salus_ros.core.failures import FailureType
-from salus_ros.messages.signals import PredictionRow, SignalsRow
+from salus_ros.messages.signals import PredictionRow
 from salus_ros.view import state as view_state
 from salus_ros.view.course import LONGEST, Limits
 from salus_ros.view.state import Seen, ViewState
@@ -18,7 +18,7 @@ MS = 1_000_000
 def signals(value=0.5):
     values = np.full(12, value, np.float32)
     values[3] = np.nan
-    return SignalsRow(values, np.isfinite(values), True, np.zeros(0, np.float16))
+    return values
 
 
 def prediction(risk=0.3, alarm=False, horizons_s=(0.2, 0.5), **given):

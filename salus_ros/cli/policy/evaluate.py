@@ -16,6 +16,7 @@ from salus_ros.cli.world_options import (
     NoiseMemory,
     NumSamples,
     ReplanEvery,
+    Seed,
     Task,
     Workers,
 )
@@ -25,7 +26,7 @@ from salus_ros.worlds.physics import ENV_ID
 def evaluate(
     policy: Annotated[Path, typer.Argument(help="Policy folder.", show_default=False)],
     episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode.")] = 1_000_000,
+    seed: Seed = 1_000_000,
     workers: Workers = 2,
     env_id: EnvId = ENV_ID,
     task: Task = "",

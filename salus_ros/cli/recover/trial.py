@@ -15,7 +15,9 @@ from salus_ros.cli.world_options import (
     Fault,
     NoiseMemory,
     NumSamples,
+    Policy,
     ReplanEvery,
+    Seed,
     Task,
     Workers,
 )
@@ -48,7 +50,7 @@ def trial(
         ),
     ] = DEFAULT_ARMS,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes of each arm.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode.")] = 3_000_000,
+    seed: Seed = 3_000_000,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -82,9 +84,7 @@ def trial(
         Path | None, typer.Option(help="Folder for a page with film strips of saves and losses.")
     ] = None,
     workers: Workers = 2,
-    policy: Annotated[
-        Path | None, typer.Option(help="Policy folder; the shipped one of the world by default.")
-    ] = None,
+    policy: Policy = None,
     env_id: EnvId = ENV_ID,
     task: Task = "",
     fault: Fault = "random",
