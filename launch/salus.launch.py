@@ -35,6 +35,7 @@ from launch_ros.event_handlers import OnStateTransition
 from launch import LaunchContext, LaunchDescription
 from salus_ros.nodes.launching import (
     NO_RECOVERY,
+    SOURCES,
     Ending,
     check,
     misspelt,
@@ -75,10 +76,10 @@ def argument(
 ARGUMENTS = [
     argument(
         "source",
-        "Where images and joints come from: the built-in world, with MuJoCo or PhysX under it, or "
-        "topics of others",
+        "Where images and joints come from: the built-in world, with MuJoCo or PhysX under it, "
+        "the latter with images by Newton's ray tracer too, or topics of others",
         default="mujoco",
-        choices=["mujoco", "physx", "none"],
+        choices=["mujoco", *SOURCES, "none"],
     ),
     argument(
         "mode",

@@ -14,12 +14,15 @@ import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.worlds.physics import PHYSX_ENV_ID
+from salus_ros.worlds.physics import NEWTON_ENV_ID, PHYSX_ENV_ID
 
 RQT_PLUGINS = ("rqt_gui", "rqt_plot", "rqt_image_view", "rqt_runtime_monitor")
 """Of the layout: where one is missing, rqt restores none of the others."""
 
 NO_RECOVERY = "none"
+
+SOURCES: Mapping[str, str] = {"physx": PHYSX_ENV_ID, "physx-newton": NEWTON_ENV_ID}
+"""Sources that stand for one world, and its Gymnasium id."""
 
 NUMBERS: Mapping[str, tuple[Callable[[str], float], float]] = {
     "episodes": (int, 0),
@@ -121,8 +124,9 @@ def check(arguments: Mapping[str, str]) -> None:
         refuse("robot", "the built-in world moves its own arm; give source:=none")
     if arguments["source"] != "none" and arguments["episode_source"] == "service":
         refuse("episode_source", "the built-in world says what an episode is; give source:=none")
-    if arguments["source"] == "physx" and arguments["env_id"] not in ("", PHYSX_ENV_ID):
-        refuse("env_id", f"source:=physx is {PHYSX_ENV_ID}; leave out one of the two")
+    source = arguments["source"]
+    if source in SOURCES and arguments["env_id"] not in ("", SOURCES[source]):
+        refuse("env_id", f"source:={source} is {SOURCES[source]}; leave out one of the two")
     check_recovery(arguments, refuse)
     if arguments["bag"]:
         if Path(arguments["bag"]).exists():
@@ -140,8 +144,8 @@ def check(arguments: Mapping[str, str]) -> None:
 
 def with_source(arguments: Mapping[str, str]) -> dict[str, str]:
     """Fill in the world that a source stands for."""
-    world = {"env_id": PHYSX_ENV_ID} if arguments["source"] == "physx" else {}
-    return {**arguments, **world}
+    world = SOURCES.get(arguments["source"], arguments["env_id"])
+    return {**arguments, "env_id": world}
 
 
 def check_recovery(arguments: Mapping[str, str], refuse: Callable[[str, str], None]) -> None:

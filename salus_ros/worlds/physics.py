@@ -18,6 +18,9 @@ FIRST_ENV_ID = "salus/PickPlace-v0"
 PHYSX_ENV_ID = "salus/PickPlace-physx"
 """That of the default world's scene and numbers with PhysX under it."""
 
+NEWTON_ENV_ID = "salus/PickPlace-physx-newton"
+"""That of the same with images by Newton's ray tracer."""
+
 CUBE_MASS_KG = 0.08
 GRAVITY_M_S2 = 9.81
 

@@ -7,6 +7,7 @@ import pytest
 from salus_ros.core.errors import ConfigError
 from salus_ros.nodes.launching import (
     RQT_PLUGINS,
+    SOURCES,
     Ending,
     check,
     misspelt,
@@ -14,11 +15,12 @@ from salus_ros.nodes.launching import (
     with_robot,
     with_source,
 )
+from salus_ros.worlds.mujoco import WORLDS
 
 NAMES = (
     *("episodes", "seed", "replan_every", "num_samples", "rate", "sync_slop_ms", "policy", "bag"),
     *("model", "params_file", "cameras", "state_joints", "episode_source", "rviz", "rqt"),
-    *("namespace", "robot", "recovery_alpha", "watch_only"),
+    *("namespace", "robot", "recovery_alpha", "watch_only", "env_id"),
 )
 NOTHING = dict.fromkeys(NAMES, "") | {"source": "mujoco", "recovery": "none"}
 
@@ -88,8 +90,12 @@ def test_what_cannot_work_is_named(given, said):
     assert said in str(refused.value)
 
 
-def test_physx_as_a_source_is_a_world():
-    assert with_source(NOTHING | {"source": "physx"})["env_id"] == "salus/PickPlace-physx"
+@pytest.mark.parametrize("source", SOURCES)
+def test_an_engine_as_a_source_is_a_world(source):
+    given = with_source(NOTHING | {"source": source})
+    assert given["env_id"] == f"salus/PickPlace-{source}"
+    assert given["env_id"] in WORLDS
+    check(given)
     named = NOTHING | {"env_id": "salus/PickPlace-v0"}
     assert with_source(named) == named
 
