@@ -52,4 +52,4 @@ pin: setup ## Write requirements/pinned.txt from requirements/*.in
 	  requirements/physx.in -o requirements/physx.txt
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv .venv-physx build install log
+	rm -rf .venv .venv-physx .isaac-types build install log

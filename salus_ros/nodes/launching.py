@@ -14,14 +14,18 @@ import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.worlds.physics import NEWTON_ENV_ID, PHYSX_ENV_ID
+from salus_ros.worlds.physics import ISAAC_ENV_ID, NEWTON_ENV_ID, PHYSX_ENV_ID
 
 RQT_PLUGINS = ("rqt_gui", "rqt_plot", "rqt_image_view", "rqt_runtime_monitor")
 """Of the layout: where one is missing, rqt restores none of the others."""
 
 NO_RECOVERY = "none"
 
-SOURCES: Mapping[str, str] = {"physx": PHYSX_ENV_ID, "physx-newton": NEWTON_ENV_ID}
+SOURCES: Mapping[str, str] = {
+    "physx": PHYSX_ENV_ID,
+    "physx-newton": NEWTON_ENV_ID,
+    "isaac": ISAAC_ENV_ID,
+}
 """Sources that stand for one world, and its Gymnasium id."""
 
 NUMBERS: Mapping[str, tuple[Callable[[str], float], float]] = {

@@ -33,7 +33,7 @@ from salus_ros.worlds.rendering import make_renderer
 from salus_ros.worlds.sensors import Sensors
 from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
 
-MUJOCO, PHYSX, NEWTON = ENGINES = ("mujoco", "physx", "physx-newton")
+MUJOCO, PHYSX, NEWTON, ISAAC = ENGINES = ("mujoco", "physx", "physx-newton", "isaac")
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
@@ -58,7 +58,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         render_mode: None or "rgb_array" (the front camera).
         physics: Numbers of the world.
         engine: What moves it, one of `ENGINES`. The images are MuJoCo's with the first two, and
-            Newton's, at PhysX's poses, with "physx-newton".
+            Newton's, at PhysX's poses, with "physx-newton"; with "isaac" they are Isaac Sim's.
         render_images: False leaves the images black; only for work that does not look at them.
         render_every: Steps between renderings, from step 0 on; `pixels` is empty in between. 0:
             only `look` renders.
@@ -295,9 +295,12 @@ def make_engine(name: str, model: mujoco.MjModel, data: mujoco.MjData) -> Engine
     """
     if name == MUJOCO:
         return MujocoEngine(model, data)
-    if name in (PHYSX, NEWTON):
+    if name in (PHYSX, NEWTON, ISAAC):
+        from salus_ros.worlds.isaac.application import ISAAC as ISAAC_SIM
+        from salus_ros.worlds.physx.application import PHYSX as OVPHYSX
         from salus_ros.worlds.physx.engine import PhysxEngine
 
         home = dict(zip(JOINT_NAMES, AT_HOME, strict=True))
-        return PhysxEngine(model, data, home, own_images=name == NEWTON)
+        application = ISAAC_SIM if name == ISAAC else OVPHYSX
+        return PhysxEngine(model, data, home, application, own_images=name != PHYSX)
     raise ConfigError(f"unknown engine {name!r}; known: {', '.join(map(repr, ENGINES))}")

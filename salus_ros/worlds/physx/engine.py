@@ -1,7 +1,6 @@
 """PhysX as an engine of the built-in world: model and data here follow what it does there."""
 
 import contextlib
-import pickle
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe
@@ -56,6 +55,7 @@ class PhysxEngine:
         *,
         own_images: bool = False,
     ) -> None:
+        application.python()  # if it is missing, that is said before the scene is made
         self._application, self._own_images = application, own_images
         self._seen_before = False
         self._model, self._data = model, data
@@ -69,6 +69,9 @@ class PhysxEngine:
         self._filters = np.flatnonzero(solid & ~of_arm)
         by_itself = np.flatnonzero(model.body_parentid[1:] == 0) + 1
         self._placed = [int(body) for body in by_itself if body != self._arm]
+        joint, free = (len(home),), len(self._bodies.ids)
+        pairs = (len(self._sensors), len(self._filters))
+        self._form = [joint, joint, (free, 3), (free, 4), (free, 3), (free, 3), pairs]
         self._friction = model.geom_friction[:, 0].copy()
         self._brightness = float(model.light_diffuse.max())
         self._pairs: list[tuple[int, int]] = []
@@ -114,6 +117,8 @@ class PhysxEngine:
         self._friction[changed] = model.geom_friction[changed, 0]
         pushes = data.xfrc_applied[self._bodies.ids, :3]
         answer = self._ask(STEP_S, "step", data.ctrl[self._joints.ctrl], pushes, frictions)
+        if not isinstance(answer, tuple) or [np.shape(part) for part in answer] != self._form:
+            self._fail("answers a step in a form that is not its own")
         if not all(np.isfinite(part).all() for part in answer):
             self._fail("gives joints, poses or forces that are not finite")
         q, v, positions, quaternions, linear, angular, forces = answer
@@ -176,6 +181,7 @@ class PhysxEngine:
         within_s = STEP_S if self._seen_before else self._application.start_s
         images = self._ask(within_s, "look", IMAGE_SIZE)
         cameras = [self._model.camera(camera).name for camera in range(self._model.ncam)]
+        images = images if isinstance(images, dict) else {}
         wanted = ((IMAGE_SIZE, IMAGE_SIZE, 3), np.dtype(np.uint8))
         for camera in cameras:
             image = images.get(camera)
@@ -213,7 +219,7 @@ class PhysxEngine:
             kind, value = pipe.recv()
         except (EOFError, OSError):
             self._fail("has ended")
-        except (pickle.UnpicklingError, TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - what is no pickle can raise anything
             self._fail(f"answers what cannot be read ({type(error).__name__}: {error})")
         if kind == "error":
             self._fail(f"says {value}")
