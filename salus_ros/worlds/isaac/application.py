@@ -5,16 +5,15 @@ import shutil
 from pathlib import Path
 
 from salus_ros.core.errors import SimulatorError
+from salus_ros.worlds.isaac.installed import LICENCE_VARIABLE
+from salus_ros.worlds.isaac.server import WINDOW_VARIABLE
 from salus_ros.worlds.physx.application import Application
 
 PYTHON_VARIABLE = "ISAAC_SIM_PYTHON"
 """Names the Python of an Isaac Sim 6.2: that of the environment it is in, or its python.sh."""
 
-WINDOW_VARIABLE = "SALUS_ISAAC_WINDOW"
-"""Set to yes, Isaac Sim shows its window."""
-
 VARIABLES = (
-    *("OMNI_KIT_ACCEPT_EULA", WINDOW_VARIABLE),
+    *(LICENCE_VARIABLE, WINDOW_VARIABLE),
     *("DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "USER"),
     *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"),
     *("VK_DRIVER_FILES", "VK_ICD_FILENAMES"),

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 VERBS = ("load", "step", "look")
 
 WINDOW_VARIABLE = "SALUS_ISAAC_WINDOW"
+"""Set to yes, Isaac Sim shows its window."""
+
+LOADING_UPDATES = 1000
+"""Updates of the application within which a stage must be loaded."""
 
 CLOCK_TOLERANCE = 1e-3
 """By how much of itself a physics step may last longer or shorter than was asked for."""
@@ -36,8 +40,8 @@ class Server:
 
         headless = os.environ.get(WINDOW_VARIABLE, "").lower() != "yes"
         self._app = kit.start(headless=headless)
-        self._kit, self._episodes = kit, Episodes(scene)
-        self._cameras: RtxCameras | None = None
+        self._episodes = Episodes(scene)
+        self._episode: Episode | None = None
 
     def load(
         self,
@@ -54,44 +58,88 @@ class Server:
             joints: First positions of the joints, and their targets.
             timestep_s: Of a physics step.
         """
-        import numpy as np
-        from isaacsim.core.experimental.prims import Articulation, RigidPrim
-        from isaacsim.core.experimental.utils import app as app_utils
-        from isaacsim.core.experimental.utils import stage as stage_utils
+        from isaacsim.core.experimental.utils import app, stage
         from isaacsim.core.simulation_manager import SimulationManager
 
-        from salus_ros.worlds.physx.serving import CAMERA, places
-
-        self._cameras = None
-        app_utils.stop()
-        episode = self._episodes.begin(values)
-        opened, _ = stage_utils.open_stage(str(episode))
-        if not opened:
-            raise RuntimeError(f"Isaac Sim cannot open the scene {episode}")
+        self._episode = None  # what holds on to the stage goes before it does
+        app.stop()
+        file = self._episodes.begin(values)
+        opened, _ = stage.open_stage(str(file))
+        for _ in range(LOADING_UPDATES):  # in which it is told of, too
+            app.update_app()
+            if not stage.is_stage_loading():
+                break
+        scenes = len(SimulationManager.get_physics_scenes())
+        if not opened or scenes != 1:
+            raise RuntimeError(f"Isaac Sim finds {scenes} scenes of physics in {file}, not 1")
         if SimulationManager.get_active_physics_engine() != "physx":
             SimulationManager.switch_physics_engine("physx")
         SimulationManager.setup_simulation(dt=timestep_s, device="cpu")
         SimulationManager.enable_fabric(True)  # by which the renderer sees what moves
-        arm = Articulation(paths["articulation"][0])
-        bodies = RigidPrim(list(paths["bodies"]))
-        positions, quaternions = bodies.get_world_poses()
-        app_utils.play()  # which steps physics twice, from the scene's pose of rest
+        self._episode = Episode(paths, list(values), joints, timestep_s)
+
+    def step(
+        self, targets: "np.ndarray", pushes: "np.ndarray", frictions: dict[str, float]
+    ) -> tuple["np.ndarray", ...]:
+        """One physics step; see `physx.server.Server.step`."""
+        return self._running().step(targets, pushes, frictions)
+
+    def look(self, size: int) -> dict[str, "np.ndarray"]:
+        """What the RTX cameras show, uint8 (size, size, 3) each by name."""
+        return self._running().look(size)
+
+    def _running(self) -> "Episode":
+        if self._episode is None:
+            raise RuntimeError("no episode has begun")
+        return self._episode
+
+
+class Episode:
+    """What moves in the stage that is open.
+
+    Args:
+        paths: See `physx.server.Server.load`.
+        changed: Paths of the prims that differ by episode, cameras among them.
+        joints: First positions of the joints.
+        timestep_s: Of a physics step.
+    """
+
+    def __init__(
+        self,
+        paths: dict[str, list[str]],
+        changed: Sequence[str],
+        joints: "np.ndarray",
+        timestep_s: float,
+    ) -> None:
+        import numpy as np
+        from isaacsim.core.experimental.prims import Articulation, RigidPrim
+        from isaacsim.core.experimental.utils import app
+        from isaacsim.core.simulation_manager import SimulationManager
+
+        from salus_ros.worlds.isaac.kit import Contacts
+        from salus_ros.worlds.physx.serving import CAMERA, places
+
+        self._timestep_s = timestep_s
+        self._cameras: RtxCameras | None = None
+        self._camera_paths = [path for path in changed if path.endswith(CAMERA)]
+        self._arm = Articulation(paths["articulation"][0])
+        self._bodies = RigidPrim(list(paths["bodies"]))
+        positions, quaternions = self._bodies.get_world_poses()
+        app.play()  # which steps physics twice, from the scene's pose of rest
         simulation = SimulationManager.get_physics_simulation_view()
         if simulation is None:
             raise RuntimeError("Isaac Sim does not begin to simulate the scene")
+        self._simulation = simulation
         names = [path.rsplit("/", 1)[1] for path in paths["joints"]]
-        self._joints = places(names, arm.dof_names, "joint")
-        self._arm, self._bodies, self._simulation = arm, bodies, simulation
-        self._timestep_s = timestep_s
-        self._contacts = self._kit.Contacts(simulation, paths["sensors"], paths["filters"])
+        self._joints = places(names, self._arm.dof_names, "joint")
+        self._contacts = Contacts(simulation, paths["sensors"], paths["filters"])
         self._sensors = places(paths["sensors"], self._contacts.sensor_paths, "collider")
         self._filters = places(paths["filters"], self._contacts.filter_paths, "collider")
-        arm.set_dof_positions(self._in_order(joints))  # the targets too
-        arm.set_dof_velocities(self._in_order(np.zeros_like(joints)))
-        bodies.set_world_poses(positions, quaternions)
+        self._arm.set_dof_positions(self._in_order(joints))  # the targets too
+        self._arm.set_dof_velocities(self._in_order(np.zeros_like(joints)))
         still = np.zeros((len(paths["bodies"]), 3), np.float32)
-        bodies.set_velocities(still, still)
-        self._paths = [path for path in values if path.endswith(CAMERA)]
+        self._bodies.set_world_poses(positions, quaternions)
+        self._bodies.set_velocities(still, still)
         before = SimulationManager.get_simulation_time()
         self._advance()
         check_clock(SimulationManager.get_simulation_time() - before, timestep_s)
@@ -99,12 +147,14 @@ class Server:
     def step(
         self, targets: "np.ndarray", pushes: "np.ndarray", frictions: dict[str, float]
     ) -> tuple["np.ndarray", ...]:
-        """One physics step; see `physx.server.Server.step`."""
+        """See `Server.step`."""
         import numpy as np
+
+        from salus_ros.worlds.isaac.kit import set_friction
 
         self._arm.set_dof_position_targets(self._in_order(targets))
         for body, friction in frictions.items():
-            self._kit.set_friction(self._simulation, body, friction)
+            set_friction(self._simulation, body, friction)
         if pushes.any():
             self._bodies.apply_forces(pushes)
         self._advance()
@@ -122,11 +172,11 @@ class Server:
         )
 
     def look(self, size: int) -> dict[str, "np.ndarray"]:
-        """What the RTX cameras show, uint8 (size, size, 3) each by name."""
+        """See `Server.look`."""
         from salus_ros.worlds.isaac.cameras import RtxCameras
 
         if self._cameras is None:
-            self._cameras = RtxCameras(self._paths, size)
+            self._cameras = RtxCameras(self._camera_paths, size)
         return self._cameras.draw()
 
     def _advance(self) -> None:
