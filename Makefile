@@ -50,6 +50,8 @@ pin: setup ## Write requirements/pinned.txt from requirements/*.in
 	  requirements/run.in requirements/dev.in requirements/ros.in -o requirements/pinned.txt
 	@$(ENV) uv pip compile $(PIN) --quiet --python-version 3.12 --no-header --no-annotate \
 	  requirements/physx.in -o requirements/physx.txt
+	@$(ENV) uv pip compile $(PIN) --quiet --no-deps --python-version 3.12 --no-header --no-annotate \
+	  requirements/isaac.in -o requirements/isaac.txt
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv .venv-physx build install log
+	rm -rf .venv .venv-physx .isaac-types build install log

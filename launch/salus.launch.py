@@ -5,6 +5,7 @@ ros2 launch salus_ros salus.launch.py record:=runs/a.zarr episodes:=20 exit_when
 ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ cameras:=top,wrist
 ros2 launch salus_ros salus.launch.py source:=none policy:=my_policy/ robot:=so101
 ros2 launch salus_ros salus.launch.py source:=physx
+ros2 launch salus_ros salus.launch.py source:=isaac
 ros2 launch salus_ros salus.launch.py source:=none watch_only:=true
 ros2 launch salus_ros salus.launch.py rviz:=true rqt:=true
 ros2 launch salus_ros salus.launch.py bag:=runs/bag episodes:=20 exit_when_done:=true

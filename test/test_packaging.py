@@ -17,8 +17,9 @@ import salus_ros
 
 ROOT = Path(__file__).parent.parent
 MANIFEST = parse_package(str(ROOT))
-IN_PHYSX = {"mujoco_usd_converter", "ovphysx", "ovstage", "pxr"}
-"""Imported only by what runs in PhysX's own environment; see requirements/physx.in."""
+IN_PHYSX = {"mujoco_usd_converter", "newton", "ovphysx", "ovstage", "pxr", "warp", "isaacsim"}
+"""Imported only by what runs in PhysX's own environment, see requirements/physx.in, or in Isaac
+Sim's."""
 MODULES = [name for _, name, _ in pkgutil.walk_packages(salus_ros.__path__, "salus_ros.")]
 
 

@@ -9,8 +9,9 @@ EnvId = Annotated[
     str,
     typer.Option(
         help="World: salus/PickPlace-v1, whose failures build up; the first, PickPlace-v0; or "
-        "PickPlace-physx, v1 with PhysX under it (make physx). MetaWorld-v3 or, with smaller "
-        "images, MetaWorldSmall-v3: eight tasks of MetaWorld (extra metaworld)."
+        "PickPlace-physx, v1 with PhysX under it (make physx), PickPlace-physx-newton with images "
+        "by Newton's ray tracer, PickPlace-isaac in Isaac Sim (docs/isaac.md). MetaWorld-v3 or, "
+        "with smaller images, MetaWorldSmall-v3: eight tasks of MetaWorld (extra metaworld)."
     ),
 ]
 Task = Annotated[str, typer.Option(help="One instruction; drawn for each by default.")]

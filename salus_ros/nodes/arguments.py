@@ -13,12 +13,19 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.worlds.physics import PHYSX_ENV_ID
+from salus_ros.worlds.physics import ISAAC_ENV_ID, NEWTON_ENV_ID, PHYSX_ENV_ID
 
 RQT_PLUGINS = ("rqt_gui", "rqt_plot", "rqt_image_view", "rqt_runtime_monitor")
 """Of the layout: where one is missing, rqt restores none of the others."""
 
 NO_RECOVERY = "none"
+
+SOURCES: Mapping[str, str] = {
+    "physx": PHYSX_ENV_ID,
+    "physx-newton": NEWTON_ENV_ID,
+    "isaac": ISAAC_ENV_ID,
+}
+"""Sources that stand for one world, and its Gymnasium id."""
 
 BOOLEAN = ("true", "false")
 
@@ -43,10 +50,10 @@ class Argument:
 ARGUMENTS = (
     Argument(
         "source",
-        "Where images and joints come from: the built-in world, with MuJoCo or PhysX under it, or "
-        "topics of others",
+        "Where images and joints come from: the built-in world, with MuJoCo or PhysX under it, "
+        "the latter with images by Newton's ray tracer too, or in Isaac Sim, or topics of others",
         default="mujoco",
-        choices=("mujoco", "physx", "none"),
+        choices=("mujoco", *SOURCES, "none"),
     ),
     Argument(
         "mode",
@@ -308,8 +315,9 @@ def check(arguments: Mapping[str, str]) -> None:
         refuse("robot", "the built-in world moves its own arm; give source:=none")
     if arguments["source"] != "none" and arguments["episode_source"] == "service":
         refuse("episode_source", "the built-in world says what an episode is; give source:=none")
-    if arguments["source"] == "physx" and arguments["env_id"] not in ("", PHYSX_ENV_ID):
-        refuse("env_id", f"source:=physx is {PHYSX_ENV_ID}; leave out one of the two")
+    source = arguments["source"]
+    if source in SOURCES and arguments["env_id"] not in ("", SOURCES[source]):
+        refuse("env_id", f"source:={source} is {SOURCES[source]}; leave out one of the two")
     check_recovery(arguments, refuse)
     if arguments["bag"]:
         if Path(arguments["bag"]).exists():

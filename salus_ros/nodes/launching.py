@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.worlds.physics import PHYSX_ENV_ID
+from salus_ros.nodes.arguments import SOURCES
 
 
 class Ending:
@@ -72,8 +72,8 @@ def _reason(code: int) -> str:
 
 def with_source(arguments: Mapping[str, str]) -> dict[str, str]:
     """Fill in the world that a source stands for."""
-    world = {"env_id": PHYSX_ENV_ID} if arguments["source"] == "physx" else {}
-    return {**arguments, **world}
+    world = SOURCES.get(arguments["source"], arguments["env_id"])
+    return {**arguments, "env_id": world}
 
 
 def with_robot(arguments: Mapping[str, str], shipped: Path) -> dict[str, str]:

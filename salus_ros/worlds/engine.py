@@ -1,7 +1,13 @@
 """What the built-in world asks of the physics under it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Images = Mapping[str, npt.NDArray[np.uint8]]
+"""What cameras show: uint8 (H, W, 3) RGB by name."""
 
 
 class Engine(Protocol):
@@ -21,6 +27,10 @@ class Engine(Protocol):
         Raises:
             SimulatorError: if the engine fails, or gives what is not finite.
         """
+
+    @property
+    def look(self) -> Callable[[], Images] | None:
+        """Draws what the cameras show now; None: the images are MuJoCo's, of model and data."""
 
     def contacts(self) -> Sequence[Sequence[int]]:
         """The two geoms of each contact of the last step."""

@@ -18,6 +18,12 @@ FIRST_ENV_ID = "salus/PickPlace-v0"
 PHYSX_ENV_ID = "salus/PickPlace-physx"
 """That of the default world's scene and numbers with PhysX under it."""
 
+NEWTON_ENV_ID = "salus/PickPlace-physx-newton"
+"""That of the same with images by Newton's ray tracer."""
+
+ISAAC_ENV_ID = "salus/PickPlace-isaac"
+"""That of the same in Isaac Sim, with images by its RTX renderer."""
+
 CUBE_MASS_KG = 0.08
 GRAVITY_M_S2 = 9.81
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.nodes.arguments import ARGUMENTS, RQT_PLUGINS, check, names_of
+from salus_ros.nodes.arguments import ARGUMENTS, RQT_PLUGINS, SOURCES, check, names_of
 from salus_ros.nodes.launching import Ending, misspelt, with_robot, with_source
+from salus_ros.worlds.mujoco import WORLDS
 
 NOTHING = {one.name: one.default for one in ARGUMENTS}
 
@@ -91,8 +92,12 @@ def test_what_cannot_work_is_named(given, said):
     assert said in str(refused.value)
 
 
-def test_physx_as_a_source_is_a_world():
-    assert with_source(NOTHING | {"source": "physx"})["env_id"] == "salus/PickPlace-physx"
+@pytest.mark.parametrize("source", SOURCES)
+def test_an_engine_as_a_source_is_a_world(source):
+    given = with_source(NOTHING | {"source": source})
+    assert given["env_id"] == f"salus/PickPlace-{source}"
+    assert given["env_id"] in WORLDS
+    check(given)
     named = NOTHING | {"env_id": "salus/PickPlace-v0"}
     assert with_source(named) == named
 

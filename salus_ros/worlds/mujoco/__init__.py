@@ -8,6 +8,8 @@ from salus_ros.worlds.physics import (
     COMPLIANT,
     ENV_ID,
     FIRST_ENV_ID,
+    ISAAC_ENV_ID,
+    NEWTON_ENV_ID,
     PHYSX_ENV_ID,
     RIGID,
     Physics,
@@ -19,6 +21,8 @@ PHYSICS: dict[str, Physics] = {FIRST_ENV_ID: RIGID, ENV_ID: COMPLIANT}
 WORLDS: dict[str, dict[str, Any]] = {
     **{env_id: {"physics": physics} for env_id, physics in PHYSICS.items()},
     PHYSX_ENV_ID: {"physics": COMPLIANT, "engine": "physx"},
+    NEWTON_ENV_ID: {"physics": COMPLIANT, "engine": "physx-newton"},
+    ISAAC_ENV_ID: {"physics": COMPLIANT, "engine": "isaac"},
 }
 """What `PickPlaceEnv` is given to be each world, by its Gymnasium id."""
 

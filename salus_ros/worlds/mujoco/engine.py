@@ -10,6 +10,8 @@ import numpy as np
 class MujocoEngine:
     """Steps model and data themselves; see `Engine`."""
 
+    look = None
+
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self._model, self._data = model, data
         self._wrench = np.zeros(6)

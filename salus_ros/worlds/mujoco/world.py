@@ -5,6 +5,7 @@ must not see (outcome, failure type and step) is in `info`.
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +18,7 @@ from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.core.schema import RATE_HZ
 from salus_ros.worlds.conditions import CONDITIONS, Arrangement
-from salus_ros.worlds.engine import Engine
+from salus_ros.worlds.engine import Engine, Images
 from salus_ros.worlds.faults import FAULTS, Fault
 from salus_ros.worlds.mujoco.arm import AT_HOME, HOME, JOINT_NAMES, Arm
 from salus_ros.worlds.mujoco.engine import MujocoEngine
@@ -32,7 +33,7 @@ from salus_ros.worlds.rendering import make_renderer
 from salus_ros.worlds.sensors import Sensors
 from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
 
-MUJOCO, PHYSX = ENGINES = ("mujoco", "physx")
+MUJOCO, PHYSX, NEWTON, ISAAC = ENGINES = ("mujoco", "physx", "physx-newton", "isaac")
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
@@ -56,7 +57,8 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     Args:
         render_mode: None or "rgb_array" (the front camera).
         physics: Numbers of the world.
-        engine: What moves it, one of `ENGINES`. The images are MuJoCo's with every engine.
+        engine: What moves it, one of `ENGINES`. The images are MuJoCo's with the first two, and
+            Newton's, at PhysX's poses, with "physx-newton"; with "isaac" they are Isaac Sim's.
         render_images: False leaves the images black; only for work that does not look at them.
         render_every: Steps between renderings, from step 0 on; `pixels` is empty in between. 0:
             only `look` renders.
@@ -95,7 +97,9 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         self.sensors = Sensors(physics)
         self._truth = Truth(self.model, self.data, self._engine, self.referee)
         self._steps = 0
-        self._renderer = make_renderer(self.model, IMAGE_SIZE) if render_images else None
+        self._render_images = render_images
+        by_mujoco = render_images and self._engine.look is None
+        self._renderer = make_renderer(self.model, IMAGE_SIZE) if by_mujoco else None
         image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
         self.observation_space = spaces.Dict(
             {
@@ -198,7 +202,7 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The front camera's image (256, 256, 3), or None without a render mode."""
-        return self._image("front") if self.render_mode == "rgb_array" else None
+        return self._images(["front"])["front"] if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """Free the engine and the OpenGL context."""
@@ -230,6 +234,12 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         """Where a camera is now, (4, 4), see `workcell.camera_pose`."""
         return camera_pose(self.data, camera)
 
+    def _images(self, cameras: Sequence[str] = CAMERAS) -> Images:
+        """What cameras show; black where nothing is rendered."""
+        if self._render_images and self._engine.look is not None:
+            return self._engine.look()
+        return {camera: self._image(camera) for camera in cameras}
+
     def _image(self, camera: str) -> npt.NDArray[np.uint8]:
         if self._renderer is None:
             return np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
@@ -240,9 +250,10 @@ class PickPlaceEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         step, every = self._steps, self._render_every
         pixels = {}
         if images or (every and step % every == 0):
+            shown = self._images()
             for i, name in enumerate(CAMERAS):
-                seen = self._image(name)
-                if self._renderer is not None:  # black is no image, and has no noise
+                seen = shown[name]
+                if self._render_images:  # black is no image, and has no noise
                     seen = self.fault.noisy_image(self.sensors.image(seen, i, step), i, step)
                 pixels[name] = seen
         return {"pixels": pixels, "agent_pos": self._joints()[:STATE_DIM].astype(np.float32)}
@@ -284,8 +295,12 @@ def make_engine(name: str, model: mujoco.MjModel, data: mujoco.MjData) -> Engine
     """
     if name == MUJOCO:
         return MujocoEngine(model, data)
-    if name == PHYSX:
+    if name in (PHYSX, NEWTON, ISAAC):
+        from salus_ros.worlds.isaac.application import ISAAC as ISAAC_SIM
+        from salus_ros.worlds.physx.application import PHYSX as OVPHYSX
         from salus_ros.worlds.physx.engine import PhysxEngine
 
-        return PhysxEngine(model, data, dict(zip(JOINT_NAMES, AT_HOME, strict=True)))
+        home = dict(zip(JOINT_NAMES, AT_HOME, strict=True))
+        application = ISAAC_SIM if name == ISAAC else OVPHYSX
+        return PhysxEngine(model, data, home, application, own_images=name != PHYSX)
     raise ConfigError(f"unknown engine {name!r}; known: {', '.join(map(repr, ENGINES))}")

@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from salus_ros.core.errors import ConfigError, SimulatorError
-from salus_ros.worlds.physx.environment import last_line, start
-from salus_ros.worlds.physx.scene import prim_path, write_usd
-
-START_S = 300.0
-"""How long PhysX may take to start, and to load a scene."""
+from salus_ros.worlds.engine import Images
+from salus_ros.worlds.panda import IMAGE_SIZE
+from salus_ros.worlds.physx.application import PHYSX, Application, last_line
+from salus_ros.worlds.physx.scene import camera_path, light_path, prim_path, write_usd
+from salus_ros.worlds.physx.serving import pose
 
 STEP_S = 60.0
 """How long a physics step may take, before the engine counts as one that has stopped."""
@@ -39,14 +39,25 @@ class PhysxEngine:
         model: The scene.
         data: Its state.
         home: Position of each driven joint at rest, by name.
+        application: What runs PhysX.
+        own_images: Whether it draws the images too.
 
     Raises:
         SimulatorError: if PhysX is not set up, does not start, or does not take the scene.
     """
 
     def __init__(
-        self, model: mujoco.MjModel, data: mujoco.MjData, home: Mapping[str, float]
+        self,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        home: Mapping[str, float],
+        application: Application = PHYSX,
+        *,
+        own_images: bool = False,
     ) -> None:
+        application.python()  # if it is missing, that is said before the scene is made
+        self._application, self._own_images = application, own_images
+        self._seen_before = False
         self._model, self._data = model, data
         self._joints = _Joints(model, tuple(home))
         self._bodies = _FreeBodies(model)
@@ -58,7 +69,11 @@ class PhysxEngine:
         self._filters = np.flatnonzero(solid & ~of_arm)
         by_itself = np.flatnonzero(model.body_parentid[1:] == 0) + 1
         self._placed = [int(body) for body in by_itself if body != self._arm]
+        joint, free = (len(home),), len(self._bodies.ids)
+        pairs = (len(self._sensors), len(self._filters))
+        self._form = [joint, joint, (free, 3), (free, 4), (free, 3), (free, 3), pairs]
         self._friction = model.geom_friction[:, 0].copy()
+        self._brightness = float(model.light_diffuse.max())
         self._pairs: list[tuple[int, int]] = []
         self._pair_forces: list[float] = []
         self._folder = tempfile.TemporaryDirectory(prefix="salus-physx-")
@@ -67,29 +82,29 @@ class PhysxEngine:
         self._pipe, theirs = Pipe()
         with theirs:
             arguments = [str(theirs.fileno()), str(scene)]
-            self._process = start("server.py", arguments, self._log, theirs.fileno())
-        self._answer(START_S)
+            self._process = application.run(arguments, self._log, theirs.fileno())
+        self._answer(application.start_s)
 
     def load(self) -> None:
         """See `Engine.load`."""
         model, data = self._model, self._data
         joints, slide = self._joints.paths(model), self._joints.slide
+        links = np.flatnonzero(model.body_rootid == self._arm)
         paths = {
             "articulation": [prim_path(model, self._arm)],
+            "links": [prim_path(model, int(link)) for link in links],
             "joints": joints,
             "sliding": [path for path, slides in zip(joints, slide, strict=True) if slides],
             "bodies": [prim_path(model, body) for body in self._bodies.ids],
             "sensors": [self._geom_path(geom) for geom in self._sensors],
             "filters": [self._geom_path(geom) for geom in self._filters],
         }
-        poses = {
-            prim_path(model, body): (data.xpos[body].tolist(), data.xquat[body].tolist())
-            for body in self._placed
-        }
         self._pairs, self._pair_forces = [], []
         self._friction = model.geom_friction[:, 0].copy()
         q = data.qpos[self._joints.qpos]
-        self._ask(START_S, "load", paths, poses, q, float(model.opt.timestep))
+        within_s, timestep_s = self._application.start_s, float(model.opt.timestep)
+        self._ask(within_s, "load", paths, self._arranged(), q, timestep_s)
+        self._seen_before = False
 
     def step(self) -> None:
         """See `Engine.step`."""
@@ -102,6 +117,8 @@ class PhysxEngine:
         self._friction[changed] = model.geom_friction[changed, 0]
         pushes = data.xfrc_applied[self._bodies.ids, :3]
         answer = self._ask(STEP_S, "step", data.ctrl[self._joints.ctrl], pushes, frictions)
+        if not isinstance(answer, tuple) or [np.shape(part) for part in answer] != self._form:
+            self._fail("answers a step in a form that is not its own")
         if not all(np.isfinite(part).all() for part in answer):
             self._fail("gives joints, poses or forces that are not finite")
         q, v, positions, quaternions, linear, angular, forces = answer
@@ -112,6 +129,11 @@ class PhysxEngine:
         found = np.argwhere(forces > LEAST_FORCE_N)
         self._pairs = [(int(self._sensors[s]), int(self._filters[f])) for s, f in found]
         self._pair_forces = [float(forces[s, f]) for s, f in found]
+
+    @property
+    def look(self) -> Callable[[], Images] | None:
+        """See `Engine.look`."""
+        return self._look if self._own_images else None
 
     def contacts(self) -> Sequence[Sequence[int]]:
         """See `Engine.contacts`."""
@@ -136,6 +158,38 @@ class PhysxEngine:
         self._process.kill()
         self._process.wait()
         self._folder.cleanup()
+
+    def _arranged(self) -> dict[str, dict[str, Any]]:
+        """Where bodies, cameras and lamps are in this episode, and what light the lamps give."""
+        model, data = self._model, self._data
+        values: dict[str, dict[str, Any]] = {
+            prim_path(model, body): pose(data.xpos[body].tolist(), data.xquat[body].tolist())
+            for body in self._placed
+        }
+        for camera in range(model.ncam):
+            placed = (model.cam_pos[camera].tolist(), model.cam_quat[camera].tolist())
+            values[camera_path(model, camera)] = pose(*placed)
+        for light in range(model.nlight):
+            colour = (model.light_diffuse[light] / self._brightness).tolist()
+            values[light_path(model, light)] = {
+                "xformOp:translate": ("double3", model.light_pos[light].tolist()),
+                "inputs:color": ("color3f", colour),
+            }
+        return values
+
+    def _look(self) -> Images:
+        within_s = STEP_S if self._seen_before else self._application.start_s
+        images = self._ask(within_s, "look", IMAGE_SIZE)
+        cameras = [self._model.camera(camera).name for camera in range(self._model.ncam)]
+        images = images if isinstance(images, dict) else {}
+        wanted = ((IMAGE_SIZE, IMAGE_SIZE, 3), np.dtype(np.uint8))
+        for camera in cameras:
+            image = images.get(camera)
+            found = None if image is None else (image.shape, image.dtype)
+            if found != wanted:
+                self._fail(f"gives of the camera {camera} {found or 'no image'}, not {wanted}")
+        self._seen_before = True
+        return {camera: images[camera] for camera in cameras}
 
     def _refresh(self) -> None:
         """What follows of positions and velocities: poses, speeds, efforts of the drives."""
@@ -165,6 +219,8 @@ class PhysxEngine:
             kind, value = pipe.recv()
         except (EOFError, OSError):
             self._fail("has ended")
+        except Exception as error:  # noqa: BLE001 - what is no pickle can raise anything
+            self._fail(f"answers what cannot be read ({type(error).__name__}: {error})")
         if kind == "error":
             self._fail(f"says {value}")
         return value
@@ -172,7 +228,8 @@ class PhysxEngine:
     def _fail(self, what: str) -> NoReturn:
         self._process.kill()
         said = last_line(self._log)
-        raise SimulatorError(f"PhysX {what}; start the world anew. {said}".rstrip())
+        name = self._application.name
+        raise SimulatorError(f"{name} {what}; start the world anew. {said}".rstrip())
 
 
 class _Joints:

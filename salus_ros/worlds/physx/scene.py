@@ -9,7 +9,8 @@ from pathlib import Path
 import mujoco
 
 from salus_ros.core.errors import SimulatorError
-from salus_ros.worlds.physx.environment import last_line, start
+from salus_ros.worlds.physx.application import PHYSX, last_line
+from salus_ros.worlds.physx.serving import CAMERA
 
 CONVERSION_S = 300.0
 
@@ -36,7 +37,7 @@ def write_usd(model: mujoco.MjModel, home: Mapping[str, float], out: Path) -> No
         xml, log = Path(folder) / f"{_model_name(model)}.xml", Path(folder) / "log"
         mujoco.mj_saveLastXML(str(xml), model)
         arguments = [str(xml), str(out.absolute()), json.dumps(dict(home))]
-        process = start("usd_scene.py", arguments, log)
+        process = PHYSX.run(arguments, log, module="salus_ros.worlds.physx.usd_scene")
         try:
             process.wait(CONVERSION_S)
         except subprocess.TimeoutExpired:
@@ -53,6 +54,16 @@ def prim_path(model: mujoco.MjModel, body: int, name: str = "") -> str:
         parts.append(model.body(body).name)
         body = int(model.body_parentid[body])
     return "/".join(["", _model_name(model), "Geometry", *reversed(parts)])
+
+
+def camera_path(model: mujoco.MjModel, camera: int) -> str:
+    """Path of a camera there."""
+    return prim_path(model, int(model.cam_bodyid[camera]), model.camera(camera).name + CAMERA)
+
+
+def light_path(model: mujoco.MjModel, light: int) -> str:
+    """Path of a light there."""
+    return f"/{_model_name(model)}/{model.light(light).name}"
 
 
 def _model_name(model: mujoco.MjModel) -> str:

@@ -1,8 +1,7 @@
-"""Steps a USD scene with PhysX for the process that started it: `server.py FD SCENE.usda`.
+"""Steps a USD scene with PhysX for the process that started it; arguments: FD SCENE.usda.
 
-FD is one end of a `multiprocessing.Pipe`. Requests are tuples (what, arguments); an answer is
-("ok", value) or ("error", text). Run by the Python of PhysX's environment; it imports nothing of
-SALUS. Joints are in rad and m, quaternions (w, x, y, z), forces in N.
+FD is the end of a pipe, see `serving`. Run by the Python of PhysX's environment. Joints are in
+rad and m, quaternions (w, x, y, z), forces in N.
 
 The tensor bindings that are used here are called deprecated by ovphysx 0.7; its newer sessions
 hand each read to another thread, which takes some hundred times as long.
@@ -11,12 +10,13 @@ hand each read to another thread, which takes some hundred times as long.
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from salus_ros.worlds.physx.serving import Episodes, Values, places, serve
 
 STAGE = 1
 """Ordinal of the only version of a stage that there is."""
@@ -24,8 +24,7 @@ STAGE = 1
 CONTACTS = 256
 """Contact points that are kept of a step, at most; a scene has a few dozen."""
 
-GREETING = "ready"
-"""What is sent when PhysX has started."""
+VERBS = ("load", "step", "look")
 
 
 class Server:
@@ -43,31 +42,31 @@ class Server:
         ovphysx.PhysX.set_cpu_mode(True)
         schemas = [*map(str, physx_schema_paths()), str(ovphysx.newton_schema_root())]
         ovstage.population.register_usd_schemas(schemas)
-        self._scene, self._ovstage, self._types = scene, ovstage, ovphysx.types
+        self._episodes, self._ovstage, self._types = Episodes(scene), ovstage, ovphysx.types
         self._physx = ovphysx.PhysX()
         self._stage: Any = None
         self._bound: dict[str, Any] = {}
+        self._renderer: Any = None
 
     def load(
         self,
         paths: dict[str, list[str]],
-        poses: dict[str, tuple[Sequence[float], Sequence[float]]],
+        values: Values,
         joints: np.ndarray,
         timestep_s: float,
     ) -> None:
         """Begin an episode in a stage of its own, so that it depends on no earlier one.
 
         Args:
-            paths: Of the `articulation`, its `joints`, those of them that are `sliding`, the
-                `bodies` that move freely, and of the colliders that feel (`sensors`) and that are
-                felt (`filters`).
-            poses: Position and quaternion of bodies, by path.
+            paths: Of the `articulation`, its `links` and `joints`, those of them that are
+                `sliding`, the `bodies` that move freely, and of the colliders that feel
+                (`sensors`) and that are felt (`filters`).
+            values: What is otherwise in this episode than in the scene.
             joints: First positions of the joints, and their targets.
             timestep_s: Of a physics step.
         """
         self._unload()
-        episode = self._scene.with_name("episode.usda")
-        episode.write_text(overlay(self._scene.name, poses))
+        episode = self._episodes.begin(values)
         population = self._ovstage.population
         self._stage = self._ovstage.Stage("episode")
         domains = population.PopulationDomain.ALL
@@ -117,6 +116,23 @@ class Server:
             self._forces()[np.ix_(self._sensors, self._filters)],
         )
 
+    def look(self, size: int) -> dict[str, np.ndarray]:
+        """What the cameras show of the last step, drawn by Newton's ray tracer.
+
+        Args:
+            size: Height and width of an image in pixels.
+
+        Returns:
+            Uint8 (size, size, 3) by camera.
+        """
+        if self._renderer is None:
+            self._renderer = make_renderer(self._episodes.current, size)
+        links = self._bound["links"]
+        arm = zip(links.body_names, self._read("links")[0], strict=True)
+        poses = {self._links[name]: pose for name, pose in arm}
+        poses |= zip(self._bound["poses"].prim_paths, self._read("poses"), strict=True)
+        return self._renderer.draw(poses)
+
     def _place_joints(self, joints: list[str], values: np.ndarray) -> None:
         """Put joints at rest somewhere, their set points too."""
         names = self._ovstage.PathDictionary(self._stage)
@@ -144,8 +160,10 @@ class Server:
             ("positions", kinds.ARTICULATION_DOF_POSITION),
             ("velocities", kinds.ARTICULATION_DOF_VELOCITY),
             ("targets", kinds.ARTICULATION_DOF_POSITION_TARGET),
+            ("links", kinds.ARTICULATION_LINK_POSE),
         ):
             self._bound[name] = make(prim_paths=paths["articulation"], tensor_type=kind)
+        self._links = {path.rsplit("/", 1)[1]: path for path in paths["links"]}
         for name, kind in (
             ("poses", kinds.RIGID_BODY_POSE),
             ("motions", kinds.RIGID_BODY_VELOCITY),
@@ -195,6 +213,7 @@ class Server:
                     session.commit_sync(group)
 
     def _unload(self) -> None:
+        self._renderer = None
         for bound in self._bound.values():
             bound.destroy()
         self._bound.clear()
@@ -204,67 +223,21 @@ class Server:
             self._stage = None
 
 
-def places(wanted: Sequence[str], found: Sequence[str], what: str) -> np.ndarray:
-    """Where each of `wanted` is in `found`.
+def make_renderer(episode: Path, size: int) -> Any:
+    """Newton's ray tracer for an episode; imported when it is asked for, which takes seconds.
 
     Raises:
-        ValueError: if one is not there; names it and those that are.
+        RuntimeError: if this Python has no Newton.
     """
-    found = list(found)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise ValueError(
-            f"the scene has no {what} {', '.join(missing)}; it has {', '.join(found)}"
-        )
-    return np.array([found.index(name) for name in wanted])
+    from salus_ros.worlds.physx.newton_renderer import NewtonRenderer
 
-
-def overlay(scene: str, poses: dict[str, tuple[Sequence[float], Sequence[float]]]) -> str:
-    """A USD layer over the file `scene` that puts bodies elsewhere."""
-    prims: dict[str, Any] = {}  # a prim may be named once: nested as they are there
-    for path, pose in poses.items():
-        inner = prims
-        for name in path.strip("/").split("/"):
-            inner = inner.setdefault(name, {})
-        inner[""] = pose
-    header = ["#usda 1.0", "(", f"    subLayers = [@./{scene}@]", ")"]
-    return "\n".join([*header, *_overs(prims)]) + "\n"
-
-
-def _overs(prims: dict[str, Any]) -> list[str]:
-    lines = []
-    for name, inner in prims.items():
-        if name:
-            lines += [f'over "{name}" {{', *_overs(inner), "}"]
-        else:
-            position, quaternion = (", ".join(map(repr, part)) for part in inner)
-            lines.append(f"double3 xformOp:translate = ({position})")
-            lines.append(f"quatf xformOp:orient = ({quaternion})")
-    return lines
-
-
-def main(pipe: Connection, scene: Path) -> None:
-    """Answer requests until the other end is closed."""
     try:
-        server = Server(scene)
-    except Exception as error:  # noqa: BLE001 - told to the one that asked
-        pipe.send(("error", f"{type(error).__name__}: {error}"))
-        return
-    pipe.send(("ok", GREETING))
-    verbs: dict[str, Callable[..., Any]] = {"load": server.load, "step": server.step}
-    while True:
-        try:
-            what, *arguments = pipe.recv()
-        except EOFError:
-            return
-        try:
-            answer = ("ok", verbs[what](*arguments))
-        except Exception as error:  # noqa: BLE001 - told to the one that asked
-            answer = ("error", f"{type(error).__name__}: {error}")
-        pipe.send(answer)
+        return NewtonRenderer(episode, size)
+    except ModuleNotFoundError as error:
+        raise RuntimeError(f"{error}, which draws its images; run make physx again") from error
 
 
 if __name__ == "__main__":
-    main(Connection(int(sys.argv[1])), Path(sys.argv[2]))
+    serve(Connection(int(sys.argv[1])), lambda: Server(Path(sys.argv[2])), VERBS)
     sys.stdout.flush()
     os._exit(0)  # PhysX's own end waits for threads, at times for ever

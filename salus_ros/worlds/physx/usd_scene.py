@@ -1,4 +1,4 @@
-"""Writes an MJCF scene as one USD that PhysX steps: `usd_scene.py SCENE.xml OUT.usda HOME`.
+"""Writes an MJCF scene as one USD that PhysX steps; arguments: SCENE.xml OUT.usda HOME.
 
 mujoco-usd-converter does bodies, joints, colliders, masses, friction and colours; what it leaves
 out is added here from the same model: drives, rest pose, contact reports, cameras and lights.
@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from salus_ros.worlds.physx.serving import CAMERA
 
 CAMERA_APERTURE_MM = 24.0
 """Side of a camera's square picture; with the focal length it gives the field of view."""
@@ -174,7 +176,7 @@ def add_sights(scene: Scene) -> None:
     model = scene.model
     for camera in range(model.ncam):
         of = model.camera(camera)
-        place = scene.path(int(model.cam_bodyid[camera])).AppendChild(f"{of.name}_camera")
+        place = scene.path(int(model.cam_bodyid[camera])).AppendChild(of.name + CAMERA)
         prim = UsdGeom.Camera.Define(scene.stage, place)
         placed = UsdGeom.Xformable(prim)
         placed.AddTranslateOp().Set(Gf.Vec3d(*map(float, of.pos)))
@@ -196,11 +198,27 @@ def add_sights(scene: Scene) -> None:
     for site in range(model.nsite):  # marks, which a renderer would draw as bodies
         of = model.site(site)
         scene.stage.RemovePrim(scene.path(int(of.bodyid[0])).AppendChild(of.name))
+    set_colours(scene)
+
+
+def set_colours(scene: Scene) -> None:
+    """Colours are linear in USD, and as a screen shows them in MJCF."""
+    from pxr import UsdGeom, UsdShade
+
+    model = scene.model
     for geom in range(model.ngeom):
-        if model.geom_matid[geom] >= 0:
-            path = scene.path(int(model.geom_bodyid[geom])).AppendChild(model.geom(geom).name)
-            shown = UsdGeom.Gprim(scene.stage.GetPrimAtPath(path))
-            shown.CreateDisplayColorAttr([WOOD_RGB])
+        path = scene.path(int(model.geom_bodyid[geom])).AppendChild(model.geom(geom).name)
+        prim = scene.stage.GetPrimAtPath(path)
+        of_wood = model.geom_matid[geom] >= 0
+        if of_wood:
+            UsdShade.MaterialBindingAPI(prim).UnbindDirectBinding()  # its texture is not there
+        shown = WOOD_RGB if of_wood else model.geom_rgba[geom, :3].tolist()
+        UsdGeom.Gprim(prim).CreateDisplayColorAttr([tuple(map(linear, shown))])
+
+
+def linear(shown: float) -> float:
+    """Light of a value of sRGB, both from 0 to 1 (IEC 61966-2-1)."""
+    return shown / 12.92 if shown <= 0.04045 else ((shown + 0.055) / 1.055) ** 2.4
 
 
 def main(xml: Path, out: Path, home: dict[str, float]) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from salus_ros.core.errors import SimulatorError
-from salus_ros.worlds.physx.environment import physx_python
+from salus_ros.worlds.physx.application import physx_python
 
 
 def _is_here() -> bool:

@@ -57,7 +57,7 @@ def play(env, choose, **options):
 
 @pytest.mark.filterwarnings("ignore:.*WARN.*")
 def test_it_passes_gymnasiums_own_check(env):
-    assert env.physics is COMPLIANT
+    assert env.physics == COMPLIANT
     check_env(env, skip_render_check=True, skip_close_check=True)
 
 

@@ -11,7 +11,7 @@ from salus_ros.worlds.mujoco.arm import AT_HOME, JOINT_NAMES
 from salus_ros.worlds.mujoco.scene import load_scene
 from salus_ros.worlds.panda import CAMERAS
 from salus_ros.worlds.physics import COMPLIANT
-from salus_ros.worlds.physx.environment import PYTHON_VARIABLE
+from salus_ros.worlds.physx.application import PYTHON_VARIABLE
 from salus_ros.worlds.physx.scene import prim_path, write_usd
 
 HOME = dict(zip(JOINT_NAMES, AT_HOME, strict=True))
