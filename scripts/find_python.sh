@@ -10,9 +10,9 @@ usable() {
     "$1" -c 'import sys; raise SystemExit(sys.version_info[:2] != (3, 12))' >/dev/null 2>&1
 }
 
-# The interpreter itself: never the environment that may be active, which is made from it.
+# The interpreter itself, by one name: never the environment that may be active, which is made from it.
 answer() {
-    "$1" -c 'import sys; print(sys._base_executable)'
+    "$1" -c 'import os, sys; print(os.path.realpath(sys._base_executable))'
     exit 0
 }
 
