@@ -120,6 +120,8 @@ class _Worker[Task]:
     """Handed out and not done."""
     waiting: bool = False
     """For a task, with nothing else to do."""
+    dismissed: bool = False
+    """Told that there is none for it."""
 
 
 @dataclass(slots=True)
@@ -277,6 +279,7 @@ class Pool[Task: Hashable, Piece]:
         for worker in [worker for worker in self._workers if worker.waiting]:
             try:
                 if not self._queue:
+                    worker.dismissed = True
                     worker.pipe.send((_Word.END, None))
                 elif self._has_room():
                     task = self._queue.popleft()
@@ -315,6 +318,9 @@ class Pool[Task: Hashable, Piece]:
         self._workers.remove(worker)
         cut_off = [task for task in self._order if task in worker.tasks]
         if not cut_off and not self._queue:
+            return
+        if worker.dismissed and not cut_off:  # what another one lost has come back since
+            self._workers.append(_Worker(*self._start(self._work)))
             return
         self._deaths += 1
         if cut_off and not self._restart:

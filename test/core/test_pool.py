@@ -74,6 +74,27 @@ def dies_once(folder: Path, desk: Desk):
         desk.done(task)
 
 
+def dies_when_the_other_has_left(folder: Path, desk: Desk):
+    """Task 0 kills its first worker once the other one was told that there is nothing more.
+
+    Its successor asks for a task after that one has left.
+    """
+    if (folder / "died").exists():
+        wait_for((folder / "gone").exists, "the other worker's end")
+        time.sleep(0.3)
+    for task in desk:
+        if task == 0 and not (folder / "died").exists():
+            wait_for((folder / "left").exists, "the other worker to be dismissed")
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        desk.send(task, "piece")
+        desk.done(task)
+    (folder / "left").touch()
+    wait_for((folder / "died").exists, "the first worker's death")
+    time.sleep(0.3)  # its task is back by then
+    (folder / "gone").touch()
+
+
 def dies(desk: Desk):
     next(iter(desk))
     os.kill(os.getpid(), signal.SIGKILL)
@@ -185,6 +206,13 @@ def test_a_worker_that_was_killed_is_started_again_and_nothing_comes_twice(tmp_p
         assert list(pool.results()) == [piece for task in range(6) for piece in pieces_of(task)]
         assert pool.restarts == 1
         assert pool._held == 0
+
+
+def test_a_worker_that_was_dismissed_is_none_that_died(tmp_path):
+    work = partial(dies_when_the_other_has_left, tmp_path)
+    with Pool(work, range(3), 2, restart=True, ahead=4) as pool:
+        assert [task for task, _ in pool.results()] == [0, 1, 2]
+        assert pool.restarts == 1
 
 
 def test_where_it_is_not_started_again_its_task_ends_with_that_and_the_others_go_on(tmp_path):

@@ -275,7 +275,7 @@ def test_a_real_browser_shows_it_and_presses_a_button(graph, view, page):
         page.wait_for_selector("#diagnostics td.warn")
         until(page, "document.querySelector('figure canvas').width === 32")
         until(page, "view.steps.length > 20 && view.updates > 5")
-        assert page.inner_text("#cameras figcaption >> nth=0") == "front"
+        until(page, "document.querySelector('#cameras figcaption').innerText === 'front'")
         assert page.inner_text("#episode tr:has-text('task') td >> nth=1") == HOSTILE
         assert page.is_disabled("button[data-name=reset]")
         assert "there is no " in page.get_attribute("button[data-name=reset]", "title")
