@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from salus_ros.core.closing import Closing
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import ALL_FAILURE_TYPES, FailureType, Outcome
 from salus_ros.episodes.clip import ClipStore, is_clip
@@ -51,7 +51,7 @@ class Change:
         return f"{self.after.id}: {in_words(self.before)} -> {in_words(self.after)}"
 
 
-class Labelling:
+class Labelling(Closing):
     """The episodes of some stores to be labelled, one after the other; a context manager.
 
     It is the writer of the stores until it is left. Each answer is written at once.
@@ -214,16 +214,7 @@ class Labelling:
         self._metas[store][index] = meta
         return meta
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Give the stores back to other writers."""
         self._opened.close()
 
