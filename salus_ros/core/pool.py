@@ -319,9 +319,15 @@ class Pool[Task: Hashable, Piece]:
         cut_off = [task for task in self._order if task in worker.tasks]
         if not cut_off and not self._queue:
             return
-        if worker.dismissed and not cut_off:  # what another one lost has come back since
+        died = bool(cut_off) or not worker.dismissed  # else what another one lost has come back
+        if died:
+            self._give_back(worker, cut_off)
+        if self._queue:
+            self.restarts += died
             self._workers.append(_Worker(*self._start(self._work)))
-            return
+
+    def _give_back(self, worker: _Worker[Task], cut_off: list[Task]) -> None:
+        """Take the tasks of a worker that died as lost, or have them done again."""
         self._deaths += 1
         if cut_off and not self._restart:
             self._deaths = 0
@@ -340,9 +346,6 @@ class Pool[Task: Hashable, Piece]:
                 self._made[task].pieces.clear()
             again = {*self._queue, *cut_off}
             self._queue = deque(task for task in self._order if task in again)
-        if self._queue:
-            self.restarts += 1
-            self._workers.append(_Worker(*self._start(self._work)))
 
 
 def start_process(

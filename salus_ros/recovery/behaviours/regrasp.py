@@ -140,9 +140,7 @@ class Regrasp(Behaviour):
                 self._enter("carry")
             case "carry" if to_goal < PLACE_M[place]:
                 self._enter("lower")
-            case "lower" if tool[2] < RELEASE_M[place] + (
-                SET_DOWN_ABOVE_M if self._stands else 0.004
-            ):
+            case "lower" if tool[2] < RELEASE_M[place] + 0.004 or self._stands(tool[2]):
                 self._enter("open")
             case "open" if float(np.min(sight.fingers)) > OPEN_M:
                 self._enter("leave")
@@ -164,13 +162,14 @@ class Regrasp(Behaviour):
             self._goal = goal
         self._enter("lift" if sight.holds else "above")
 
-    @property
-    def _stands(self) -> bool:
-        return len(self._heights) > SET_DOWN_STEPS and float(np.ptp(self._heights)) < SET_DOWN_M
+    def _stands(self, height: float) -> bool:
+        """Whether what it lowers has come down, near enough to where it is to be let go."""
+        near = height < RELEASE_M[self._task.goal] + SET_DOWN_ABOVE_M
+        return near and _steady(self._heights, SET_DOWN_STEPS, SET_DOWN_M)
 
     @property
     def _settled(self) -> bool:
-        return len(self._fingers) > SETTLED_STEPS and float(np.ptp(self._fingers)) < SETTLED_M
+        return _steady(self._fingers, SETTLED_STEPS, SETTLED_M)
 
     def _action(self, sight: Sight) -> Action:
         tool = sight.position
@@ -201,3 +200,8 @@ class Regrasp(Behaviour):
                 return np.array([*self._goal, height]), False, GENTLE
             case _:
                 return np.array([*tool[:2], CARRY_M]), True, 1.0
+
+
+def _steady(values: list[float], steps: int, within: float) -> bool:
+    """Whether values of more than so many steps differ by less than that."""
+    return len(values) > steps and float(np.ptp(values)) < within

@@ -42,7 +42,7 @@ class Arm:
         data: Its state; the arm reads it and writes `ctrl`.
         physics: Limits of the target, and how the gripper moves.
         quick: Whether inverse kinematics are solved by least squares where no joint limit is in
-            the way; the same up to rounding in a third of the time.
+            the way; the same up to rounding, in less time.
 
     Attributes:
         opening: Whether the gripper is told to open, after debouncing.
