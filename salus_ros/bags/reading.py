@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import yaml
@@ -24,6 +23,7 @@ from salus_ros.bags.repair import (
     journal,
     unpack,
 )
+from salus_ros.core.closing import Closing
 from salus_ros.core.errors import ConfigError, ObservationError
 from salus_ros.messages.complaints import Complaints
 
@@ -51,7 +51,7 @@ class Message(NamedTuple):
     data: bytes
 
 
-class Bag:
+class Bag(Closing):
     """A rosbag2 folder, or one .mcap or .db3 file of it; a context manager.
 
     Every file is opened by itself, so that one that is damaged or missing does not take the
@@ -91,12 +91,7 @@ class Bag:
                 self._problem(f"{file.name} cannot be opened: {_words(error)}")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Close the files."""
         self._stack.close()
 

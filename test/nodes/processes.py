@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from salus_ros.core.closing import Closing
 
 HERE = Path(__file__).parent
 DEADLINE_S = 300.0
@@ -20,7 +21,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in paths if p)}
 
 
-class NodeProcess:
+class NodeProcess(Closing):
     """A running node; a context manager that ends it."""
 
     def __init__(self, name: str, namespace: str, *extra: str, **parameters: Any) -> None:
@@ -59,15 +60,8 @@ class NodeProcess:
             said += line
         return said
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Kill it, unless it has ended."""
         if not self.ended():
             self.process.kill()
             self.process.communicate()
