@@ -56,8 +56,9 @@ KEPT = (
 DECODER = "pyav"
 """It comes with lerobot; its default, torchcodec, needs an FFmpeg of the system beside it."""
 
-LEAST_VIDEO_SIZE = 64
-"""Smallest width and height that lerobot's encoder takes; it crashes on smaller ones."""
+VIDEO = {"vcodec": "h264", "crf": 23}
+"""H.264, which all players show. lerobot's default, SVT-AV1, gives the whole process, where it runs
+as root, the highest real-time priority for good: nothing else runs beside it any more."""
 
 RATE_ROUNDING = 1e-3
 """Share by which a rate may differ from the whole number that it stands for."""
@@ -65,7 +66,6 @@ RATE_ROUNDING = 1e-3
 QUIET = {
     "HF_HUB_OFFLINE": "1",  # a file that is gone is an error, not a download
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",  # one for each episode, beside ours
-    "SVT_LOG": "1",  # errors of the video encoder alone
 }
 """Environment that the libraries below are loaded in, where it is not set otherwise."""
 
@@ -119,10 +119,10 @@ def export_lerobot(
         raise StoreError(f"'{reader.path}' holds no episode to export; record some first")
     _check_names(reader, task)
     height, width = reader.spec.image_size
-    if videos and reader.spec.cameras and min(height, width) < LEAST_VIDEO_SIZE:
+    if videos and reader.spec.cameras and (height % 2 or width % 2):
         raise StoreError(
-            f"'{reader.path}' has images of {width}x{height} pixels; a video has at least "
-            f"{LEAST_VIDEO_SIZE} by {LEAST_VIDEO_SIZE}: export them as images"
+            f"'{reader.path}' has images of {width}x{height} pixels; width and height of a video "
+            "are even: export them as images"
         )
     fps = _whole_rate(reader) if fps is None else fps
     parts: list[list[slice]] = []  # by episode
@@ -145,6 +145,7 @@ def export_lerobot(
                 root=part,
                 use_videos=videos,
                 video_backend=DECODER,
+                rgb_encoder=_encoder() if videos else None,
             )
             metas: list[EpisodeMeta] = []
             for index, found in enumerate(parts):
@@ -164,6 +165,12 @@ def export_lerobot(
     kept = {*KEPT, *(image_array(camera) for camera in reader.spec.cameras)}
     left_out = tuple(name for name in data_arrays(reader.spec) if name not in kept)
     return Exported(len(lengths), sum(lengths), gaps=tuple(gaps), left_out=left_out)
+
+
+def _encoder() -> Any:
+    from lerobot.configs.video import RGBEncoderConfig
+
+    return RGBEncoderConfig(**VIDEO)
 
 
 def _check_names(reader: StoreReader, task: str) -> None:
