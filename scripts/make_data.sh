@@ -5,7 +5,8 @@
 #   EPISODES of the standard condition, 1000 by default, of which the first 1000 ship;
 #   SHIFTED of the shifted one, 200 by default, of which the first 200 ship.
 set -e
-out=${1:?give a folder for the stores}
+case ${1:--} in -*) sed -n '2,/^[^#]/s/^# //p' "$0" && exit 2 ;; esac
+out=$1
 workers=${4:-2}
 target=$(dirname "$0")/../salus_ros/assets/episodes
 collect() { # NAME SEED EPISODES CONDITION

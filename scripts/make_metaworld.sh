@@ -5,7 +5,8 @@
 # Usage: scripts/make_metaworld.sh FOLDER
 # Sizes: DEMONSTRATIONS (400), ITERATIONS (6000), EPISODES (200), TRIES a task (5).
 set -eu
-out=${1:?give a folder for the policy, the episodes and what comes of them}
+case ${1:--} in -*) sed -n '2,/^[^#]/s/^# //p' "$0" && exit 2 ;; esac
+out=$1
 world=salus/MetaWorldSmall-v3
 policy=$out/tiny_smolvla
 store=$out/episodes.zarr

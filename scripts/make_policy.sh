@@ -3,7 +3,8 @@
 # once (some 60 minutes of a core), the rest goes on where it was stopped (75 minutes).
 # Usage: scripts/make_policy.sh FOLDER
 set -e
-out=${1:?give a folder for the policy and what it is made from}
+case ${1:--} in -*) sed -n '2,/^[^#]/s/^# //p' "$0" && exit 2 ;; esac
+out=$1
 world=salus/PickPlace-v1
 policy=$out/tiny_smolvla_v1
 begin=$(dirname "$0")/../salus_ros/assets/policy/tiny_smolvla # it has learnt to see and to read

@@ -2,7 +2,8 @@
 # Makes docs/results.md anew from the shipped episodes; started again, it goes on where it stopped.
 # Usage: scripts/make_results.sh FOLDER [ACTPROBE_LOGS] [WORKERS]
 set -e
-out=${1:?give a folder for models and scores}
+case ${1:--} in -*) sed -n '2,/^[^#]/s/^# //p' "$0" && exit 2 ;; esac
+out=$1
 logs=${2:-}
 workers=${3:-2}
 here=$(dirname "$0")
