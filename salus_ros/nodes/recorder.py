@@ -28,8 +28,8 @@ from salus_ros.messages.signals import read_prediction, read_signals
 from salus_ros.messages.stamps import header_stamp_ns, to_ns
 from salus_ros.nodes.base import SalusNode, run
 from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, Report
-from salus_ros.nodes.parameters import RecorderParameters
 from salus_ros.nodes.qos import OVERRIDES, sensor_qos, state_qos, status_qos, stream_qos
+from salus_ros.nodes.recorder_parameters import RecorderParameters
 from salus_ros.recording.flight import Rules
 from salus_ros.recording.options import RecorderOptions
 from salus_ros.recording.recorder import Recorder, State

@@ -57,8 +57,8 @@ DECODER = "pyav"
 """It comes with lerobot; its default, torchcodec, needs an FFmpeg of the system beside it."""
 
 VIDEO = {"vcodec": "h264", "crf": 23}
-"""H.264, which all players show. lerobot's default, SVT-AV1, gives the whole process, where it runs
-as root, the highest real-time priority for good: nothing else runs beside it any more."""
+"""H.264, which all players show. lerobot's default, SVT-AV1, gives the whole process, where root
+runs it, the highest real-time priority for good: nothing else gets on beside it any more."""
 
 RATE_ROUNDING = 1e-3
 """Share by which a rate may differ from the whole number that it stands for."""
