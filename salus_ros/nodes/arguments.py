@@ -347,7 +347,14 @@ def check_recovery(arguments: Mapping[str, str], refuse: Callable[[str, str], No
         refuse("robot", "the behaviours of recovery move the built-in world's arm; leave one out")
     if arguments["source"] == "none" and arguments["episode_source"] != "topic":
         refuse("recovery", "it needs who announces each step; give episode_source:=topic")
-    heeds = any(not part.endswith("@stuck") for part in recovery.split("+"))
+    from salus_ros.recovery.catalogue import live_arm  # what it needs takes seconds to import
+
+    try:
+        arm = live_arm(recovery)
+    except ConfigError as error:
+        refuse("recovery", str(error))
+        return
+    heeds = any(choice.trigger != "stuck" for choice in arm.choices)
     if heeds and not arguments["model"]:
         refuse("recovery", "its alarm needs a predictor; give model, or the trigger stuck alone")
     if arguments["recovery_alpha"] and not arguments["model"]:

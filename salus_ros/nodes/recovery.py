@@ -36,10 +36,10 @@ from salus_ros.nodes.recovery_steps import RecoverySteps
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.recording.progress import check_step
 from salus_ros.recording.status import check_id
-from salus_ros.recovery.arms import Arm, StuckRule, make_rules
+from salus_ros.recovery.arms import StuckRule, make_rules
 from salus_ros.recovery.behaviour import Behaviour
 from salus_ros.recovery.behaviours.person import Person
-from salus_ros.recovery.catalogue import BehaviourSettings, make_behaviour
+from salus_ros.recovery.catalogue import BehaviourSettings, live_arm, make_behaviour
 from salus_ros.recovery.guards import Guards
 from salus_ros.recovery.sight import Action
 from salus_ros.recovery.supervisor import HELD, POLICY, Supervisor, episode_draws
@@ -76,12 +76,7 @@ class RecoveryNode(SalusNode[RecoveryParameters]):
             SalusError: if the arm is none, or a behaviour or the rate of its alarm cannot be made.
         """
         given = self.parameters
-        self._arm = Arm.parse(given.arm)
-        if self._arm.planned:
-            raise ConfigError(
-                f"arm is '{given.arm}': the trigger {self._arm.planned} is planned by a trial "
-                "that knows the episode; live there are alarm, stuck and either"
-            )
+        self._arm = live_arm(given.arm)
         if given.env_id not in PHYSICS:
             raise ConfigError(
                 f"env_id is '{given.env_id}'; the behaviours know the cell of {', '.join(PHYSICS)}"

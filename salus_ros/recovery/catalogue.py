@@ -6,6 +6,7 @@ from pathlib import Path
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.policies.runner import PolicyRunner
+from salus_ros.recovery.arms import SEEN, Arm
 from salus_ros.recovery.behaviour import Behaviour
 from salus_ros.recovery.behaviours.hold import Hold, Requery
 from salus_ros.recovery.behaviours.home import Home
@@ -73,16 +74,43 @@ def check_behaviour(name: str, settings: BehaviourSettings) -> None:
     Raises:
         ConfigError: if there is none of that name, or it lacks a setting.
     """
-    if name not in BEHAVIOURS:
-        raise ConfigError(
-            f"there is no recovery behaviour '{name}'; there are {', '.join(BEHAVIOURS)}"
-        )
+    check_name(name)
     if name == OtherPolicy.name and settings.policy is None:
         raise ConfigError("the behaviour 'policy' needs the folder of a second policy; give it")
     if name == FollowSuccess.name and settings.manifold is None:
         raise ConfigError(
             "the behaviour 'manifold' needs a file of `salus manifold train`; give it"
         )
+
+
+def check_name(name: str) -> None:
+    """Refuse a behaviour that there is not.
+
+    Raises:
+        ConfigError: naming those that there are.
+    """
+    if name not in BEHAVIOURS:
+        raise ConfigError(
+            f"there is no recovery behaviour '{name}'; there are {', '.join(BEHAVIOURS)}"
+        )
+
+
+def live_arm(text: str) -> Arm:
+    """Read what is written of an arm that a robot can have; see `Arm.parse`.
+
+    Raises:
+        ConfigError: if it is none, has a behaviour that there is not, or a trigger that only a
+            trial has.
+    """
+    arm = Arm.parse(text)
+    if arm.planned:
+        raise ConfigError(
+            f"'{text}': the trigger {arm.planned} is planned by a trial that knows the episode; "
+            f"live there are {', '.join(SEEN)}"
+        )
+    for choice in arm.choices:
+        check_name(choice.behaviour)
+    return arm
 
 
 def _other_policy(_: Workcell, settings: BehaviourSettings) -> Behaviour:

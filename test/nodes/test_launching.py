@@ -79,6 +79,12 @@ def test_what_can_work_passes(tmp_path):
         ),
         ({"recovery": "scripted"}, "recovery:=scripted: its alarm needs a predictor; give model"),
         ({"recovery": "hold@stuck+home@either"}, "its alarm needs a predictor"),
+        (
+            {"recovery": "bogus@stuck"},
+            "recovery:=bogus@stuck: there is no recovery behaviour",
+        ),
+        ({"recovery": "hold@sometimes"}, "recovery:=hold@sometimes: 'hold@sometimes' is no arm"),
+        ({"recovery": "hold@oracle"}, "the trigger oracle is planned by a trial"),
         ({"recovery": "hold@stuck", "source": "none"}, "needs who announces each step"),
         ({"recovery": "hold@stuck", "source": "none", "robot": "so101"}, "robot:=so101: the beha"),
         ({"recovery": "hold@stuck", "recovery_alpha": "0.2"}, "recovery_alpha:=0.2: it is a rate"),
