@@ -166,6 +166,8 @@ def make_nodes(context: LaunchContext) -> list[Action]:
     if simulated:
         world = given(
             env_id=("env_id", str),
+            env_kwargs=("env_kwargs", str),
+            joint_names=("state_joints", names_of),
             rate_hz=("rate", float),
             episodes=("episodes", int),
             seed=("seed", int),

@@ -13,6 +13,7 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.worlds.adapter import read_env_kwargs
 from salus_ros.worlds.physics import ISAAC_ENV_ID, NEWTON_ENV_ID, PHYSX_ENV_ID
 
 RQT_PLUGINS = ("rqt_gui", "rqt_plot", "rqt_image_view", "rqt_runtime_monitor")
@@ -100,6 +101,11 @@ ARGUMENTS = (
         "env_id",
         "Gymnasium id of the world, module:Id-v0 for one that a module registers "
         "(salus/PickPlace-v1)",
+    ),
+    Argument(
+        "env_kwargs",
+        "What the world's constructor is given, as a JSON object: "
+        '{"obs_type": "pixels_agent_pos"}',
     ),
     Argument(
         "robot",
@@ -262,7 +268,7 @@ IN_VAIN: tuple[tuple[tuple[str, ...], _Holds, str], ...] = (
         "there is no recovery (recovery)",
     ),
     (
-        ("episodes", "seed", "fault", "condition", "exit_when_done"),
+        ("episodes", "seed", "fault", "condition", "exit_when_done", "env_kwargs"),
         lambda given: given["source"] == "none",
         "it is of the built-in world, which source:=none is not",
     ),
@@ -318,6 +324,10 @@ def check(arguments: Mapping[str, str]) -> None:
     source = arguments["source"]
     if source in SOURCES and arguments["env_id"] not in ("", SOURCES[source]):
         refuse("env_id", f"source:={source} is {SOURCES[source]}; leave out one of the two")
+    try:
+        read_env_kwargs(arguments["env_kwargs"])
+    except ConfigError:
+        refuse("env_kwargs", "allowed is a JSON object")
     check_recovery(arguments, refuse)
     if arguments["bag"]:
         if Path(arguments["bag"]).exists():

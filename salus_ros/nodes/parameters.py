@@ -44,6 +44,9 @@ class SimulatorParameters(WaitingParameters):
         ENV_ID,
         "Gymnasium id of the world, 'module:Id-v0' for one that a module of yours registers",
     )
+    env_kwargs: str = parameter(
+        "", "What the world's constructor is given, as a JSON object; empty for nothing"
+    )
     mode: str = parameter(
         "lockstep",
         "lockstep waits for the action of every step; realtime runs on the wall clock",

@@ -28,7 +28,7 @@ from salus_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Problem, R
 from salus_ros.nodes.frames import WORLD, camera_frame, frames_publisher, transforms
 from salus_ros.nodes.parameters import SimulatorParameters
 from salus_ros.nodes.qos import OVERRIDES, status_qos, stream_qos
-from salus_ros.worlds.adapter import Observation, World
+from salus_ros.worlds.adapter import Observation, World, read_env_kwargs
 from salus_ros.worlds.faults import fault_of
 
 DDS_PROFILE = Path(__file__).parents[1] / "assets" / "fastdds.xml"
@@ -61,7 +61,7 @@ class SimulatorNode(SalusNode[SimulatorParameters]):
         """
         given = self.parameters
         self._lockstep = given.mode == "lockstep"
-        self._world = World(given.env_id, given.joint_names)
+        self._world = World(given.env_id, given.joint_names, read_env_kwargs(given.env_kwargs))
         self._check_rate()
         self._index = given.first_episode - 1
         self._ended = 0  # episodes

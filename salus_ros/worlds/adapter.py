@@ -4,6 +4,7 @@ The form is LeRobot's: observations {"pixels": {camera: uint8 (H, W, 3)}, "agent
 and actions in a Box (A,). An environment with one camera may give its image alone as "pixels".
 """
 
+import json
 import math
 import warnings
 from collections.abc import Mapping
@@ -72,6 +73,24 @@ class Observation:
     failure_cause: str = ""
     joint_velocities: NDArray[np.float64] | None = None
     joint_efforts: NDArray[np.float64] | None = None
+
+
+def read_env_kwargs(text: str) -> dict[str, Any]:
+    """What a world's constructor is given, of a JSON object; nothing of an empty text.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    try:
+        given = json.loads(text) if text.strip() else {}
+    except json.JSONDecodeError:
+        given = None
+    if not isinstance(given, dict):
+        raise ConfigError(
+            f"env_kwargs is '{text}'; allowed is a JSON object, as "
+            '{"obs_type": "pixels_agent_pos"}'
+        )
+    return given
 
 
 class World:

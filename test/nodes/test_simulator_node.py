@@ -327,6 +327,12 @@ def test_real_time_ignores_the_action_of_a_step_that_was_answered(graph):
     assert player.node._answered == status.step
 
 
+def test_a_worlds_constructor_is_given_what_it_needs(graph):
+    node = graph.add(SimulatorNode, env_id=FAST, env_kwargs='{"size": 32}', autostart=False)
+    node.start()
+    assert set(node._world.image_sizes.values()) == {(32, 32)}
+
+
 def test_a_world_that_says_only_what_gymnasium_says(graph):
     player = Player(graph, env_id=BARE, episodes=1)
     player.play(1)
@@ -349,6 +355,10 @@ def test_a_world_that_says_only_what_gymnasium_says(graph):
         ({"env_id": FAST, "condition": "dark"}, "unknown condition 'dark'"),
         ({"env_id": BARE, "condition": "shifted"}, "a world that has no conditions; leave it"),
         ({"env_id": FAST, "fault_rate": 0.4}, "'fault_rate' is 0.4; allowed is a number from -1"),
+        (
+            {"env_id": FAST, "env_kwargs": "{size: 3}"},
+            "env_kwargs is '{size: 3}'; allowed is a JSON",
+        ),
         ({"env_id": FAST, "mode": "turbo"}, "one of lockstep, realtime"),
     ],
 )

@@ -10,7 +10,7 @@ from gymnasium.envs.registration import register, registry
 
 from salus_ros.core.errors import ConfigError, SimulatorError
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.worlds.adapter import World
+from salus_ros.worlds.adapter import World, read_env_kwargs
 from salus_ros.worlds.mujoco import PHYSICS
 from salus_ros.worlds.mujoco.truth import Truth
 
@@ -260,3 +260,14 @@ def test_how_joints_move_is_what_the_world_says_or_nothing():
     assert world(Plain).reset(seed=0).joint_velocities is None
     with pytest.raises(ConfigError, match=r"2 joint names and joint_velocities \(3,\)"):
         world(Measuring, count=3).reset(seed=0)
+
+
+def test_what_a_constructor_is_given_is_a_json_object():
+    assert read_env_kwargs("") == read_env_kwargs(" {} ") == {}
+    assert read_env_kwargs('{"obs_type": "pixels", "size": [1, 2]}') == {
+        "obs_type": "pixels",
+        "size": [1, 2],
+    }
+    for text in ("obs_type=pixels", "[1]", "3", "null", '{"a": NaN'):
+        with pytest.raises(ConfigError, match="allowed is a JSON object"):
+            read_env_kwargs(text)
