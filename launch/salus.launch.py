@@ -35,7 +35,7 @@ from launch_ros.event_handlers import OnStateTransition
 
 from launch import LaunchContext, LaunchDescription
 from salus_ros.nodes.arguments import ARGUMENTS, NO_RECOVERY, check, names_of
-from salus_ros.nodes.launching import Ending, misspelt, with_robot, with_source
+from salus_ros.nodes.launching import Ending, misspelt, parameter_file, with_robot, with_source
 
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "salus.yaml"
 
@@ -95,7 +95,7 @@ def make_nodes(context: LaunchContext) -> list[Action]:
             executable=executable,
             name=executable,
             namespace=arguments["namespace"],
-            parameters=[arguments["params_file"], parameters],
+            parameters=[arguments["params_file"], parameter_file(parameters)],
             # Every graph has a clock and frames of its own, so that two can run side by side.
             remappings=[
                 ("/clock", "clock"),
@@ -270,7 +270,7 @@ def make_viewers(
                 name="rviz",
                 namespace=arguments["namespace"],
                 arguments=["-d", str(CONFIG.with_name("salus.rviz"))],
-                parameters=[clock],
+                parameters=[parameter_file(clock)],
                 remappings=[
                     ("/clock", "clock"),
                     ("/tf", "tf"),

@@ -5,9 +5,13 @@ may lack.
 """
 
 import difflib
+import json
 import signal
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import Any
 
 import yaml
 
@@ -111,6 +115,22 @@ def with_robot(arguments: Mapping[str, str], shipped: Path) -> dict[str, str]:
         ) from error
     given = {name: value for name, value in arguments.items() if value}
     return dict(arguments) | known | given | {"robot": str(path)}
+
+
+def parameter_file(parameters: Mapping[str, Any]) -> str:
+    """A file with parameters of a node; it is there as long as this process.
+
+    Launch writes texts without quotes, and rcl takes a joint or camera that is called y or n for a
+    truth value.
+    """
+    with NamedTemporaryFile("w", dir=_folder().name, suffix=".yaml", delete=False) as file:
+        json.dump({"/**": {"ros__parameters": dict(parameters)}}, file)
+    return file.name
+
+
+@cache
+def _folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="salus_launch_")
 
 
 def misspelt(given: Iterable[str], known: Sequence[str]) -> list[str]:

@@ -100,24 +100,14 @@ def actions(arguments: dict[str, str]) -> list[Any]:
     return list(module.make_nodes(context))
 
 
-def plain(value: Any) -> Any:
-    """A parameter as it was given: launch holds texts as tuples of substitutions, in YAML."""
-    if isinstance(value, tuple | list):
-        if value and hasattr(value[0], "text"):
-            return yaml.safe_load("".join(part.text for part in value))
-        return [plain(item) for item in value]
-    return value
-
-
 def described(arguments: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Parameters that each node would be started with, as the launch file makes them."""
     made = {}
     for action in actions(arguments):
         if hasattr(action, "node_executable"):
-            given = action._Node__parameters[-1]
-            made[action.node_executable] = {
-                "".join(part.text for part in key): plain(value) for key, value in given.items()
-            }
+            file = "".join(part.text for part in action._Node__parameters[-1].param_file)
+            given = yaml.safe_load(Path(file).read_text())["/**"]["ros__parameters"]
+            made[action.node_executable] = given
     return made
 
 

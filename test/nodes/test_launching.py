@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import rclpy
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.nodes.arguments import ARGUMENTS, RQT_PLUGINS, SOURCES, check, names_of
-from salus_ros.nodes.launching import Ending, misspelt, with_robot, with_source
+from salus_ros.nodes.launching import Ending, misspelt, parameter_file, with_robot, with_source
 from salus_ros.worlds.mujoco import WORLDS
 
 NOTHING = {one.name: one.default for one in ARGUMENTS}
@@ -174,6 +175,28 @@ def test_an_argument_that_is_none_meets_its_neighbour():
     known = ["episodes", "episode_source", "record"]
     (said,) = misspelt(["episods", "record", "somebody_elses"], known)
     assert "'episods' is no argument and changes nothing; did you mean 'episodes'?" in said
+
+
+def test_parameters_arrive_as_they_are_given():
+    """As rcl reads them: y is a name and no truth value, 5 is a text where it was one."""
+    given = {
+        "joint_names": ["x", "y"],
+        "cameras": ["0", "on"],
+        "task": "stack: it # now",
+        "env_kwargs": '{"a": 1}',
+        "wait_for": "n",
+        "rate_hz": 10.0,
+        "episodes": 3,
+        "record": True,
+    }
+    context = rclpy.Context()
+    rclpy.init(context=context, args=["--ros-args", "--params-file", parameter_file(given)])
+    node = rclpy.create_node(
+        "a", context=context, automatically_declare_parameters_from_overrides=True
+    )
+    assert {name: node.get_parameter(name).value for name in given} == given
+    node.destroy_node()
+    rclpy.shutdown(context=context)
 
 
 @pytest.fixture
