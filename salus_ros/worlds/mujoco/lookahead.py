@@ -17,6 +17,7 @@ from salus_ros.worlds.conditions import CUBE_HALF_M, CUBES
 from salus_ros.worlds.mujoco.arm import JOINT_NAMES, Arm
 from salus_ros.worlds.mujoco.engine import MujocoEngine
 from salus_ros.worlds.mujoco.scene import fixed_geoms, load_scene
+from salus_ros.worlds.mujoco.truth import PADS
 from salus_ros.worlds.physics import Physics
 from salus_ros.worlds.pressing import Pressing
 
@@ -39,6 +40,7 @@ GRASP_SLACK_M = 0.004
 
 COLUMNS: tuple[str, ...] = (
     "steps_to_collision",
+    "force_now",
     *(f"force_until_{steps}" for steps in WINDOWS),
     *(f"tool_{axis}_at_{steps}" for steps in MARKS for axis in "xyz"),
     *(f"lag_{axis}_at_{steps}" for steps in MARKS for axis in "xyz"),
@@ -46,18 +48,23 @@ COLUMNS: tuple[str, ...] = (
     "lowest_tool_z",
 )
 """What is told of a step: steps until the robot will have pressed on something for as long as
-counts as a collision, `NEVER` if it does not; log(1 + F / N) of the largest force until so many
-steps ahead; where the tool will be, in m; by how much it will lag behind where it is sent, in m;
-the fingers' opening, in m; the lowest height of the tool, in m."""
+counts as a collision, `NEVER` if it does not; log(1 + F / N) of the force F at the beginning of
+what was rolled out last, which shows what the model lacks (an arm that presses on a cube), and of
+the largest until so many steps ahead; where the tool will be, in m; by how much it will lag behind
+where it is sent, in m; the fingers' opening, in m; the lowest height of the tool, in m."""
+
+_UPRIGHT: Array = np.array([1.0, 0.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rollout:
     """What was seen ahead, one row a control step.
 
-    forces: (n,) in N; tools, lags: (n, 3); openings: (n,); collision: step, -1 for none.
+    first: the force at its beginning in N; forces: (n,) in N; tools, lags: (n, 3); openings: (n,);
+    collision: step, -1 for none.
     """
 
+    first: float
     forces: Array
     tools: Array
     lags: Array
@@ -92,6 +99,7 @@ class PlanLookahead:
         self._qvel = np.array([model.joint(name).dofadr[0] for name in JOINT_NAMES])
         self._cubes = [int(model.joint(name).qposadr[0]) for name in CUBES]
         self._site = model.site("tcp").id
+        self._pads = [model.geom(name).id for name in PADS]
         cubes = {model.geom(name).id for name in CUBES}
         fixed = set(fixed_geoms(model))
         self._is_fixed = np.isin(np.arange(model.ngeom), list(fixed))
@@ -106,6 +114,7 @@ class PlanLookahead:
     def reset(self) -> None:
         """Begin an episode."""
         self._begun = False
+        self._grip: tuple[Array, Array] | None = None  # of the cube in the hand
         self._seen: _Rollout | None = None
         self._age = 0
 
@@ -151,26 +160,57 @@ class PlanLookahead:
         return _told(self._seen, self._age)
 
     def _put(self, positions: Array, velocities: Array) -> None:
-        """Bring the model to what was measured; a cube is where the fingers hold one."""
-        mujoco.mj_resetData(self._model, self._data)
-        self._data.qpos[self._qpos] = positions
-        self._data.qvel[self._qvel] = velocities
+        """Bring the model to what was measured.
+
+        A command goes by where the tool was a physics step ago, in the world as here: poses are
+        those from which the last step was made.
+        """
+        model, data = self._model, self._data
+        mujoco.mj_resetData(model, data)
+        data.qpos[self._qpos] = positions
+        data.qvel[self._qvel] = velocities
         half = float(np.mean(positions[7:]))
-        holds = not self._arm.opening and abs(half - CUBE_HALF_M) < GRASP_SLACK_M
-        self._held.contype, self._held.conaffinity = self._touches if holds else (0, 0)
-        if holds:
-            mujoco.mj_kinematics(self._model, self._data)
-            place = self._cubes[0]
-            self._data.qpos[place : place + 3] = self._data.site_xpos[self._site]
-            mujoco.mju_mat2Quat(
-                self._data.qpos[place + 3 : place + 7], self._data.site_xmat[self._site]
-            )
-        mujoco.mj_forward(self._model, self._data)
+        if not self._arm.opening and abs(half - CUBE_HALF_M) < GRASP_SLACK_M:
+            self._hold()
+        else:
+            self._grip = None
+            self._held.contype = self._held.conaffinity = 0
+        now = data.qpos.copy()
+        mujoco.mj_integratePos(model, data.qpos, data.qvel, -self._physics.timestep_s)
+        mujoco.mj_kinematics(model, data)
+        data.qpos[:] = now
+
+    def _hold(self) -> None:
+        """Put a cube between the fingers, in the hand as it was at the last step.
+
+        When they close around it, it is at the tool centre. It stands upright on the table where
+        it would be in it else, and is always midway between the pads.
+        """
+        model, data = self._model, self._data
+        mujoco.mj_kinematics(model, data)
+        tool, turn = data.site_xpos[self._site], np.zeros(4)
+        mujoco.mju_mat2Quat(turn, data.site_xmat[self._site])
+        left, right = data.geom_xpos[self._pads]
+        axis = (left - right) / np.linalg.norm(left - right)
+        cube, cube_turn = np.zeros(3), np.zeros(4)
+        mujoco.mju_mulPose(cube, cube_turn, tool, turn, *(self._grip or (np.zeros(3), _UPRIGHT)))
+        cube += axis * (axis @ ((left + right) / 2 - cube))
+        if self._grip is None or cube[2] < CUBE_HALF_M:
+            cube[2] = max(cube[2], CUBE_HALF_M)
+            yaw = np.arctan2(axis[1], axis[0])
+            cube_turn[:] = np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)
+        there, back, grip = np.zeros(3), np.zeros(4), (np.zeros(3), np.zeros(4))
+        mujoco.mju_negPose(there, back, tool, turn)
+        mujoco.mju_mulPose(*grip, there, back, cube, cube_turn)
+        self._grip = grip
+        place = self._cubes[0]
+        data.qpos[place : place + 3], data.qpos[place + 3 : place + 7] = cube, cube_turn
+        self._held.contype, self._held.conaffinity = self._touches
 
     def _roll(self, plan: Array) -> _Rollout:
         physics = self._physics
         pressing = Pressing(physics.surface_force_n, physics.collision_time_s, physics.timestep_s)
-        rows, collision = [], -1
+        rows, collision, first = [], -1, float("nan")
         for ahead, action in enumerate(plan[:STEPS]):
             self._arm.command(action)
             largest = 0.0
@@ -179,13 +219,14 @@ class PlanLookahead:
                 self._engine.step()
                 force = self._force()
                 largest = max(largest, force)
+                first = force if np.isnan(first) else first
                 if pressing.update(force) and collision < 0:
                     collision = ahead
             tool = self._arm.tool_position
             opening = 2.0 * float(np.mean(self._data.qpos[self._qpos[7:]]))
             rows.append((largest, *tool, *(self._arm.target_position - tool), opening))
         seen = np.array(rows)
-        return _Rollout(seen[:, 0], seen[:, 1:4], seen[:, 4:7], seen[:, 7], collision)
+        return _Rollout(first, seen[:, 0], seen[:, 1:4], seen[:, 4:7], seen[:, 7], collision)
 
     def _force(self) -> float:
         """Force of the robot on what stands still, in N."""
@@ -207,6 +248,7 @@ def _told(seen: _Rollout, age: int) -> npt.NDArray[np.float16]:
     left = seen.collision - age if seen.collision >= age else NEVER
     values = [
         left,
+        np.log1p(seen.first),
         *until,
         *seen.tools[at].ravel(),
         *seen.lags[at].ravel(),
