@@ -1,6 +1,7 @@
 """Make the picture of the page: a recorded episode with an alarm, or a report, in Chromium.
 
-salus predict shipped:pictures --model runs/demo-*/predictor --out runs/pictures.zarr
+salus collect --out runs/seen.zarr --seed 11405 --episodes 1 --images --lookahead
+salus predict runs/seen.zarr --model runs/demo-*/predictor --out runs/pictures.zarr
 python scripts/view_picture.py runs/pictures.zarr --episode 0 --out docs/images/view.png
 salus report runs/a.zarr --alarms runs/clips --out day
 python scripts/view_picture.py day/index.html --out docs/images/alarms.png
