@@ -167,9 +167,9 @@ def listen(namespace: str) -> None:
 
 
 @contextmanager
-def started(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(*command: str, stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is told to end, and killed where it does not."""
-    with subprocess.Popen([sys.executable, *command]) as process:
+    with subprocess.Popen([sys.executable, *command], stdout=stdout) as process:
         try:
             yield process
         finally:
@@ -188,8 +188,17 @@ def cpu_s(pid: int) -> float:
 
 def peak_mb(pid: int) -> float:
     """Largest memory of a process so far, in MB."""
+    return _status_mb(pid, "VmHWM")
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of a process now, in MB."""
+    return _status_mb(pid, "VmRSS")
+
+
+def _status_mb(pid: int, field: str) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
 
 
 def read_while(path: Path, stop: threading.Event, seen: list[int]) -> None:

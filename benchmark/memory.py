@@ -7,11 +7,12 @@ quarter, in which caches fill.
 
     python benchmark/memory.py FOLDER --model MODEL [--minutes 60] > benchmark/results/memory.json
 
-FOLDER gets the recording, some 3 GB an hour's episodes with images; it must not exist.
+FOLDER gets the recording, images and all; it must not exist.
 """
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -21,23 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_recording import started
+from bench_recording import resident_mb, started
+from bench_view import PORT
 
-from salus_ros.cli.node_processes import episodes_in
+from salus_ros.cli.node_processes import episodes_in, node_command
 from salus_ros.episodes.reader import StoreReader
 
 PERIOD_S = 5.0
 WARM = 0.25
 """Part of the time that the fit leaves out."""
-
-PORT = 8087
-"""As in bench_view, whose page is opened."""
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process in MB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 def run(folder: Path, model: Path, minutes: float) -> dict[str, Any]:
@@ -45,32 +38,26 @@ def run(folder: Path, model: Path, minutes: float) -> dict[str, Any]:
     folder.mkdir(parents=True)
     store = folder / "episodes.zarr"
     namespace = f"/memory_{time.time_ns()}"
+    shared = {"use_sim_time": True, "reliable_sensors": True}
     given = {
-        "recorder": {"store_path": store, "clips": folder / "clips", "use_sim_time": True},
-        "predictor": {"model_path": model, "use_sim_time": True, "wait_for": "recorder"},
-        "vla": {"use_sim_time": True, "wait_for": "predictor,recorder"},
+        "recorder": shared | {"store_path": store, "clips": folder / "clips", "max_age_ms": 0.0},
+        "predictor": shared | {"model_path": model, "wait_for": "recorder"},
+        "vla": shared | {"wait_for": "predictor,recorder"},
         "view": {"port": PORT},
         "simulator": {"wait_for": "vla,predictor,recorder"},
     }
-    given["recorder"] |= {"max_age_ms": 0.0, "reliable_sensors": True}
-    for name in ("predictor", "vla"):
-        given[name]["reliable_sensors"] = True
     with ExitStack() as stack:
-        processes = {}
-        for node, parameters in given.items():
-            ros = ["--ros-args", "-r", f"__ns:={namespace}", "-r", "/clock:=clock"]
-            for name, value in parameters.items():
-                text = str(value).lower() if isinstance(value, bool) else str(value)
-                ros += ["-p", f"{name}:={text}"]
-            command = ("-m", f"salus_ros.nodes.{node}", *ros)
-            processes[node] = stack.enter_context(started(*command))
+        processes = {
+            node: stack.enter_context(started(*node_command(node, namespace, parameters)))
+            for node, parameters in given.items()
+        }
         while not episodes_in(store):
             alive(processes)
             time.sleep(1.0)
         seconds = 60.0 * minutes
         page = Path(__file__).with_name("bench_view.py")
         command = (str(page), "--pages", "1", "--seconds", str(seconds + 60.0))
-        stack.enter_context(started(*command))
+        stack.enter_context(started(*command, stdout=subprocess.DEVNULL))  # ours is the figures'
         times, sizes = [], []
         begun_s = time.monotonic()
         while (passed_s := time.monotonic() - begun_s) < seconds:
@@ -114,7 +101,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     given = parser.parse_args()
     command = f"python benchmark/memory.py FOLDER --model MODEL --minutes {given.minutes:g}"
-    figures = {"command": command, "hardware": f"2 CPU cores ({platform.machine()})"}
+    figures = {
+        "command": command,
+        "hardware": f"{os.cpu_count()} CPU cores ({platform.machine()})",
+    }
     figures |= run(given.folder, given.model, given.minutes)
     print(json.dumps(figures, indent=1))
 

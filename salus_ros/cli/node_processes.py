@@ -75,11 +75,7 @@ class RunningGraph:
 
     def start(self, node: str, **parameters: object) -> None:
         """Start a node as a process; what it says goes to `logs/NODE.log`."""
-        command = [sys.executable, "-m", f"salus_ros.nodes.{node}", "--ros-args"]
-        command += ["-r", f"__ns:={NAMESPACE}", "-r", "/clock:=clock"]
-        for name, value in parameters.items():
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            command += ["-p", f"{name}:={text}"]
+        command = [sys.executable, *node_command(node, NAMESPACE, parameters)]
         watched = node == "monitor"
         with (self._folder / "logs" / f"{node}.log").open("a") as log:
             process = subprocess.Popen(
@@ -186,6 +182,16 @@ class RunningGraph:
     def _tail(self, node: str) -> str:
         lines = (self._folder / "logs" / f"{node}.log").read_text().strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+def node_command(node: str, namespace: str, parameters: Mapping[str, object]) -> list[str]:
+    """Arguments of Python that run a node in a namespace, with a clock of its own there."""
+    command = ["-m", f"salus_ros.nodes.{node}", "--ros-args"]
+    command += ["-r", f"__ns:={namespace}", "-r", "/clock:=clock"]
+    for name, value in parameters.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        command += ["-p", f"{name}:={text}"]
+    return command
 
 
 def alarm_line(said: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
@@ -296,7 +297,7 @@ def check(arguments: Mapping[str, str]) -> None:
         ConfigError: if an argument is not allowed.
     """
 
-    def refuse(name: str, why: str) -> None:
+    def refuse(name: str, why: str) -> NoReturn:
         raise ConfigError(f"{name}:={arguments[name]}: {why}")
 
     for name, (kind, low) in NUMBERS.items():
@@ -343,7 +344,7 @@ def check(arguments: Mapping[str, str]) -> None:
         _need("rqt", RQT_PLUGINS)
 
 
-def check_recovery(arguments: Mapping[str, str], refuse: Callable[[str, str], None]) -> None:
+def check_recovery(arguments: Mapping[str, str], refuse: Callable[[str, str], NoReturn]) -> None:
     """Refuse a recovery that cannot work here.
 
     Args:
@@ -363,7 +364,6 @@ def check_recovery(arguments: Mapping[str, str], refuse: Callable[[str, str], No
         arm = live_arm(recovery)
     except ConfigError as error:
         refuse("recovery", str(error))
-        return
     heeds = any(choice.trigger != "stuck" for choice in arm.choices)
     if heeds and not arguments["model"]:
         refuse("recovery", "its alarm needs a predictor; give model, or the trigger stuck alone")

@@ -210,7 +210,8 @@ class PlanLookahead:
     def _roll(self, plan: Array) -> _Rollout:
         physics = self._physics
         pressing = Pressing(physics.surface_force_n, physics.collision_time_s, physics.timestep_s)
-        rows, collision, first = [], -1, float("nan")
+        rows, collision = [], -1
+        forces: list[float] = []
         for ahead, action in enumerate(plan[:STEPS]):
             self._arm.command(action)
             largest = 0.0
@@ -218,15 +219,15 @@ class PlanLookahead:
                 self._arm.drive(substep)
                 self._engine.step()
                 force = self._force()
+                forces.append(force)
                 largest = max(largest, force)
-                first = force if np.isnan(first) else first
                 if pressing.update(force) and collision < 0:
                     collision = ahead
             tool = self._arm.tool_position
             opening = 2.0 * float(np.mean(self._data.qpos[self._qpos[7:]]))
             rows.append((largest, *tool, *(self._arm.target_position - tool), opening))
         seen = np.array(rows)
-        return _Rollout(first, seen[:, 0], seen[:, 1:4], seen[:, 4:7], seen[:, 7], collision)
+        return _Rollout(forces[0], seen[:, 0], seen[:, 1:4], seen[:, 4:7], seen[:, 7], collision)
 
     def _force(self) -> float:
         """Force of the robot on what stands still, in N."""
