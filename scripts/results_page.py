@@ -272,9 +272,9 @@ def shares(result: Values) -> str:
     return ", ".join(f"{100 * sizes[part] / total:.0f} % {what}" for part, what in names.items())
 
 
-def some(numbers: Sequence[int], of: int = 1) -> str:
-    """The numbers of the splits, each divided by `of`, as a range."""
-    low, high = min(numbers) // of, max(numbers) // of
+def some(numbers: Sequence[int]) -> str:
+    """The numbers of the splits as a range."""
+    low, high = min(numbers), max(numbers)
     return f"{low}" if low == high else f"{low} to {high}"
 
 
@@ -305,10 +305,10 @@ def page(folder: Path) -> str:
         f"failures; `shipped:shifted` {other['episodes']}, {other['failures']} failures, of "
         f"conditions never trained on. {len(result['folds'])} splits by episode, each with a seed "
         f"of its own: {shares(result)}; every episode is tested once. Epochs and settings are "
-        "chosen on the validation part; of the calibration part one half fits the probabilities "
-        "and the other sets the alarm's threshold. Figures are means over the splits, ± one "
-        "standard deviation; intervals in parentheses are at 95 %, Wilson's or a bootstrap that "
-        "draws the episodes once for all splits and detectors.",
+        "chosen on the validation part, which fits the probabilities too; the calibration part "
+        "sets the alarm's threshold. Figures are means over the splits, ± one standard deviation; "
+        "intervals in parentheses are at 95 %, Wilson's or a bootstrap that draws the episodes "
+        "once for all splits and detectors.",
         "## Targets",
         "Held-out episodes of the built-in simulator. A clock as an input is a declared option, "
         "off by default.",
@@ -326,13 +326,11 @@ def page(folder: Path) -> str:
         "## Alarm",
         "The alarm sounds when the risk (any failure within the longest horizon) or the "
         "probability that the episode fails at all is above its threshold; both move together, "
-        f"conformal at alpha = 0.05 on the {some(successes, 2)} successes of their half of the "
-        "calibration part.",
+        f"conformal at alpha = 0.05 on the {some(successes)} successes of the calibration part.",
         alarm_table(found),
         "The same at other alphas, and what either of the two would do alone, of raw scores: "
-        f"no probabilities are fitted, so all {some(successes)} successes of the calibration part "
-        f"set the threshold.{unpromised(min(successes))} The promise is for episodes like those "
-        "of the calibration; the shifted ones are not.",
+        f"no probabilities are fitted.{unpromised(min(successes))} The promise is for episodes "
+        "like those of the calibration; the shifted ones are not.",
         promise_table(found),
         "## Early ranking, as published",
         "AUROC within tasks of the largest score up to the shortest episode of the task and up "

@@ -22,10 +22,10 @@ def calibrate(
 ) -> None:
     """Calibrate a predictor; writes calibration.json beside it, which the node then uses.
 
-    Of the stores it was trained on, the part that training kept for this is used: what it was
-    trained on, or its epoch chosen by, would flatter it, and the test part stays for `salus
-    evaluate`. Of other stores, all episodes. One half of them fits the probabilities, the other
-    sets the threshold.
+    Of the stores it was trained on, the part that training kept for this sets the threshold of
+    the alarm, and the part that its epoch was chosen by fits the probabilities: what it was
+    trained on would flatter it, and the test part stays for `salus evaluate`. Of other stores, one
+    half of the episodes sets the threshold and the other fits the probabilities.
     """
     from salus_ros.prediction.predictor import Predictor
     from salus_ros.reports.sentences import left_out_lines

@@ -1,8 +1,9 @@
 """Fitting a calibration: true probabilities, and an alarm whose false-alarm rate is a promise.
 
-The epoch of a model, its probabilities and its alarm threshold each come from episodes of their
-own. A threshold that is conformal on episodes which anything else was chosen or fitted by promises
-too much: on those the scores of successes are lower than on new ones.
+The alarm's threshold comes from episodes of its own. One that is conformal on episodes which
+anything else was chosen or fitted by promises too much: on those the scores of successes are lower
+than on new ones. The probabilities, two numbers an output, are fitted to those that chose the
+epoch where they are at hand, so that all that is kept for the calibration sets the threshold.
 """
 
 import math
@@ -22,6 +23,8 @@ from salus_ros.training.conformal import ALPHAS, conformal_threshold, least_coun
 from salus_ros.training.dataset import EpisodeRecord, Samples
 from salus_ros.training.thresholds import best_f1_threshold
 
+ENDED = (Outcome.SUCCESS, Outcome.FAILURE)
+
 LEAST_FAILURES = 5
 """Failed episodes of a type, fewer than which share the fit of their horizon."""
 
@@ -31,15 +34,16 @@ Array = NDArray[np.float64]
 def calibrate(predictor: Predictor, samples: Samples, alpha: float = 0.05) -> Calibration:
     """Fit probabilities and alarm thresholds on episodes that the predictor does not know.
 
-    Episodes that it was trained on, or that chose its epoch, are left out, and those of its test
-    part too, which stay for the evaluation. Of the others, each once, one half fits the
-    probabilities and the other the thresholds, see `halves`.
+    Episodes that it was trained on are left out, and those of its test part too, which stay for
+    the evaluation. Those that chose its epoch fit the probabilities, the others, each once, the
+    thresholds; where the former are not among the samples, or all ended alike, one half of the
+    others fits the probabilities, see `halves`.
 
     Each output gets a slope and an intercept on its logit (Platt 1999, with his targets). The
     thresholds of the alarm are split conformal on the maxima over each successful episode of one
     score, which has the whole of alpha: how far the calibrated risk, or the probability that the
-    episode fails at all, is above what the successes of the other half reach, see `alarm_score`.
-    The threshold of the single outputs promises nothing and comes from both halves, and so does
+    episode fails at all, is above what the successes of the other part reach, see `alarm_score`.
+    The threshold of the single outputs promises nothing and comes from both parts, and so does
     that of the types other than the timeout.
 
     Args:
@@ -52,7 +56,7 @@ def calibrate(predictor: Predictor, samples: Samples, alpha: float = 0.05) -> Ca
     """
     least_count(alpha)  # refuses what is no share before anything is computed
     checkpoint = predictor.checkpoint
-    for_probability, for_threshold = halves(samples.records, _kept(predictor, samples))
+    for_probability, for_threshold = _parts(predictor, samples)
     fitted_on, limited_by = samples.subset(for_probability), samples.subset(for_threshold)
     used = samples.subset(for_probability + for_threshold)
     logits, episode = predictor.outputs(*used.inputs)  # (N, H, K), (N, 2)
@@ -110,11 +114,9 @@ def halves(records: Sequence[EpisodeRecord], places: Sequence[int]) -> tuple[lis
         Places for the probabilities and places for the thresholds; no key is in both. Successes
         and failures are each dealt in turn, the first to the probabilities.
     """
-    unique = {records[place].key: place for place in reversed(places)}
-    order = sorted(unique.values(), key=lambda n: (records[n].stratum, records[n].key))
     for_probability, for_threshold = [], []
-    for outcome in (Outcome.SUCCESS, Outcome.FAILURE):
-        ended = [place for place in order if records[place].meta.outcome == outcome]
+    for outcome in ENDED:
+        ended = [n for n in _once(records, places) if records[n].meta.outcome == outcome]
         for_probability += ended[::2]
         for_threshold += ended[1::2]
     return for_probability, for_threshold
@@ -128,6 +130,24 @@ def promise(calibration: Calibration, alpha: float) -> str:
         f"cannot be promised with {calibration.successes} successes of its own: "
         f"{least_count(alpha)} are needed"
     )
+
+
+def _parts(predictor: Predictor, samples: Samples) -> tuple[list[int], list[int]]:
+    """Places for the probabilities and places for the thresholds; no key is in both."""
+    records = samples.records
+    kept = _once(records, _kept(predictor, samples))
+    chose = set(predictor.checkpoint.split.get("validation", ()))
+    ended = [n for n, one in enumerate(records) if one.meta.outcome in ENDED]
+    choosing = _once(records, [n for n in ended if records[n].key in chose])
+    if len({records[n].meta.outcome for n in choosing}) == len(ENDED):
+        return choosing, kept
+    return halves(records, kept)
+
+
+def _once(records: Sequence[EpisodeRecord], places: Sequence[int]) -> list[int]:
+    """Places in the order of what their episodes are; of those with one key the first alone."""
+    unique = {records[place].key: place for place in reversed(places)}
+    return sorted(unique.values(), key=lambda n: (records[n].stratum, records[n].key))
 
 
 def _kept(predictor: Predictor, samples: Samples) -> list[int]:

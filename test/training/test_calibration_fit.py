@@ -118,16 +118,32 @@ def test_types_but_the_timeout_have_a_threshold_of_their_own(predictor, others, 
         assert Decisions.of(p > other, y).f1 <= best + 1e-9
 
 
-def test_the_epoch_the_probabilities_and_the_thresholds_have_episodes_of_their_own(
+def test_what_chose_the_epoch_fits_the_probabilities_and_what_is_kept_sets_the_thresholds(
     predictor, samples
 ):
     split = predictor.checkpoint.split
     calibration = calibrate(predictor, samples, 0.2)
-    probability, threshold = set(calibration.probability_keys), set(calibration.threshold_keys)
-    assert probability | threshold == set(split["calibration"])
-    parts = [*map(set, (split["train"], split["validation"], split["test"])), probability]
-    parts.append(threshold)
-    assert sum(map(len, parts)) == len(set.union(*parts)) == len(samples.records)
+    assert set(calibration.probability_keys) == set(split["validation"])
+    assert set(calibration.threshold_keys) == set(split["calibration"])
+    assert not set(split["validation"]) & set(split["calibration"])
+    good = {one.key for one in samples.records if one.stratum == "success"}
+    assert calibration.successes == len(good & set(split["calibration"]))
+
+
+def test_without_what_chose_the_epoch_what_is_kept_does_for_both(predictor, samples):
+    """So it is too where that part has one ending alone."""
+    split = predictor.checkpoint.split
+    for ending in ("none", "success"):
+        places = [
+            n
+            for n, one in enumerate(samples.records)
+            if one.key not in split["validation"] or one.stratum == ending
+        ]
+        calibration = calibrate(predictor, samples.subset(places), 0.2)
+        probability, threshold = set(calibration.probability_keys), set(calibration.threshold_keys)
+        assert probability | threshold == set(split["calibration"])
+        assert not probability & threshold
+        assert min(len(probability), len(threshold)) >= len(split["calibration"]) // 2 - 1
 
 
 @settings(deadline=None)

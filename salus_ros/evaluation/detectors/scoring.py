@@ -142,7 +142,7 @@ def run_detector(
     detector.fit(samples, fold.train, fold.validation, fold.seed)
     fit_s = time.perf_counter() - started
     test, calibration = samples.subset(fold.test), samples.subset(fold.calibration)
-    calibrated = _calibrated(detector, calibration)
+    calibrated = _calibrated(detector, samples.subset(fold.validation + fold.calibration))
     readout, outputs, steps = _tested(detector, calibrated, test)
     return Scored(
         test=readout,
@@ -156,11 +156,11 @@ def run_detector(
     )
 
 
-def _calibrated(detector: Detector, calibration: Samples) -> Predictor | None:
-    """A model of SALUS with what the calibration part makes of it; None of another detector."""
+def _calibrated(detector: Detector, kept: Samples) -> Predictor | None:
+    """A model of SALUS with what validation and calibration make of it; None of another."""
     if not isinstance(detector, HorizonPredictor):
         return None
-    fitted = calibrate(detector.predictor, detector.readings(calibration), ALPHA)
+    fitted = calibrate(detector.predictor, detector.readings(kept), ALPHA)
     return Predictor(detector.predictor.checkpoint, "cpu", fitted)
 
 
