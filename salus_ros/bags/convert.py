@@ -144,7 +144,7 @@ class Converter:
             self.spec = self._store.spec
         stored = self._store.spec
         try:
-            if different := stored.differences(piece.spec):
+            if different := stored.misfits(piece.spec):
                 listed = "; ".join(f"{name}: store {a}, given {b}" for name, a, b in different)
                 raise StoreError(f"it does not fit the store ({listed})")
             block = piece.for_store(stored)

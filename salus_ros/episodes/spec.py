@@ -1,7 +1,7 @@
 """The sizes and names that every episode of a store shares."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from salus_ros.core import schema
@@ -80,7 +80,7 @@ class StoreSpec:
         truth_names: Names of the values that only a world can know, see `Episode.truth`; empty
             for a store without.
         episode_outputs: Those of `schema.EPISODE_OUTPUTS` that are kept of the live predictions,
-            from the first on; empty for a store without.
+            from the first on: all, but for older stores and those that were packed without.
         signals: Names of the signals, in column order.
         further_signals: Names of the F signals beyond them; empty for a store without.
         chunk_statistics: Names of the C statistics of action chunks; empty for a store without.
@@ -111,7 +111,7 @@ class StoreSpec:
     lookahead_names: tuple[str, ...] = ()
     lookahead_cell: str = ""
     truth_names: tuple[str, ...] = ()
-    episode_outputs: tuple[str, ...] = ()
+    episode_outputs: tuple[str, ...] = schema.EPISODE_OUTPUTS
     signals: tuple[str, ...] = schema.SIGNAL_NAMES
     further_signals: tuple[str, ...] = ()
     chunk_statistics: tuple[str, ...] = ()
@@ -175,9 +175,8 @@ class StoreSpec:
                 f"{', '.join(unknown)} cannot be left out; allowed are "
                 f"{', '.join(OPTIONAL_COLUMNS)}"
             )
-        defaults: dict[str, Any] = {field.name: field.default for field in fields(self)}
         sizes = [size for name in names for size in OPTIONAL_COLUMNS[name]]
-        return replace(self, **{size: defaults[size] for size in sizes})
+        return replace(self, **{size: type(getattr(self, size))() for size in sizes})
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the sizes as plain JSON values."""
@@ -228,8 +227,15 @@ class StoreSpec:
                 found.append((f"{what}_names", list(ours), list(given)))
         return found
 
+    def misfits(self, other: "StoreSpec") -> list[tuple[str, Any, Any]]:
+        """Those of `differences` for which episodes of the other are not appended to ours.
+
+        Older stores have no `episode_outputs`; what would lose some refuses the episode.
+        """
+        return [one for one in self.differences(other) if one[0] != "episode_outputs"]
+
     def check_same(self, other: "StoreSpec", path: object) -> None:
-        """Refuse sizes or names that differ from those of the store at `path`.
+        """Refuse sizes or names of which episodes do not go into the store at `path`.
 
         Names that one of the two does not know go with any.
 
@@ -237,7 +243,7 @@ class StoreSpec:
             StoreError: naming every difference; or both orders of the same names, since rows of
                 another order must go through `columns` before they are written.
         """
-        different = self.differences(other)
+        different = self.misfits(other)
         if different:
             listed = "; ".join(f"{name}: store {a}, given {b}" for name, a, b in different)
             raise StoreError(

@@ -319,7 +319,7 @@ class EpisodeStore(Closing):
         for name in OPTIONAL:
             if name not in layouts and getattr(episode, name) is not None:
                 given = getattr(episode, name)
-                if given.size:
+                if not np.isnan(given).all():
                     raise StoreError(
                         f"episode '{episode.meta.id}' has {name} {given.shape}, but the store "
                         f"'{self.path}' was created without; create one with its size"

@@ -39,7 +39,7 @@ from salus_ros.view.course import Limits
 from salus_ros.view.server import ViewServer
 from salus_ros.view.state import ViewState
 
-PERIOD_S = 1 / 15
+PERIOD_S = 1 / 12
 """How often what has arrived is taken, and the pages are told."""
 
 SLOW_PERIOD_S = 1.0

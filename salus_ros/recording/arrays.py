@@ -87,7 +87,7 @@ def make_block(
     shape = (length, len(spec.horizons_s), len(spec.failure_types))
     probability = np.full(shape, np.nan, np.float32)
     risk, alarm = (np.full(length, np.nan, np.float32) for _ in range(2))
-    whole = np.full((length, len(spec.episode_outputs)), np.nan, np.float32)
+    whole = np.full((length, len(schema.EPISODE_OUTPUTS)), np.nan, np.float32)
     for t, row in enumerate(rows):
         for name in (STATE, SIGNALS, PREDICTION):
             try:
@@ -115,7 +115,7 @@ def make_block(
         if foreseen is not None:
             probability[t] = foreseen.probability
             risk[t], alarm[t] = foreseen.risk, foreseen.alarm
-            whole[t] = foreseen.episode_outputs[: whole.shape[1]]
+            whole[t] = foreseen.episode_outputs
     ages = [_ages(row, spec.streams) for row in rows]
     return Episode(
         meta=EpisodeMeta(episode_id, "", Outcome.UNKNOWN),
@@ -132,7 +132,7 @@ def make_block(
         probability=probability,
         risk=risk,
         alarm=alarm,
-        episode_outputs=whole if spec.episode_outputs else None,
+        episode_outputs=whole,
         **policy_columns(rows, spec, refused),
         **joint_columns(rows, joints, spec),
         truth=_truth(rows, spec),
@@ -232,7 +232,6 @@ def store_spec(
         streams=tuple(streams),
         horizons_s=schema.HORIZONS_S if foreseen is None else foreseen.horizons_s,
         failure_types=FAILURE_TYPES if foreseen is None else foreseen.failure_types,
-        episode_outputs=() if foreseen is None else schema.EPISODE_OUTPUTS,
         image_codec=image_codec,
         state_names=tuple(state_names),
         action_names=tuple(action_names),

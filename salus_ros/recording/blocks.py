@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from salus_ros.core.errors import ObservationError, SalusError
+from salus_ros.core.errors import ObservationError, SalusError, StoreError
 from salus_ros.episodes import Episode, EpisodeMeta, StoreSpec
 from salus_ros.episodes.columns import columns
 from salus_ros.episodes.interventions import Span, joined, written
@@ -57,8 +57,15 @@ class Written:
         """The block with its columns in the order of a store, by their names.
 
         Raises:
-            StoreError: if they are not those of the store.
+            StoreError: if they are not those of the store, or it has no place for what was
+                predicted.
         """
+        said = self.block.episode_outputs
+        if said is not None and not stored.episode_outputs and not np.isnan(said).all():
+            raise StoreError(
+                "the store was created without episode_outputs, what is predicted of an episode "
+                "as a whole, and would lose it; record into a new folder"
+            )
         order = {what: columns(stored.names(what), self.spec.names(what), what) for what in NAMED}
         if all(isinstance(one, slice) for one in order.values()):
             return self.block

@@ -8,6 +8,7 @@ from synthetic_episodes import LOW_DIM, make_episode, make_store
 
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import FailureType
+from salus_ros.core.schema import EPISODE_OUTPUTS
 from salus_ros.episodes import EpisodeStore, StoreReader, StoreSpec
 from salus_ros.episodes.pack import pack, select_episodes
 
@@ -118,3 +119,29 @@ def test_stores_of_another_order_are_packed_by_name(tmp_path):
     assert reader.spec == NAMES
     np.testing.assert_array_equal(reader.episode(1).state, first.state)
     np.testing.assert_array_equal(reader.episode(2).state, second.state)
+
+
+def test_a_store_has_columns_for_what_is_predicted_of_an_episode_unless_it_is_older(tmp_path):
+    """An older one takes what loses nothing by it, and is not packed with the others unasked."""
+    assert LOW_DIM.episode_outputs == EPISODE_OUTPUTS
+    old_spec = LOW_DIM.without(("episode_outputs",))
+    attributes = old_spec.to_attributes()
+    del attributes["episode_outputs"]
+    assert StoreSpec.from_attributes(attributes) == old_spec
+    assert old_spec.episode_outputs == ()
+    new = make_store(tmp_path / "new.zarr", [FailureType.DROP], LOW_DIM)
+    old = make_store(tmp_path / "old.zarr", [FailureType.DROP], old_spec)
+    said = make_episode("said")
+    assert np.isfinite(said.episode_outputs).all()
+    nothing = np.full_like(said.episode_outputs, np.nan)
+    with EpisodeStore.open(old, LOW_DIM) as store:
+        with pytest.raises(StoreError, match=r"has episode_outputs .* was created without"):
+            store.append(said)
+        store.append(dataclasses.replace(said, episode_outputs=nothing))
+    assert [meta.id for meta in StoreReader(old).episodes()] == ["0", "said"]
+    with EpisodeStore.open(new, old_spec) as store:
+        store.append(dataclasses.replace(said, episode_outputs=None))
+    np.testing.assert_array_equal(StoreReader(new).episode(1).episode_outputs, nothing)
+    with pytest.raises(StoreError, match="different forms"):
+        select_episodes([new, old])
+    assert len(select_episodes([new, old], without=("episode_outputs",))) == 2

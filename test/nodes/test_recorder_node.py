@@ -130,9 +130,37 @@ def test_a_predictor_that_is_not_there_is_a_gap_not_a_zero(robot):
     assert np.isnan(episode.probability).all()
     assert np.isnan(episode.risk).all()
     assert np.isnan(episode.alarm).all()
-    assert episode.episode_outputs is None
+    assert np.isnan(episode.episode_outputs).all()
     assert np.isnan(episode.age_ms[:, 6]).all()
     assert episode.meta.model_id == ""
+
+
+def test_what_is_predicted_after_episodes_without_a_predictor_is_recorded_whole(robot):
+    robot.run("a", 3, skip=("prediction",))
+    robot.run("b", 3)
+    robot.committed(2)
+    episode = StoreReader(robot.path).episode(1)
+    np.testing.assert_allclose(episode.risk, [0, 0.02, 0.04], rtol=1e-6)
+    np.testing.assert_array_equal(episode.episode_outputs[:, 0], [0.5] * 3)
+    np.testing.assert_array_equal(episode.episode_outputs[:, 1], [np.nan, 0.25, np.nan])
+
+
+def test_an_older_store_without_columns_for_a_prediction_refuses_it_and_takes_what_has_none(
+    graph, robot
+):
+    robot.run("a", 3, skip=("prediction",))
+    robot.committed(1)
+    robot.close()
+    older = robot.path.with_name("older.zarr")
+    made = StoreReader(robot.path)
+    EpisodeStore.create(older, made.spec.without(("episode_outputs",))).close()
+    robot = Robot(graph, older)
+    robot.run("b", 3)
+    robot.dropped("created without episode_outputs")
+    robot.run("c", 3, skip=("prediction",))
+    robot.committed(1)
+    assert [meta.id for meta in StoreReader(older).episodes()] == ["c"]
+    assert StoreReader(older).episode(0).episode_outputs is None
 
 
 def test_a_step_that_missed_its_signals_is_marked(robot):
