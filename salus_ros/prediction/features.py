@@ -17,9 +17,11 @@ INPUTS: tuple[str, ...] = get_args(Input)
 """The signals; which of them are valid; `EXTRAS`, each with whether it is there, or each value of
 `SINGLE`; the elapsed share of the time limit, and how close the limit is."""
 
-CLOSE_STEPS = 30
-"""Steps before the time limit over which its closeness is told, twice the longest horizon: of
-the elapsed share alone a network does not learn to tell 0.2 s from 0.5 s."""
+CLOSE_STEPS = (4, 8, 16, 32, 64)
+"""Scales, in steps, of the closeness of the time limit: of the elapsed share, or of one ramp, a
+network does not learn to tell 0.2 s from 0.5 s."""
+
+CLOCK_COLUMNS = 1 + len(CLOSE_STEPS)
 
 ROWS_AT_ONCE = 2**15
 
@@ -133,7 +135,7 @@ class Features:
     def width(self) -> int:
         """Number of features F."""
         signals = len(self.signals.mean)
-        widths = {"signals": signals, "validity": signals, "clock": 2}
+        widths = {"signals": signals, "validity": signals, "clock": CLOCK_COLUMNS}
         widths |= {name: self._columns(name) for name in self.extras}
         return sum(widths[name] for name in self.inputs)
 
@@ -147,7 +149,7 @@ class Features:
                 stop = start + self._columns(name)
                 spans[name] = slice(start, stop)
             else:
-                stop = start + (2 if name == "clock" else signals)
+                stop = start + (CLOCK_COLUMNS if name == "clock" else signals)
             start = stop
         return spans
 
@@ -243,6 +245,9 @@ class Features:
 
 
 def _clock(step: NDArray[np.integer], limit: int) -> NDArray[np.float32]:
-    """Elapsed share of the time limit; steps left of the last ones, from 2 down to 0: (B, 2)."""
-    left = 2.0 * (limit - step) / CLOSE_STEPS
-    return np.column_stack((step / limit, left.clip(0.0, 2.0))).astype(np.float32)
+    """Elapsed share of the time limit, and how close it is: (B, 1 + C).
+
+    The latter is 2 exp(-left / tau) for each tau of `CLOSE_STEPS`, 2 from the limit on.
+    """
+    left = np.maximum(limit - step, 0)[:, None] / np.array(CLOSE_STEPS)  # (B, C)
+    return np.column_stack((step / limit, 2.0 * np.exp(-left))).astype(np.float32)

@@ -24,23 +24,26 @@ def test_inputs_stand_in_one_order_and_are_standardised(steps):
     assert features.inputs == tuple(n for n in INPUTS if n in features.inputs)
     assert features.inputs == ("signals", "validity", "embedding", "clock")
     values = features.apply(*steps, np.arange(50))
-    assert values.shape == (50, features.width) == (50, 12 + 12 + 7 + 2)
+    assert values.shape == (50, features.width) == (50, 12 + 12 + 7 + 1 + len(CLOSE_STEPS))
     assert values.dtype == np.float32
     for columns in (slice(0, 11), slice(24, 30)):
         np.testing.assert_allclose(values[:, columns].mean(axis=0), 0, atol=1e-3)
         np.testing.assert_allclose(values[:, columns].std(axis=0), 1, atol=1e-3)
     assert (values[:, 12:23] == 1).all()  # valid
     assert not values[:, [11, 23]].any()  # never valid
-    assert values[-1, -2] == np.float32(49 / LIMIT)
+    assert values[-1, 31] == np.float32(49 / LIMIT)
 
 
 def test_the_clock_is_fine_near_the_limit_and_coarse_before(steps):
     features = Features.fit(("clock",), *steps, time_limit_steps=LIMIT)
     signals, valid = (array[:5] for array in steps[:2])
-    left = np.array([LIMIT, CLOSE_STEPS, CLOSE_STEPS // 2, 0, -7])
-    elapsed, close = features.apply(signals, valid, None, LIMIT - left).T
+    left = np.array([LIMIT, 64, 4, 0, -7])
+    elapsed, *close = features.apply(signals, valid, None, LIMIT - left).T
     np.testing.assert_allclose(elapsed, 1 - left / LIMIT, atol=1e-6)
-    np.testing.assert_array_equal(close, [2, 2, 1, 0, 0])
+    for tau, values in zip(CLOSE_STEPS, close, strict=True):
+        np.testing.assert_allclose(values, 2 * np.exp(-left.clip(0) / tau), rtol=1e-6)
+    at_once = features.apply(signals[:2], valid[:2], None, LIMIT - np.array([6, 9]))  # 0.2, 0.3 s
+    assert np.abs(np.diff(at_once[:, 1:], axis=0)).max() > 0.2
 
 
 def test_a_clock_without_a_limit_is_refused(steps):
@@ -105,7 +108,7 @@ def test_the_columns_of_an_input_are_known(steps):
     inputs = ("signals", "validity", "embedding", "joints", "clock")
     features = Features.fit(inputs, signals, valid, extras, time_limit_steps=LIMIT)
     assert features.spans == {"embedding": slice(24, 31), "joints": slice(31, 34)}
-    assert features.width == 36
+    assert features.width == 34 + 1 + len(CLOSE_STEPS)
     gone = features.apply(signals, valid, {"joints": extras["joints"]})
     whole = features.apply(signals, valid, extras)
     whole[:, features.spans["embedding"]] = 0
