@@ -163,17 +163,17 @@ def draw_risk(
         if not has_live or np.abs(live - prediction.risk)[both].max(initial=0.0) > 1e-3:
             label = f"risk, by model {predictor.model_id} afterwards"
             axis.plot(times, prediction.risk, color=LINE_COLOURS[0], linewidth=1.2, label=label)
-        limits = [("risk", predictor.threshold, "--")]
+        limits = [("the risk", predictor.threshold, "--")]
         if np.isfinite(prediction.episode_failure).any():
-            colour, label = LINE_COLOURS[1], "probability that it fails at all"
+            colour, label = LINE_COLOURS[1], "it fails at all"
             axis.plot(times, prediction.episode_failure, color=colour, linewidth=1.2, label=label)
-            limits.append((label, predictor.episode_threshold, ":"))
+            limits.append((f"'{label}'", predictor.episode_threshold, ":"))
         if np.isfinite(prediction.no_progress).any():
-            label = "probability of no progress"
+            label = "no progress"
             axis.plot(times, prediction.no_progress, color=LINE_COLOURS[2], lw=1.2, label=label)
         for name, limit, style in limits:
             if np.isfinite(limit):
-                label = f"alarm when the {name} exceeds {limit:.2f}"
+                label = f"alarm when {name} exceeds {limit:.2f}"
                 label += "" if predictor.calibrated else ", not calibrated"
                 axis.axhline(limit, color="#666666", linestyle=style, linewidth=1, label=label)
     if prediction is None and episode.episode_outputs is not None:
