@@ -226,6 +226,8 @@ def test_errors_are_one_line_and_exit_code_2(salus, store, model, tmp_path):
     assert "does not exist" in error_line(salus("info", tmp_path / "absent"))
     assert "not an episode store" in error_line(salus("info", tmp_path))
     assert "epochs is 0" in error_line(salus("train", store, "--out", out, "--epochs", 0))
+    limit = ("--time-limit-steps", 60, "--inputs", "signals")
+    assert "the clock" in error_line(salus("train", store, "--out", out, *limit))
     assert "64,128" in error_line(salus("train", store, "--out", out, "--hidden", "a,b"))
     assert "no labelled" in error_line(salus("train", tmp_path / "empty.zarr", "--out", out))
     assert "device" in error_line(salus("train", store, "--out", out, "--device", "abacus"))

@@ -24,6 +24,14 @@ def adapt(
     alpha: Annotated[
         float, typer.Option(help="Share of successful episodes that may alarm.")
     ] = 0.05,
+    time_limit_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps after which an episode counts as failed, where there is such a limit: the "
+            "predictor then has a clock, and tells how close the limit is.",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes; the model's own.")] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda or cuda:N.")] = "cpu",
     as_json: AsJson = False,
@@ -51,6 +59,15 @@ def adapt(
         raise ConfigError(f"model is {model!r}; allowed is one of {', '.join(PRESETS)}")
     begun = None if start is None else Predictor.load(start, device).checkpoint
     config = PRESETS[model] if begun is None else begun.config
+    if time_limit_steps is not None:
+        if begun is not None and config.time_limit_steps != time_limit_steps:
+            has = config.time_limit_steps
+            raise ConfigError(
+                f"time_limit_steps is {time_limit_steps}, but '{start}' has "
+                + (f"a time limit of {has} steps" if has else "no clock")
+                + "; leave --time-limit-steps or --start out"
+            )
+        config = config.with_time_limit(time_limit_steps)
     samples = load_samples(
         stores,
         None if begun is None else begun.horizons_s,

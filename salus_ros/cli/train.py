@@ -41,6 +41,13 @@ def train(
         raise ConfigError(f"model is {model!r}; allowed is one of {', '.join(PRESETS)}")
     given = {name: _parsed(name, value) for name, value in settings.items() if value is not None}
     config = replace(PRESETS[model], **given)
+    if limit := given.get("time_limit_steps"):
+        if "inputs" in given and "clock" not in config.inputs:
+            raise ConfigError(
+                f"time_limit_steps is {limit}, but the clock, which reads it, is not among the "
+                f"inputs {', '.join(config.inputs)}; add clock to them, or leave the limit out"
+            )
+        config = config.with_time_limit(limit)
     types = None if failure_types is None else read_types(_listed(failure_types))
 
     from salus_ros.cli.progress import epoch_bar

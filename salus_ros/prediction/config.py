@@ -68,7 +68,9 @@ class TrainingConfig:
     time_limit_steps: Annotated[
         int,
         Field(
-            ge=0, description="Steps after which an episode counts as failed; the clock needs it."
+            ge=0,
+            description="Steps after which an episode counts as failed, where there is such a "
+            "limit; given, the clock is an input.",
         ),
     ] = 0
     leave_out: Annotated[
@@ -209,6 +211,11 @@ class TrainingConfig:
     def sequential(self) -> bool:
         """Whether the network reads whole episodes, not single steps."""
         return self.model != "mlp"
+
+    def with_time_limit(self, steps: int) -> Self:
+        """The same with a clock among the inputs, which tells how close the limit is."""
+        inputs = self.inputs if "clock" in self.inputs else (*self.inputs, "clock")
+        return replace(self, inputs=inputs, time_limit_steps=steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values."""

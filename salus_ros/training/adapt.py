@@ -1,5 +1,6 @@
 """Adapting to few episodes of one's own: how to deal them out, and what they promise."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,6 +11,8 @@ from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.config import TrainingConfig
 from salus_ros.training.conformal import least_alpha, least_count, rate_interval
 from salus_ros.training.dataset import EpisodeRecord
+from salus_ros.training.split import split_episodes
+from salus_ros.training.train import split_fractions
 
 LARGEST_SHARE = 0.4
 """Of the episodes that calibration may get: the network has to learn from the rest."""
@@ -48,8 +51,9 @@ class Promise:
 def deal(records: Sequence[EpisodeRecord], config: TrainingConfig, alpha: float) -> TrainingConfig:
     """Settings whose calibration part is large enough to promise alpha, if any may be.
 
-    Half of the calibration part sets the threshold, so it needs twice as many successes as the
-    promise does. What it gets beyond its usual share is taken from the training part.
+    Its successes set the threshold, all of them, or one half where the validation part has not
+    both endings, see `calibrate`. What it gets beyond its usual share is taken from the training
+    part.
 
     Args:
         records: The labelled episodes.
@@ -66,14 +70,20 @@ def deal(records: Sequence[EpisodeRecord], config: TrainingConfig, alpha: float)
             f"{good} successful and {bad} failed episodes; at least {FEWEST} of each are needed: "
             "record and label more"
         )
-    share = (2 * least_count(alpha) + 0.5) / good  # shares are rounded
-    share = min(max(share, config.calibration_fraction), LARGEST_SHARE)
-    more = share - config.calibration_fraction
-    return replace(
-        config,
-        train_fraction=config.train_fraction - more,
-        calibration_fraction=share,
-    )
+    keys, strata = ([getattr(r, name) for r in records] for name in ("key", "stratum"))
+    for of_each in (1, 2):
+        share = (of_each * least_count(alpha) + 0.5) / good  # shares are rounded
+        share = min(max(share, config.calibration_fraction), LARGEST_SHARE)
+        more = share - config.calibration_fraction
+        dealt = replace(
+            config,
+            train_fraction=config.train_fraction - more,
+            calibration_fraction=share,
+        )
+        chosen_by = split_episodes(keys, strata, split_fractions(dealt), dealt.seed)["validation"]
+        if len({records[place].meta.outcome for place in chosen_by}) > 1:
+            break
+    return dealt
 
 
 def promise_of(
@@ -87,7 +97,7 @@ def promise_of(
         alpha: Share of false alarms that was asked for.
     """
     successes = calibration.successes
-    needed = round(2 * least_count(alpha) / LARGEST_SHARE)
+    needed = math.ceil((least_count(alpha) + 0.5) / LARGEST_SHARE)  # shares are rounded
     good = sum(record.meta.outcome == Outcome.SUCCESS for record in records)
     return Promise(
         alpha=alpha,
