@@ -41,6 +41,7 @@ setup(
     extras_require={
         "test": ["pytest"],  # by this, colcon test runs pytest
         "ray": ["ray"],
+        "foxglove": ["foxglove-sdk"],
         "metaworld": ["metaworld==3.0.0"],
     },
     zip_safe=False,

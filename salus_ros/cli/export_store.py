@@ -37,6 +37,7 @@ def export_store(
     left out there and named, and the exit code is 1 then.
     """
     from salus_ros.episodes.layouts.lerobot import export_lerobot
+    from salus_ros.episodes.layouts.mcap import export_mcap
     from salus_ros.episodes.layouts.padded import export_padded
     from salus_ros.episodes.reader import StoreReader
 
@@ -47,6 +48,8 @@ def export_store(
     with nullcontext() if as_json else bar("episodes", len(reader), err_console) as advance:
         if layout == Layout.LEROBOT:
             result = export_lerobot(reader, out, advance, videos=videos, fps=fps, task=task)
+        elif layout == Layout.MCAP:
+            result = export_mcap(reader, out, advance)
         else:
             result = export_padded(reader, out, advance)
     if as_json:
@@ -59,7 +62,8 @@ def export_store(
         if result.left_out:
             print_line(f"the layout has no place for {', '.join(result.left_out)}")
         if result.marked:
-            print_line(f"{result.marked} steps that lack something are False in the mask")
+            how = "have no message of it" if layout == Layout.MCAP else "are False in the mask"
+            print_line(f"{result.marked} steps that lack something {how}")
         for gap in result.gaps[:GAPS_SHOWN]:
             print_line(str(gap))
         if len(result.gaps) > GAPS_SHOWN:

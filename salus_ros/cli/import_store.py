@@ -8,6 +8,7 @@ import typer
 
 from salus_ros.cli.layouts import Layout, LayoutOption
 from salus_ros.cli.output import EXIT_CHECK_FAILED, AsJson, err_console, print_json, print_line
+from salus_ros.core.errors import ConfigError
 
 
 def import_store(
@@ -25,6 +26,11 @@ def import_store(
     from salus_ros.episodes.layouts.lerobot_import import import_lerobot
     from salus_ros.episodes.layouts.padded_import import import_padded
 
+    if layout == Layout.MCAP:
+        raise ConfigError(
+            "layout is mcap, which is for export alone; allowed are padded and lerobot (a bag of "
+            "MCAP files goes through salus convert)"
+        )
     read = import_lerobot if layout == Layout.LEROBOT else import_padded
     with nullcontext() if as_json else err_console.status("importing"):
         imported = read(source, out)

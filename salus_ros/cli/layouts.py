@@ -11,9 +11,14 @@ class Layout(StrEnum):
 
     PADDED = "padded"
     LEROBOT = "lerobot"
+    MCAP = "mcap"
 
 
 LayoutOption = Annotated[
     Layout,
-    typer.Option("--layout", help="padded: zarr arrays (E, T, ...); lerobot: a LeRobotDataset."),
+    typer.Option(
+        "--layout",
+        help="padded: zarr arrays (E, T, ...); lerobot: a LeRobotDataset; mcap, export alone: "
+        "files for Foxglove and Rerun, and a layout.",
+    ),
 ]
