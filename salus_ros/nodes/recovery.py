@@ -261,6 +261,7 @@ class RecoveryNode(SalusNode[RecoveryParameters]):
             actions=convert.float_array(plan.actions),
             action_dim=plan.actions.shape[1],
             confidence=float(plan.confidence),
+            distance=float(plan.distance),
             why=plan.why,
         )
         self._plans.publish(message)

@@ -20,15 +20,18 @@ class RecoveryPlan:
         confidence: In [0, 1], the higher the more the arm is where successes are; NaN where
             that is unknown. It is no probability that the plan helps.
         why: One sentence for a person.
+        distance: How far the arm is from the nearest step of a success, in the mechanism's own
+            measure; NaN where there is none.
 
     Raises:
-        RecoveryError: if an action is none, or the confidence is no share.
+        RecoveryError: if an action is none, the confidence is no share, or the distance negative.
     """
 
     mechanism: str
     actions: npt.NDArray[np.float32]
     confidence: float
     why: str
+    distance: float = math.nan
 
     def __post_init__(self) -> None:
         actions = self.actions
@@ -40,3 +43,5 @@ class RecoveryPlan:
             )
         if not (math.isnan(self.confidence) or 0.0 <= self.confidence <= 1.0):
             raise RecoveryError(f"a plan's confidence is {self.confidence}; allowed is 0 to 1")
+        if self.distance < 0.0:
+            raise RecoveryError(f"a plan's distance is {self.distance}; allowed is 0 and more")

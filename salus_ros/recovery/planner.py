@@ -78,6 +78,7 @@ class ManifoldPlanner:
             f"success {library.episode[row]} was nearest at its step {library.step[row]}, "
             f"{distance:.2f} away; {_share(confidence)} of the steps of unseen successes are as "
             "far from one",
+            distance,
         )
 
 

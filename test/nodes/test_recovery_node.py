@@ -72,7 +72,7 @@ def test_while_it_acts_neither_policy_nor_predictor_is_needed_and_then_the_polic
 
 
 def test_in_its_shadow_it_listens_and_says_what_it_would_have_done(graph, monkeypatch):
-    plan = RecoveryPlan("test", np.tile(TURN, (2, 1)), 0.5, "it was here once")
+    plan = RecoveryPlan("test", np.tile(TURN, (2, 1)), 0.5, "it was here once", 0.25)
     lab = Lab(graph, monkeypatch, TURN, arm="shadow:test@alarm", plan=plan)
     assert graph.probe.count_publishers(f"{graph.namespace}/action") == 0
     lab.announce()
@@ -83,7 +83,7 @@ def test_in_its_shadow_it_listens_and_says_what_it_would_have_done(graph, monkey
     assert lab.says("shadow: test would have acted at step 0", DiagnosticStatus.WARN)
     (offered,) = lab.plans
     assert (offered.mechanism, offered.why, offered.step) == ("test", "it was here once", 0)
-    assert offered.confidence == pytest.approx(0.5)
+    assert (offered.confidence, offered.distance) == (0.5, 0.25)
     np.testing.assert_array_equal(
         np.reshape(offered.actions, (-1, offered.action_dim)), [TURN] * 2
     )

@@ -1,7 +1,7 @@
 """Learning a manifold from recorded episodes."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from salus_ros.recovery.manifold.network import build_network
 from salus_ros.recovery.manifold.settings import CARD, ManifoldSettings
 from salus_ros.recovery.manifold.triplets import Triplets
 from salus_ros.training.dataset import Samples, load_samples
-from salus_ros.training.split import split_episodes
+from salus_ros.training.split import SplitName, split_episodes
 
 CHECK_EVERY = 250
 """Gradient steps between two looks at the validation part."""
@@ -55,13 +55,50 @@ def train_manifold(
         StoreError: if a store cannot be read.
     """
     samples = load_samples(stores, inputs=settings.inputs)
-    values = inputs_of(samples, settings.inputs)
     split = split_episodes(
         [record.key for record in samples.records],
         [record.stratum for record in samples.records],
         {"validation": settings.validation_fraction, "test": settings.test_fraction},
         settings.seed,
     )
+    manifold, share, best = learn(samples, split, settings, on_check)
+    library = manifold.library
+    return {
+        "manifold_id": manifold.save(out),
+        "settings": settings.to_dict(),
+        "episodes": {n: len(manifold.split[n]) for n in ("train", "validation", "test")},
+        "successes": len(library.ends),
+        "steps": int(library.known.sum()),
+        "steps_without_a_key": int((~library.known).sum()),
+        "features": manifold.key.width,
+        "best_batch": best,
+        "validation_triplets_in_order": share,
+        **samples.left_out,
+    }
+
+
+def learn(
+    samples: Samples,
+    split: Mapping[SplitName, Sequence[int]],
+    settings: ManifoldSettings,
+    on_check: OnCheck | None = None,
+) -> tuple[Manifold, float, int]:
+    """Learn a manifold from some of the episodes.
+
+    Args:
+        samples: The episodes, with the inputs of the settings.
+        split: Places of those to learn from ("train"), of those that choose the weights and say
+            how far a success may be ("validation"), and maybe others.
+        settings: How.
+        on_check: Told of the progress.
+
+    Returns:
+        The manifold, the share of validation triplets in order, and after which gradient step.
+
+    Raises:
+        ConfigError: if the episodes lack an input, or are too few.
+    """
+    values = inputs_of(samples, settings.inputs)
     train, validation = split["train"], split["validation"]
     rows = np.concatenate([np.arange(s.start, s.stop) for s in _slices(samples, train)])
     key = Key.fit({name: of[rows] for name, of in values.items()}, parts_of(samples))
@@ -81,19 +118,7 @@ def train_manifold(
     keys: dict[str, tuple[str, ...]] = {
         str(n): tuple(samples.records[e].key for e in places) for n, places in split.items()
     }
-    manifold = Manifold(settings, key, network, library, np.sort(distances), keys)
-    return {
-        "manifold_id": manifold.save(out),
-        "settings": settings.to_dict(),
-        "episodes": {name: len(keys[name]) for name in ("train", "validation", "test")},
-        "successes": len(library.ends),
-        "steps": int(library.known.sum()),
-        "steps_without_a_key": int((~library.known).sum()),
-        "features": key.width,
-        "best_batch": best,
-        "validation_triplets_in_order": share,
-        **samples.left_out,
-    }
+    return Manifold(settings, key, network, library, np.sort(distances), keys), share, best
 
 
 def inputs_of(samples: Samples, names: Sequence[str]) -> Values:

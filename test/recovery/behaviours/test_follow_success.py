@@ -55,7 +55,10 @@ def test_a_plan_is_what_a_success_did_there(planner):
 def test_far_from_all_successes_it_is_less_sure(planner):
     state, _ = run(FailureType.TIMEOUT, 50, 99)
     away = replace(stuck(), joints=state[-1], wanted=np.zeros(7, np.float32))
-    assert planner.propose(away).confidence < planner.propose(stuck()).confidence
+    lost, known = planner.propose(away), planner.propose(stuck())
+    assert lost.confidence < known.confidence
+    assert lost.distance > known.distance >= 0
+    assert f"{lost.distance:.2f} away" in lost.why
 
 
 @pytest.mark.parametrize(
