@@ -91,9 +91,12 @@ class Subject:
 
 def open_subject(given: argparse.Namespace) -> Subject:
     """Read a store, and how its episodes were made; refuses what cannot be run again."""
-    for name in ("states", "branches", "workers"):
-        if getattr(given, name) < 1:
-            raise ConfigError(f"--{name} is {getattr(given, name)}; at least 1 is needed")
+    for name, least in (("branches", 1), ("workers", 1), ("states", 0), ("to_the_end", 0)):
+        if getattr(given, name) < least:
+            said = f"--{name.replace('_', '-')} is {getattr(given, name)}"
+            raise ConfigError(f"{said}; at least {least} is needed")
+    if not given.states and not given.to_the_end:
+        raise ConfigError("--states and --to-the-end are 0; give one of them")
     reader = StoreReader(given.store)
     samples = load_samples([given.store], inputs=())
     metas = [record.meta for record in samples.records]
@@ -247,7 +250,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--policy", type=Path, help="the one that acted in it; the shipped one of its world"
     )
-    parser.add_argument("--states", type=int, default=600)
+    parser.add_argument("--states", type=int, default=600, help="within the horizons; 0: none")
     parser.add_argument("--branches", type=int, default=4, help="of each state and observer")
     parser.add_argument("--replays", type=int, default=100, help="episodes run again to compare")
     parser.add_argument("--to-the-end", type=int, default=0, help="episodes played to their end")
@@ -268,7 +271,9 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     played = PlayedMoments(given.log, settings)
     replays = replay_some(subject, given.replays)
     near = strata(samples.labels[subject.replans], samples.failure_types)
-    chosen = sample_steps(near, given.states, config.seed)
+    chosen = np.empty(0, np.int64)
+    if given.states:
+        chosen = sample_steps(near, given.states, config.seed)
     late = landmark_rows(subject, given.to_the_end)
     moments = [subject.moment(row) for row in subject.replans[chosen]]
     moments += [subject.moment(row, to_the_end=True) for row in late]
@@ -288,7 +293,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "from_log": held,
         "interrupted": not whole,
         "not_reached": sum(played.fates[moment] is None for moment in asked),
-        **judge(subject, chosen, played),
+        **(judge(subject, chosen, played) if given.states else {}),
         "to_the_end": judge_to_the_end(subject, late, played),
         "assumed": ASSUMED,
         "seconds": round(time.perf_counter() - started),
@@ -305,10 +310,11 @@ def tell(result: dict[str, Any]) -> str:
         f"{replays['joints']} with all joints; the truth to the bit in "
         f"{replays['truth_to_the_bit']} of {replays['with_truth']} that have it",
         f"{result['played']} of {result['asked']} states played, {result['branches']} futures "
-        f"each, {result['not_reached']} not reached; of "
-        + ", ".join(f"{k} {v['played']}/{v['all']}" for k, v in result["states"].items()),
+        f"each, {result['not_reached']} not reached",
     ]
-    for name, found in result["observers"].items():
+    states = result.get("states", {}).items()
+    lines += ["of " + ", ".join(f"{k} {v['played']}/{v['all']}" for k, v in states)] * bool(states)
+    for name, found in result.get("observers", {}).items():
         lines.append(
             f"\nknows the {name}: best F1 {_told(found['best_f1'], 'f1')}, without "
             f"timeouts {_told(found['without_timeout'], 'f1')}"

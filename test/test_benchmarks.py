@@ -57,6 +57,13 @@ def test_what_is_knowable_of_a_few_episodes(knowable):
     assert "knows the state and plan: best F1" in told
 
 
+def test_the_end_can_be_looked_at_alone(knowable):
+    told = knowable("--states", "0", "--replays", "1", "--branches", "1", "--to-the-end", "1")
+    assert "1 of 1 states played" in told
+    assert "to the end from step" in told
+    assert "best F1" not in told
+
+
 def test_stopped_at_once_there_is_nothing_to_tell(knowable):
     with pytest.raises(SystemExit, match=r"none of the .* is among the 0 that were sampled"):
         knowable("--replays", "1", moment_pool=interrupted)
@@ -67,7 +74,9 @@ def test_what_cannot_be_played_is_refused(knowable, tmp_path):
     shutil.copytree(shipped_policy(FIRST_ENV_ID), another)
     with pytest.raises(SystemExit, match="in 'shipped:pictures' acted the policies tiny_smolvla"):
         knowable("--policy", str(another))
-    with pytest.raises(SystemExit, match="--states is 0; at least 1"):
+    with pytest.raises(SystemExit, match="--branches is 0; at least 1"):
+        knowable("--branches", "0")
+    with pytest.raises(SystemExit, match="--states and --to-the-end are 0"):
         knowable("--states", "0")
     with pytest.raises(SystemExit, match="no/such"):
         knowable(store="no/such")

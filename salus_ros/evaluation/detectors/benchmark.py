@@ -18,6 +18,7 @@ from salus_ros.evaluation.detectors.scoring import ALPHA, FORM, Scored, run_dete
 from salus_ros.evaluation.folds import Fold
 from salus_ros.evaluation.held import STEPS, Held
 from salus_ros.evaluation.knowable_file import Limits, mean_outputs
+from salus_ros.prediction.features import CLOSE_STEPS
 from salus_ros.training.dataset import Samples
 
 type Job = tuple[Fold, tuple[str, ...]]
@@ -121,7 +122,9 @@ class Benchmark:
     def _key(self, name: str, fold: Fold) -> str:
         held_out = "" if self.held_out is None else self.held_out.data_hash()
         detector = self.detectors[name]()
-        settings = f"{getattr(detector, 'config', '')}{getattr(detector, 'output', '')}"
+        config = getattr(detector, "config", "")
+        clock = CLOSE_STEPS if "clock" in getattr(config, "inputs", ()) else ""
+        settings = f"{config}{getattr(detector, 'output', '')}{clock}"
         text = f"{__version__} {FORM} {settings} {self.samples.data_hash()} {held_out} {fold}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
