@@ -25,7 +25,6 @@ from salus_ros.evaluation.detectors.benchmark import Benchmark
 from salus_ros.evaluation.detectors.predicting import HorizonPredictor
 from salus_ros.evaluation.folds import make_folds
 from salus_ros.prediction.config import PRESETS
-from salus_ros.recovery.manifold.neighbours import Neighbours
 from salus_ros.recovery.manifold.settings import CARD, ManifoldSettings
 from salus_ros.recovery.manifold.training import inputs_of, learn
 from salus_ros.training.dataset import Samples, load_samples
@@ -73,8 +72,9 @@ class WithDistance(HorizonPredictor):
                 continue
             points = embedding[rows]
             there = np.isfinite(points).all(axis=1)
-            others = library.known & (library.episode != self._own[record.key])
-            nearest, _ = Neighbours(library.embedding[others]).nearest(points[there])
+            own = np.flatnonzero(library.episode[library.known] == self._own[record.key])
+            without = slice(int(own[0]), int(own[-1]) + 1)
+            nearest, _ = library.all_steps.nearest(points[there], without)
             found[rows][there] = nearest
         return found
 

@@ -53,15 +53,22 @@ class Neighbours:
         self._index.add(points)
 
     def nearest(
-        self, points: NDArray[np.float32]
+        self, points: NDArray[np.float32], without: slice | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The nearest point of each.
 
         Args:
             points: Float32 (Q, D), finite.
+            without: Points that do not count, from its start to before its stop.
 
         Returns:
             Euclidean distances float32 (Q,), and which points they are (Q,).
         """
-        squared, rows = self._index.search(np.ascontiguousarray(points, np.float32), 1)
+        given: dict[str, Any] = {}
+        if without is not None:
+            chosen = faiss.IDSelectorNot(faiss.IDSelectorRange(without.start, without.stop))
+            exact = isinstance(self._index, faiss.IndexFlatL2)
+            kind = faiss.SearchParameters if exact else faiss.SearchParametersIVF
+            given["params"] = kind(sel=chosen, **({} if exact else {"nprobe": PROBES}))
+        squared, rows = self._index.search(np.ascontiguousarray(points, np.float32), 1, **given)
         return np.sqrt(np.maximum(squared[:, 0], 0.0)), rows[:, 0]

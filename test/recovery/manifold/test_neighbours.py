@@ -41,3 +41,14 @@ def test_many_points_are_searched_in_cells_and_always_answer_alike():
 def test_nothing_to_compare_with_is_refused():
     with pytest.raises(ConfigError, match="no step of a success"):
         Neighbours(np.empty((0, 8), np.float32))
+
+
+@pytest.mark.parametrize("count", [300, EXACT_POINTS + 1])
+def test_points_can_be_left_out(count):
+    points = np.random.default_rng(2).normal(size=(count, 3)).astype(np.float32)
+    distance, row = Neighbours(points).nearest(points[10:20], slice(10, 20))
+    apart = np.linalg.norm(points[10:20, None] - points[None], axis=2)
+    apart[:, 10:20] = np.inf
+    assert not set(row) & set(range(10, 20))
+    np.testing.assert_array_equal(row, apart.argmin(axis=1))
+    np.testing.assert_allclose(distance, apart.min(axis=1), rtol=1e-4)
