@@ -68,7 +68,7 @@ class Neighbours:
         if without is not None:
             chosen = faiss.IDSelectorNot(faiss.IDSelectorRange(without.start, without.stop))
             exact = isinstance(self._index, faiss.IndexFlatL2)
-            kind = faiss.SearchParameters if exact else faiss.SearchParametersIVF
+            kind: Any = faiss.SearchParameters if exact else faiss.SearchParametersIVF
             given["params"] = kind(sel=chosen, **({} if exact else {"nprobe": PROBES}))
         squared, rows = self._index.search(np.ascontiguousarray(points, np.float32), 1, **given)
         return np.sqrt(np.maximum(squared[:, 0], 0.0)), rows[:, 0]
