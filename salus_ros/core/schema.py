@@ -56,6 +56,15 @@ LONGEST_NAME = 80
 """Characters of the name of one."""
 
 
+def columns_by_kind(names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Columns of the signals of each kind by name; those of none we know are "other"."""
+    kinds = {spec.name: spec.kind.value for spec in SIGNALS}
+    found: dict[str, dict[str, int]] = {}
+    for column, name in enumerate(names):
+        found.setdefault(kinds.get(name, "other"), {})[name] = column
+    return found
+
+
 def further_fault(names: Sequence[str]) -> str:
     """What is wrong with the names of signals beyond the twelve; empty for nothing."""
     sound = all(0 < len(name) <= LONGEST_NAME for name in names)

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
+from salus_ros.core.schema import columns_by_kind
 from salus_ros.episodes.episode import Episode
 from salus_ros.labelling.work import Labelling, in_words
 from salus_ros.reports.figures.colours import FAILURE_COLOUR, FAINT, INK
-from salus_ros.reports.figures.timeline import columns_by_kind, draw_risk, draw_signals
+from salus_ros.reports.figures.timeline import draw_risk, draw_signals
 
 SIZE_IN = (13.0, 9.0)
 

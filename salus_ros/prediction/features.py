@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Self, get_args
 
 import numpy as np
@@ -134,24 +135,21 @@ class Features:
     @property
     def width(self) -> int:
         """Number of features F."""
-        signals = len(self.signals.mean)
-        widths = {"signals": signals, "validity": signals, "clock": CLOCK_COLUMNS}
-        widths |= {name: self._columns(name) for name in self.extras}
-        return sum(widths[name] for name in self.inputs)
+        return sum(self._widths)
 
     @property
     def spans(self) -> dict[str, slice]:
         """Columns of each of `EXTRAS` that is an input, with its flag or flags."""
-        spans, start = {}, 0
+        stops = accumulate(self._widths)
+        found = zip(self.inputs, self._widths, stops, strict=True)
+        return {n: slice(stop - width, stop) for n, width, stop in found if n in self.extras}
+
+    @property
+    def _widths(self) -> list[int]:
+        """Columns of each input."""
         signals = len(self.signals.mean)
-        for name in self.inputs:
-            if name in self.extras:
-                stop = start + self._columns(name)
-                spans[name] = slice(start, stop)
-            else:
-                stop = start + (CLOCK_COLUMNS if name == "clock" else signals)
-            start = stop
-        return spans
+        own = {"signals": signals, "validity": signals, "clock": CLOCK_COLUMNS}
+        return [own[name] if name in own else self._columns(name) for name in self.inputs]
 
     def apply(
         self,

@@ -9,6 +9,7 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import Outcome
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.config import TrainingConfig
+from salus_ros.training.calibrate import both_endings
 from salus_ros.training.conformal import least_alpha, least_count, rate_interval
 from salus_ros.training.dataset import EpisodeRecord
 from salus_ros.training.split import split_episodes
@@ -81,7 +82,7 @@ def deal(records: Sequence[EpisodeRecord], config: TrainingConfig, alpha: float)
             calibration_fraction=share,
         )
         chosen_by = split_episodes(keys, strata, split_fractions(dealt), dealt.seed)["validation"]
-        if len({records[place].meta.outcome for place in chosen_by}) > 1:
+        if both_endings(records, chosen_by):
             break
     return dealt
 

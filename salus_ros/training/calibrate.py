@@ -122,6 +122,11 @@ def halves(records: Sequence[EpisodeRecord], places: Sequence[int]) -> tuple[lis
     return for_probability, for_threshold
 
 
+def both_endings(records: Sequence[EpisodeRecord], places: Sequence[int]) -> bool:
+    """Whether some of these episodes succeeded and some failed, which probabilities need."""
+    return {records[place].meta.outcome for place in places}.issuperset(ENDED)
+
+
 def promise(calibration: Calibration, alpha: float) -> str:
     """Say what the threshold is worth."""
     if min(calibration.thresholds[alpha], calibration.episode_thresholds[alpha]) < math.inf:
@@ -139,7 +144,7 @@ def _parts(predictor: Predictor, samples: Samples) -> tuple[list[int], list[int]
     chose = set(predictor.checkpoint.split.get("validation", ()))
     ended = [n for n, one in enumerate(records) if one.meta.outcome in ENDED]
     choosing = _once(records, [n for n in ended if records[n].key in chose])
-    if len({records[n].meta.outcome for n in choosing}) == len(ENDED):
+    if both_endings(records, choosing):
         return choosing, kept
     return halves(records, kept)
 

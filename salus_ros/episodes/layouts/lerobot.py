@@ -38,7 +38,7 @@ from salus_ros.episodes.files import store_errors
 from salus_ros.episodes.interventions import names_by_step, within
 from salus_ros.episodes.layout import data_arrays, image_array
 from salus_ros.episodes.layouts.gaps import Exported, Gap, stretches
-from salus_ros.episodes.layouts.padded import OnEpisode, check_new
+from salus_ros.episodes.layouts.padded import OnEpisode, check_export
 from salus_ros.episodes.reader import StoreReader
 
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
@@ -114,9 +114,7 @@ def export_lerobot(
         ConfigError: if lerobot is installed without its datasets.
     """
     out = Path(out)
-    check_new(out)
-    if not len(reader):
-        raise StoreError(f"'{reader.path}' holds no episode to export; record some first")
+    check_export(reader, out)
     _check_names(reader, task)
     height, width = reader.spec.image_size
     if videos and reader.spec.cameras and (height % 2 or width % 2):

@@ -16,7 +16,7 @@ there.
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.files import store_errors
 from salus_ros.episodes.layout import data_arrays, image_array
 from salus_ros.episodes.layouts.gaps import Exported, lacks_any, missing
-from salus_ros.episodes.layouts.padded import OnEpisode, check_new
+from salus_ros.episodes.layouts.padded import OnEpisode, check_export
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.episodes.spec import StoreSpec
 
@@ -59,7 +59,7 @@ def export_mcap(
 
     Raises:
         ConfigError: if foxglove-sdk is not installed.
-        StoreError: if the store is damaged, or the folder exists or cannot be written.
+        StoreError: if the store is empty or damaged, or the folder exists or cannot be written.
     """
     try:
         import foxglove
@@ -69,7 +69,7 @@ def export_mcap(
             "pip install 'salus_ros[foxglove]'"
         ) from error
     out = Path(out)
-    check_new(out)
+    check_export(reader, out)
     part = out.with_name(out.name + ".partial")
     marked = 0
     with store_errors(out, "write"):
@@ -110,10 +110,10 @@ def foxglove_layout(spec: StoreSpec) -> str:
         for camera in spec.cameras
     ]
     risk = [f"/failure_horizons.{name}" for name in ("risk", *schema.EPISODE_OUTPUTS)]
-    kinds = {one.name: one.kind.value for one in schema.SIGNALS}
-    plots = {"risk": risk}
-    for name in spec.signals:
-        plots.setdefault(kinds.get(name, "other"), []).append(f'/signals."{name}"')
+    plots = {"risk": risk} | {
+        kind: [f'/signals."{name}"' for name in columns]
+        for kind, columns in schema.columns_by_kind(spec.signals).items()
+    }
     panels: list[Any] = [
         layouts.PlotPanel(
             config=layouts.PlotConfig(
@@ -223,10 +223,9 @@ def _finite(names: Sequence[str], values: NDArray[np.floating]) -> dict[str, Any
 def _about(meta: EpisodeMeta) -> dict[str, Any]:
     """What is known of an episode, in words; what is not known is left out."""
     found: dict[str, Any] = {}
-    for one in fields(EpisodeMeta):
-        value = getattr(meta, one.name)
+    for name, value in asdict(meta).items():
         if isinstance(value, IntEnum):  # outcome, failure type
             value = value.name.lower()
         if not (isinstance(value, float) and not np.isfinite(value)):
-            found[one.name] = value
+            found[name] = value
     return found

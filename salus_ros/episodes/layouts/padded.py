@@ -54,6 +54,18 @@ def check_new(out: Path) -> None:
         raise StoreError(f"'{out}' exists already; give a new folder")
 
 
+def check_export(reader: StoreReader, out: Path) -> None:
+    """Refuse to export nothing, or over something.
+
+    Raises:
+        StoreError: if the store has no episode, or there is something at `out` that is not an
+            empty folder.
+    """
+    check_new(out)
+    if not len(reader):
+        raise StoreError(f"'{reader.path}' holds no episode to export; record some first")
+
+
 def export_padded(
     reader: StoreReader, out: str | Path, on_episode: OnEpisode | None = None
 ) -> Exported:
@@ -73,9 +85,7 @@ def export_padded(
         StoreError: if the store is empty or damaged, or the folder exists or cannot be written.
     """
     out = Path(out)
-    check_new(out)
-    if not len(reader):
-        raise StoreError(f"'{reader.path}' holds no episode to export; record some first")
+    check_export(reader, out)
     part = out.with_name(out.name + ".partial")
     with store_errors(out, "write"):
         shutil.rmtree(part, ignore_errors=True)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.core.schema import EPISODE_OUTPUTS, HORIZONS_S, SIGNAL_NAMES, SIGNALS
+from salus_ros.core.schema import EPISODE_OUTPUTS, HORIZONS_S, SIGNAL_NAMES, columns_by_kind
 from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.prediction.extras import of_episode
 from salus_ros.reports.figures.colours import ENDING_COLOURS, FAILURE_COLOUR, INK, LINE_COLOURS
@@ -242,15 +242,6 @@ def draw_signals(
     low, high = _limits(values[:, list(columns.values())])
     axis.set_ylim(low, high + 0.3 * (high - low))  # room for the legend
     axis.set_ylabel(f"{kind}\nin std", fontsize=9)
-
-
-def columns_by_kind(names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Columns of the signals of each kind by name; those of none we know are "other"."""
-    kinds = {spec.name: spec.kind.value for spec in SIGNALS}
-    found: dict[str, dict[str, int]] = {}
-    for column, name in enumerate(names):
-        found.setdefault(kinds.get(name, "other"), {})[name] = column
-    return found
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:

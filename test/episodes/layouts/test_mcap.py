@@ -124,6 +124,13 @@ def test_a_folder_that_is_there_is_not_written_over(written):
     assert not out.with_name("out.partial").exists()
 
 
+def test_an_empty_store_is_refused(tmp_path):
+    EpisodeStore.create(tmp_path / "a.zarr", LOW_DIM).close()
+    with pytest.raises(StoreError, match="holds no episode to export"):
+        export_mcap(StoreReader(tmp_path / "a.zarr"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_store_without_cameras_and_predictions_has_what_it_has(tmp_path):
     path = make_store(tmp_path / "b.zarr", [FailureType.NONE], LOW_DIM)
     reader = StoreReader(path)
