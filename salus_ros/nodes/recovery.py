@@ -44,7 +44,7 @@ from salus_ros.recovery.guards import Guards
 from salus_ros.recovery.sight import Action
 from salus_ros.recovery.supervisor import HELD, POLICY, Supervisor, episode_draws
 from salus_ros.recovery.watch import AlarmRate, Overheard
-from salus_ros.worlds.mujoco import PHYSICS
+from salus_ros.worlds.mujoco import CELLS, PHYSICS
 from salus_ros.worlds.mujoco.workcell import nominal_workcell
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS
 
@@ -77,11 +77,12 @@ class RecoveryNode(SalusNode[RecoveryParameters]):
         """
         given = self.parameters
         self._arm = live_arm(given.arm)
-        if given.env_id not in PHYSICS:
+        if given.env_id not in CELLS:
             raise ConfigError(
-                f"env_id is '{given.env_id}'; the behaviours know the cell of {', '.join(PHYSICS)}"
+                f"env_id is '{given.env_id}'; the behaviours know the cell of {', '.join(CELLS)}"
             )
-        pace = PACES[given.env_id]
+        same = CELLS[given.env_id]
+        pace = PACES[same]
         self._stuck = StuckRule(given.stuck_m, given.stuck_steps or pace.stuck_steps)
         settings = BehaviourSettings(
             hold_steps=given.hold_steps,
@@ -93,7 +94,7 @@ class RecoveryNode(SalusNode[RecoveryParameters]):
             retry_steps=pace.retry_steps,
             device=resolve_device(given.device),
         )
-        cell = nominal_workcell(PHYSICS[given.env_id])
+        cell = nominal_workcell(PHYSICS[same])
         self._limits = Guards(cell.step_m, cell.leash_m, most=given.most)
         self._behaviours: dict[str, Behaviour] = {
             name: make_behaviour(name, cell, settings)

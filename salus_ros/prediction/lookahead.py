@@ -11,7 +11,7 @@ from salus_ros.episodes.spec import StoreSpec
 from salus_ros.messages.joints import joint_keys
 from salus_ros.messages.signals import SignalsRow
 from salus_ros.prediction.predictor import Predictor
-from salus_ros.worlds.cells import Lookahead, make_lookahead
+from salus_ros.worlds.cells import Lookahead, cell_name, make_lookahead
 
 QUANTITIES = ("position", "velocity")
 """What is read of the joints."""
@@ -37,7 +37,7 @@ class StepLookahead:
     def __init__(self, cell: str) -> None:
         self._look: Lookahead = make_lookahead(cell)
         self.keys = joint_keys(self._look.joint_names, QUANTITIES)
-        self.parts = (cell, *self._look.columns)
+        self.parts = (cell_name(cell), *self._look.columns)
         self._last = -1
 
     @classmethod

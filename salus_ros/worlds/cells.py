@@ -48,6 +48,17 @@ class Lookahead(Protocol):
         ...
 
 
+def cell_name(cell: str) -> str:
+    """What a cell is called: that of a built-in world is the same whatever engine moves it.
+
+    Args:
+        cell: As for `make_lookahead`, which takes either.
+    """
+    from salus_ros.worlds.mujoco import CELLS  # here: the engine is loaded by who needs it
+
+    return CELLS.get(cell, cell)
+
+
 def make_lookahead(cell: str) -> Lookahead:
     """The look-ahead of a cell.
 
@@ -59,7 +70,7 @@ def make_lookahead(cell: str) -> Lookahead:
     """
     from salus_ros.worlds.mujoco import PHYSICS  # here: the engine is loaded by who needs it
 
-    if cell in PHYSICS:
+    if (cell := cell_name(cell)) in PHYSICS:
         from salus_ros.worlds.mujoco.lookahead import PlanLookahead
 
         return PlanLookahead(PHYSICS[cell])

@@ -16,6 +16,7 @@ from salus_ros.recovery.arms import Arm, StuckRule, make_rules
 from salus_ros.recovery.plan import RecoveryPlan
 from salus_ros.recovery.supervisor import Supervisor, episode_draws
 from salus_ros.recovery.watch import NOTHING, Forecast
+from salus_ros.worlds.physics import PHYSX_ENV_ID
 
 ALARM = {"alarm": True, "risk": 0.9}
 
@@ -325,3 +326,10 @@ def test_live_it_decides_what_it_decides_offline(graph, monkeypatch):
 def test_what_cannot_work_is_one_clear_error(graph, parameters, said):
     with pytest.raises(ConfigError, match=said):
         graph.add(RecoveryNode, **parameters)
+
+
+def test_the_arm_is_known_whatever_engine_moves_it(graph):
+    node = graph.add(RecoveryNode, arm="hold@alarm", env_id=PHYSX_ENV_ID)
+    known = graph.add(RecoveryNode, arm="hold@alarm")
+    assert node._limits == known._limits
+    assert node._stuck == known._stuck

@@ -3,15 +3,23 @@
 import pytest
 
 from salus_ros.core.errors import ConfigError
-from salus_ros.worlds.cells import GROUP, make_lookahead
-from salus_ros.worlds.mujoco import PHYSICS
+from salus_ros.worlds.cells import GROUP, cell_name, make_lookahead
+from salus_ros.worlds.mujoco import PHYSICS, WORLDS
+from salus_ros.worlds.physics import ENV_ID, ISAAC_ENV_ID, NEWTON_ENV_ID, PHYSX_ENV_ID
 
 
-@pytest.mark.parametrize("cell", PHYSICS)
+@pytest.mark.parametrize("cell", WORLDS)
 def test_the_built_in_worlds_are_cells(cell):
     made = make_lookahead(cell)
     assert len(made.joint_names) == 9
     assert len(set(made.columns)) == len(made.columns)
+
+
+def test_a_cell_is_the_same_whatever_engine_moves_it():
+    for env_id in (PHYSX_ENV_ID, NEWTON_ENV_ID, ISAAC_ENV_ID):
+        assert cell_name(env_id) == ENV_ID
+    assert [cell_name(env_id) for env_id in PHYSICS] == list(PHYSICS)
+    assert cell_name("kitchen") == "kitchen"
 
 
 def test_another_package_brings_its_own(tmp_path, monkeypatch):

@@ -26,6 +26,12 @@ WORLDS: dict[str, dict[str, Any]] = {
 }
 """What `PickPlaceEnv` is given to be each world, by its Gymnasium id."""
 
+CELLS: dict[str, str] = {
+    env_id: next(moved for moved, physics in PHYSICS.items() if physics is options["physics"])
+    for env_id, options in WORLDS.items()
+}
+"""The world of `PHYSICS` with the same arm and cell as each world, whatever engine moves it."""
+
 for _env_id, _options in WORLDS.items():
     if _env_id not in registry:
         register(
