@@ -12,18 +12,16 @@ recording with LeRobot's own dataset, both in one process without a transport.
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rclpy
+from processes import cpu_s, peak_mb, started
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
@@ -49,7 +47,6 @@ FRAMES = 150
 SHORT_S = 15.0
 LAG_S = 0.5
 START_TIMEOUT_S = 60.0
-END_TIMEOUT_S = 30.0
 READ_EVERY_S = 0.5
 TOPICS: dict[str, type] = {
     **{f"camera/{camera}/image_raw": Image for camera in CAMERAS},
@@ -164,41 +161,6 @@ def listen(namespace: str) -> None:
         node.create_subscription(kind, topic, lambda _: None, stream_qos(), raw=kind is Image)
     with suppress(ExternalShutdownException):
         rclpy.spin(node)
-
-
-@contextmanager
-def started(*command: str, stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is told to end, and killed where it does not."""
-    with subprocess.Popen([sys.executable, *command], stdout=stdout) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def cpu_s(pid: int) -> float:
-    """CPU time of a process so far, in s."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def peak_mb(pid: int) -> float:
-    """Largest memory of a process so far, in MB."""
-    return _status_mb(pid, "VmHWM")
-
-
-def resident_mb(pid: int) -> float:
-    """Memory of a process now, in MB."""
-    return _status_mb(pid, "VmRSS")
-
-
-def _status_mb(pid: int, field: str) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
 
 
 def read_while(path: Path, stop: threading.Event, seen: list[int]) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 import aiohttp
 import numpy as np
 import rclpy
-from bench_recording import Source, cpu_s, peak_mb, started
+from bench_recording import Source
+from processes import cpu_s, peak_mb, started
 
 from salus_ros.core import schema
 from salus_ros.worlds.panda import CAMERAS

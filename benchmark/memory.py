@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_recording import resident_mb, started
 from bench_view import PORT
+from processes import resident_mb, started
 
 from salus_ros.cli.node_processes import episodes_in, node_command
 from salus_ros.episodes.reader import StoreReader

@@ -1,6 +1,7 @@
 """Opening the zarr group of a store, with every zarr failure turned into a StoreError."""
 
 import errno
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,24 @@ def store_errors(path: Path, doing: str) -> Iterator[None]:
         if is_remote(path) and type(error).__module__.startswith(("botocore", "aiohttp")):
             raise StoreError(_unreachable(path, doing, error)) from error
         raise StoreError(_damaged(path, doing, error)) from error
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A path to fill, which becomes the folder `out` in the end: it is there whole or not at all.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    part = out.with_name(out.name + ".partial")
+    with store_errors(out, "write"):
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            part.replace(out)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _unreachable(path: Path, doing: str, error: Exception) -> str:

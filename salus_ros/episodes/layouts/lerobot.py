@@ -23,7 +23,6 @@ in the store.
 
 import json
 import os
-import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from salus_ros import __version__
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.episodes.episode import Episode, EpisodeMeta
-from salus_ros.episodes.files import store_errors
+from salus_ros.episodes.files import whole_folder
 from salus_ros.episodes.interventions import names_by_step, within
 from salus_ros.episodes.layout import data_arrays, image_array
 from salus_ros.episodes.layouts.gaps import Exported, Gap, stretches
@@ -132,34 +131,28 @@ def export_lerobot(
     if not any(parts):
         raise StoreError(f"'{reader.path}' has no whole steps to export: {gaps[0]}")
     create = dataset_class().create
-    part = out.with_name(out.name + ".partial")
-    with store_errors(out, "write"):
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            dataset = create(
-                repo_id=f"local/{out.name}",
-                fps=fps,
-                features=_features(reader, "video" if videos else "image"),
-                root=part,
-                use_videos=videos,
-                video_backend=DECODER,
-                rgb_encoder=_encoder() if videos else None,
-            )
-            metas: list[EpisodeMeta] = []
-            for index, found in enumerate(parts):
-                episode = reader.episode(index, images=False)
-                for steps in found:
-                    metas.append(_part(episode, steps, task))
-                    _add(dataset, reader, index, episode, steps, metas[-1])
-                if on_episode is not None:
-                    on_episode(index + 1)
-            dataset.finalize()
-            lengths = [steps.stop - steps.start for found in parts for steps in found]
-            sidecar = json.dumps(_sidecar(reader, metas, lengths), allow_nan=False)
-            (part / SIDECAR).write_text(sidecar)
-            part.replace(out)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    with whole_folder(out) as part:
+        dataset = create(
+            repo_id=f"local/{out.name}",
+            fps=fps,
+            features=_features(reader, "video" if videos else "image"),
+            root=part,
+            use_videos=videos,
+            video_backend=DECODER,
+            rgb_encoder=_encoder() if videos else None,
+        )
+        metas: list[EpisodeMeta] = []
+        for index, found in enumerate(parts):
+            episode = reader.episode(index, images=False)
+            for steps in found:
+                metas.append(_part(episode, steps, task))
+                _add(dataset, reader, index, episode, steps, metas[-1])
+            if on_episode is not None:
+                on_episode(index + 1)
+        dataset.finalize()
+        lengths = [steps.stop - steps.start for found in parts for steps in found]
+        sidecar = json.dumps(_sidecar(reader, metas, lengths), allow_nan=False)
+        (part / SIDECAR).write_text(sidecar)
     kept = {*KEPT, *(image_array(camera) for camera in reader.spec.cameras)}
     left_out = tuple(name for name in data_arrays(reader.spec) if name not in kept)
     return Exported(len(lengths), sum(lengths), gaps=tuple(gaps), left_out=left_out)

@@ -14,7 +14,6 @@ there.
 """
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from enum import IntEnum
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 from salus_ros.core import schema
 from salus_ros.core.errors import ConfigError
 from salus_ros.episodes.episode import Episode, EpisodeMeta
-from salus_ros.episodes.files import store_errors
+from salus_ros.episodes.files import whole_folder
 from salus_ros.episodes.layout import data_arrays, image_array
 from salus_ros.episodes.layouts.gaps import Exported, lacks_any, missing
 from salus_ros.episodes.layouts.padded import OnEpisode, check_export
@@ -70,27 +69,21 @@ def export_mcap(
         ) from error
     out = Path(out)
     check_export(reader, out)
-    part = out.with_name(out.name + ".partial")
     marked = 0
-    with store_errors(out, "write"):
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            part.mkdir(parents=True)
-            for index in range(len(reader)):
-                episode = reader.episode(index)
-                lacking = missing(reader, index)
-                marked += int(lacks_any(lacking, len(episode)).sum())
-                name = re.sub(r"[^\w.-]", "_", episode.meta.id)
-                context = foxglove.Context()
-                with foxglove.open_mcap(part / f"{index:06d}_{name}.mcap", context=context):
-                    acted = reader.intervention(index)
-                    _write(context, episode, reader.spec, lacking, acted)
-                if on_episode is not None:
-                    on_episode(index + 1)
-            (part / LAYOUT_NAME).write_text(foxglove_layout(reader.spec))
-            part.replace(out)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    with whole_folder(out) as part:
+        part.mkdir()
+        for index in range(len(reader)):
+            episode = reader.episode(index)
+            lacking = missing(reader, index)
+            marked += int(lacks_any(lacking, len(episode)).sum())
+            name = re.sub(r"[^\w.-]", "_", episode.meta.id)
+            context = foxglove.Context()
+            with foxglove.open_mcap(part / f"{index:06d}_{name}.mcap", context=context):
+                acted = reader.intervention(index)
+                _write(context, episode, reader.spec, lacking, acted)
+            if on_episode is not None:
+                on_episode(index + 1)
+        (part / LAYOUT_NAME).write_text(foxglove_layout(reader.spec))
     shown = SHOWN | {image_array(camera) for camera in reader.spec.cameras}
     left_out = tuple(name for name in data_arrays(reader.spec) if name not in shown)
     return Exported(len(reader), reader.steps, marked=marked, left_out=left_out)

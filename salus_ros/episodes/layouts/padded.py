@@ -14,7 +14,6 @@ episode, so that an import gives back what was exported; sizes and names, those 
 too, are attributes.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from salus_ros.core.errors import StoreError
 from salus_ros.core.labels import horizon_labels
 from salus_ros.core.schema import horizon_steps
 from salus_ros.episodes.episode import Episode
-from salus_ros.episodes.files import STRICT, store_errors
+from salus_ros.episodes.files import STRICT, whole_folder
 from salus_ros.episodes.layout import META_ARRAYS, data_arrays, image_array
 from salus_ros.episodes.layouts.gaps import Exported, lacks_any, missing
 from salus_ros.episodes.reader import StoreReader
@@ -86,15 +85,8 @@ def export_padded(
     """
     out = Path(out)
     check_export(reader, out)
-    part = out.with_name(out.name + ".partial")
-    with store_errors(out, "write"):
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            marked = _write(reader, part, on_episode)
-            part.replace(out)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    with whole_folder(out) as part:
+        marked = _write(reader, part, on_episode)
     return Exported(len(reader), reader.steps, marked=marked)
 
 
