@@ -2,17 +2,17 @@
 
 import mujoco
 import numpy as np
+import provoked
 import pytest
+from provoked import DOWN, STILL, TURN, into_the_obstacle, lift_the_other_cube, open_on_the_way
 
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.worlds.expert import Expert
 from salus_ros.worlds.mujoco.world import PickPlaceEnv
 from salus_ros.worlds.physics import RIGID
-from salus_ros.worlds.tasks import ALL_TASKS, TASKS, Task
+from salus_ros.worlds.tasks import ALL_TASKS, TASKS
 
 BIN, PLATE, STACK = TASKS
-BLUE = Task("put the blue cube in the bin", "blue_cube", "bin")
-STILL = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +21,8 @@ def env():
 
 
 def run(env, choose, seed=0, task=BIN):
-    """Run an episode; `choose(env, step)` gives the action. Returns info and steps."""
-    env.reset(seed=seed, options={"task": task})
-    step, done, info = 0, False, {}
-    while not done:
-        _, _, terminated, truncated, info = env.step(choose(env, step))
-        step, done = step + 1, terminated or truncated
-    return info, step
+    """Run an episode; its last info and its steps."""
+    return provoked.run(env, choose, seed, task=task)
 
 
 def move(env, body, position):
@@ -53,15 +48,7 @@ def test_the_expert_succeeds(env, task, seed):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_opening_the_gripper_on_the_way_is_a_drop_at_that_step(env, task):
-    expert, opened = Expert(env), []
-
-    def choose(env, step):
-        action = expert.act()
-        if opened or (expert.phase == "carry" and env.object_position[2] > 0.15):
-            opened.append(step + 1)
-            action[:6], action[6] = 0.0, 1.0
-        return action
-
+    choose, opened = open_on_the_way(env)
     info, steps = run(env, choose, task=task)
     assert info["failure_type"] is FailureType.DROP
     assert opened[0] <= info["failure_step"] <= opened[0] + 5
@@ -98,42 +85,20 @@ def test_a_cube_left_on_the_other_one_is_a_drop_when_it_belongs_in_the_bin(env):
 
 
 def test_pressing_on_the_table_is_a_collision(env):
-    info, _ = run(env, lambda *_: np.array([0, 0, -1, 0, 0, 0, -1], np.float32))
+    info, _ = run(env, lambda *_: DOWN)
     assert info["failure_type"] is FailureType.COLLISION
     assert env.referee.peak_force_n > RIGID.surface_force_n
 
 
 @pytest.mark.parametrize("carrying", [False, True])
 def test_driving_into_the_obstacle_is_a_collision(env, carrying):
-    expert = Expert(env)
-    carried = []
-
-    def choose(env, step):
-        action = expert.act()
-        if carrying and not carried and expert.phase != "carry":
-            return action
-        if not carried:
-            carried.append(step)
-        obstacle = env.data.body("obstacle").xpos + np.array([0.0, 0.0, 0.075])
-        away = obstacle - env.arm.tool_position
-        if abs(away[0]) > 0.01 or abs(away[2]) > 0.03:
-            away[1] = 0.0  # first to its height beside it
-        action[:3] = np.clip(away / 0.05, -1, 1)
-        return action
-
-    info, _ = run(env, choose)
+    info, _ = run(env, into_the_obstacle(env, carrying=carrying))
     assert info["failure_type"] is FailureType.COLLISION
     assert env.referee.peak_force_n > RIGID.obstacle_force_n
 
 
 def test_lifting_the_wrong_cube_is_another_failure(env):
-    expert = Expert(env)
-
-    def choose(env, step):
-        env._task = BLUE
-        return expert.act()
-
-    info, _ = run(env, choose, task=BIN)
+    info, _ = run(env, lift_the_other_cube(env), task=BIN)
     assert info["failure_type"] is FailureType.OTHER
     assert info["failure_step"] < 80
 
@@ -161,7 +126,7 @@ def test_a_cube_that_is_not_needed_may_lie_anywhere(env):
 
 
 def test_an_arm_at_its_joint_limit_is_another_failure(env):
-    info, _ = run(env, lambda *_: np.array([0, 0, 0, 0, 0, 1, 1], np.float32))
+    info, _ = run(env, lambda *_: TURN)
     assert info["failure_type"] is FailureType.OTHER
     assert env.arm.joint_limit_margin < 0.01
 
