@@ -4,14 +4,20 @@ import json
 import runpy
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_episodes import LOW_DIM, make_episode
 
-from salus_ros.core.failures import FAILURE_TYPES, Outcome
+from salus_ros.core.failures import FAILURE_TYPES, FailureType, Outcome
+from salus_ros.episodes import EpisodeStore
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.policies.tiny import shipped_policy
+from salus_ros.prediction.predictor import Predictor
+from salus_ros.training.calibrate import calibrate
+from salus_ros.training.dataset import samples_for
 from salus_ros.worlds.physics import FIRST_ENV_ID
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmark"
@@ -102,3 +108,56 @@ def test_the_experts_of_metaworld_are_measured(monkeypatch, tmp_path):
     rates = [one["0.0"]["success_rate"] for one in found["tasks"].values()]
     assert found["all"]["0.0"] == np.mean(rates) > 0.5
     assert all(sum(one["0.0"]["endings"].values()) == 1 for one in found["tasks"].values())
+
+
+@pytest.fixture(scope="module")
+def engines_apart(trained, tmp_path_factory):
+    """A calibrated model, episodes of its engine, and of the same seeds under another."""
+    folder, none = tmp_path_factory.mktemp("engines"), FailureType.NONE
+    model = Path(shutil.copytree(trained[0], folder / "model"))
+
+    def record(name, world, kinds, first_seed):
+        path = folder / name
+        with EpisodeStore.create(path, LOW_DIM) as store:
+            for n, kind in enumerate(kinds):
+                length = 40 + 7 * n % 50
+                made = make_episode(str(n), length, kind, seed=first_seed + n)
+                about = replace(made.meta, world=world, seed=n)
+                store.append(replace(made, meta=about))
+        return str(path)
+
+    kinds = [none, FailureType.DROP, none, FailureType.COLLISION] * 10
+    more = record("more", "salus/PickPlace-v1", kinds, 5000)
+    predictor = Predictor.load(model)
+    calibrate(predictor, samples_for(predictor, [more])).save(model)
+    here = record("here", "salus/PickPlace-v1", kinds, 6000)
+    swapped = [kinds[1], kinds[0], *kinds[2:38], FailureType.DROP]  # one gained, two lost
+    return model, here, record("there", "salus/PickPlace-physx", swapped, 7000)
+
+
+def test_a_predictor_in_another_engine(engines_apart, monkeypatch, capsys):
+    model, here, there = engines_apart
+    monkeypatch.setattr(sys, "argv", ["sim_to_sim.py", str(model), here, there])
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    runpy.run_path(str(BENCHMARKS / "sim_to_sim.py"), run_name="__main__")
+    found = json.loads(capsys.readouterr().out)["stores"]
+    assert found["here"]["with_faults"]["success"]["count"] == 20
+    assert "against_the_first" not in found["here"]
+    apart = found["there"]["against_the_first"]
+    assert (apart["pairs"], apart["only_here"], apart["only_there"]) == (39, 1, 2)
+    assert apart["difference"] == pytest.approx(-1 / 39)
+    assert found["there"]["world"] == "salus/PickPlace-physx"
+    anew, rate = found["there"]["calibrated_here"], found["there"]["with_faults"]
+    assert anew["calibrated_on"] == [20, 19]
+    assert rate["episodes"] == 39
+    for about in (anew, found["there"]["predictor"]["alarm"]):
+        low, high = about["false_alarm_interval"]
+        assert low <= about["false_alarm_share"] <= high
+        assert 0.0 <= about["detection_rate"] <= 1.0
+
+
+def test_an_alarm_that_was_never_calibrated_cannot_be_carried_over(trained, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["sim_to_sim.py", str(trained[0]), "no/such"])
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    with pytest.raises(SystemExit, match="is not calibrated"):
+        runpy.run_path(str(BENCHMARKS / "sim_to_sim.py"), run_name="__main__")

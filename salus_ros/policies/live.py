@@ -221,6 +221,10 @@ def beside(policy: Any, postprocess: Any = None, tap: LiveTap | None = None) -> 
         from salus_ros.policies.smolvla.tap import SmolVLATap
 
         return Tapped(SmolVLATap(loaded), weights.dtype)
+    if kind in ("pi0", "pi05"):
+        from salus_ros.policies.pi0.tap import Pi0Tap
+
+        return Tapped(Pi0Tap(loaded), weights.dtype)
     if kind == "act":
         from salus_ros.policies.act.tap import ACTTap
 

@@ -15,6 +15,8 @@ OWN = {
     "smolvla": "salus_ros.policies.smolvla.tap",
     "act": "salus_ros.policies.act.tap",
     "diffusion": "salus_ros.policies.diffusion.tap",
+    "pi0": "salus_ros.policies.pi0.tap",
+    "pi05": "salus_ros.policies.pi0.tap",
 }
 """Modules of SALUS with a tap, by type."""
 

@@ -5,16 +5,24 @@ import pytest
 import torch
 from lerobot.configs import PreTrainedConfig
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
-from other_policies import observations, save_act, save_diffusion, save_vqbet
+from other_policies import (
+    make_pi_small,
+    observations,
+    save_act,
+    save_diffusion,
+    save_pi,
+    save_vqbet,
+)
 
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.policies.smolvla.loading import load_policy
 from salus_ros.policies.watching import Watch
 
-CAMERAS = {"act": ("top", "gripper"), "diffusion": ("top", "gripper"), "vqbet": ("top",)}
+CAMERAS = dict.fromkeys(("act", "diffusion", "pi0", "pi05"), ("top", "gripper"))
+CAMERAS |= {"vqbet": ("top",)}
 NEVER = {
-    "smolvla": {"latent_ood"},
+    **{kind: {"latent_ood"} for kind in ("smolvla", "pi0", "pi05")},
     "act": {"flow_curvature", "latent_ood"},
     "diffusion": {name for name in SIGNAL_NAMES if name.startswith("attention")} | {"latent_ood"},
     "vqbet": set(SIGNAL_NAMES)
@@ -25,12 +33,16 @@ NEVER = {
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, policy_folder):
     root = tmp_path_factory.mktemp("policies")
-    return {
-        "smolvla": policy_folder,
-        "act": save_act(root / "act"),
-        "diffusion": save_diffusion(root / "diffusion"),
-        "vqbet": save_vqbet(root / "vqbet"),
-    }
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in ("pi0", "pi05"):
+            make_pi_small(patch, kind)
+        yield {
+            "smolvla": policy_folder,
+            "act": save_act(root / "act"),
+            "diffusion": save_diffusion(root / "diffusion"),
+            "vqbet": save_vqbet(root / "vqbet"),
+            **{kind: save_pi(root / kind, kind) for kind in ("pi0", "pi05")},
+        }
 
 
 class Loop:
@@ -82,7 +94,7 @@ class Loop:
         return [self.after(self.policy.predict_action_chunk(self.batch(t))) for t in range(calls)]
 
 
-@pytest.fixture(params=["smolvla", "act", "diffusion", "vqbet"])
+@pytest.fixture(params=["smolvla", "act", "diffusion", "vqbet", "pi0", "pi05"])
 def loop(folders, request):
     loop = Loop(folders, request.param)
     loop.kind = request.param
@@ -117,7 +129,7 @@ def test_the_loop_gets_what_it_got_and_the_signals_come_out(loop):
 
 
 # VQ-BeT has no chunk without the queues that select_action fills.
-@pytest.mark.parametrize("loop", ["smolvla", "act", "diffusion"], indirect=True)
+@pytest.mark.parametrize("loop", ["smolvla", "act", "diffusion", "pi0", "pi05"], indirect=True)
 def test_a_loop_of_chunks_is_watched_too(loop):
     steps = 2 if loop.kind == "diffusion" else 1  # observations of a call
 
