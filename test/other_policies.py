@@ -1,57 +1,10 @@
-"""Small policies of LeRobot's own classes with random weights, saved as LeRobot saves them."""
+"""Small policies of LeRobot's own classes with random weights."""
 
 import numpy as np
 import torch
-from lerobot.configs import FeatureType, PolicyFeature
-from lerobot.policies.factory import get_policy_class, make_policy_config, make_pre_post_processors
+from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 
-from salus_ros.policies.tiny import shipped_policy
-from salus_ros.worlds.physics import FIRST_ENV_ID
-
-STATE_DIM, ACTION_DIM = 6, 5
-SIZE = (48, 64)
-
-
-def features(cameras, state_dim, action_dim, size):
-    """What LeRobot's configurations call input and output."""
-    images = {
-        f"observation.images.{name}": PolicyFeature(FeatureType.VISUAL, (3, *size))
-        for name in cameras
-    }
-    return {
-        "input_features": images
-        | {"observation.state": PolicyFeature(FeatureType.STATE, (state_dim,))},
-        "output_features": {"action": PolicyFeature(FeatureType.ACTION, (action_dim,))},
-        "device": "cpu",
-        "push_to_hub": False,
-    }
-
-
-def save(folder, kind, cameras, state_dim=STATE_DIM, action_dim=ACTION_DIM, size=SIZE, **options):
-    """Build a policy and write its folder; its normalisation is not the identity."""
-    torch.manual_seed(0)
-    given = features(cameras, state_dim, action_dim, size) | options
-    if kind in ("act", "diffusion", "vqbet"):
-        given["pretrained_backbone_weights"] = None
-    config = make_policy_config(kind, **given)
-    policy = get_policy_class(kind)(config)
-    if kind == "vqbet":
-        policy.vqbet.action_head.vqvae_model.discretized.fill_(True)  # as after its training
-    rng = np.random.default_rng(0)
-    stats = {}
-    for key, dim in (("observation.state", state_dim), ("action", action_dim)):
-        low = rng.uniform(-2, -1, dim).astype(np.float32)
-        high = rng.uniform(1, 3, dim).astype(np.float32)
-        stats[key] = {"mean": (low + high) / 2, "std": (high - low) / 4, "min": low, "max": high}
-        stats[key] |= {"q01": low, "q99": high}
-    for name in cameras:
-        half = np.full((3, 1, 1), 0.5, np.float32)
-        low, high = np.zeros_like(half), np.ones_like(half)
-        stats[f"observation.images.{name}"] = {"mean": half, "std": half, "min": low, "max": high}
-    policy.save_pretrained(folder)
-    for part in make_pre_post_processors(config, dataset_stats=stats):
-        part.save_pretrained(folder)
-    return folder
+from benchmark.random_policies import SIZE, STATE_DIM, save
 
 
 def save_act(folder, cameras=("top", "gripper"), **options):
@@ -154,48 +107,6 @@ def lerobot_chunk(folder, given, seed=0, **options):
     torch.manual_seed(seed)
     chunk = policy.predict_action_chunk(batch, **options)
     return after(chunk)[0].numpy()
-
-
-def make_pi_small(monkeypatch, kind):
-    """From now on LeRobot builds `pi0` or `pi05` of a few thousand parameters.
-
-    Its configuration knows two sizes, of 0.3 and 2 billion; the classes are the same.
-    """
-    from importlib import import_module
-
-    module = import_module(f"lerobot.policies.{kind}.modeling_{kind}")
-    vlm, expert = module.PaliGemmaForConditionalGenerationWithPiGemma, module.PiGemmaForCausalLM
-    vocabulary = 300
-
-    def small_vlm(config):
-        config.text_config.vocab_size = config._vocab_size = vocabulary
-        config.image_token_index = vocabulary - 1
-        vision = config.vision_config
-        vision.hidden_size, vision.intermediate_size = 24, 32
-        vision.num_hidden_layers, vision.num_attention_heads = 1, 2
-        vision.projection_dim = config.text_config.hidden_size
-        return vlm(config=config)
-
-    def small_expert(config):
-        config.vocab_size = vocabulary
-        return expert(config=config)
-
-    sizes = {"gemma_2b": (32, 48), "gemma_300m": (16, 24)}
-    monkeypatch.setattr(
-        module,
-        "get_gemma_config",
-        lambda name: module.GemmaConfig(sizes[name][0], 3, sizes[name][1], 2, 1, 8),
-    )
-    monkeypatch.setattr(module, "PaliGemmaForConditionalGenerationWithPiGemma", small_vlm)
-    monkeypatch.setattr(module, "PiGemmaForCausalLM", small_expert)
-    processors = import_module(f"lerobot.policies.{kind}.processor_{kind}")
-    step = processors.TokenizerProcessorStep
-    words = str(shipped_policy(FIRST_ENV_ID) / "vlm")
-    monkeypatch.setattr(
-        processors,
-        "TokenizerProcessorStep",
-        lambda **given: step(**given | {"tokenizer_name": words}),
-    )
 
 
 def save_pi(folder, kind, cameras=("top", "gripper"), **options):

@@ -58,7 +58,7 @@ def check_policy(folder: Path, device: str = "cpu", num_samples: int = 4) -> lis
         runner = PolicyRunner(folder, device, num_samples, replan_every=1)
     except SalusError as error:
         return [Finding("loads", False, str(error))]
-    given = list(_observations(folder, runner))
+    given = list(made_up(folder, runner))
     spec = runner._spec
     missing = "; ".join(f"no {name}: {reason}" for name, reason in runner.unavailable.items())
     about = (
@@ -77,7 +77,8 @@ def check_policy(folder: Path, device: str = "cpu", num_samples: int = 4) -> lis
     ]
 
 
-def _observations(folder: Path, runner: PolicyRunner) -> Iterator[Observation]:
+def made_up(folder: Path, runner: PolicyRunner) -> Iterator[Observation]:
+    """Observations of the sizes in a policy's configuration."""
     features = read_json(folder / "config.json").get("input_features") or {}
     rng = np.random.default_rng(0)
     for step in range(STEPS):
@@ -232,20 +233,27 @@ def _is_own(runner: PolicyRunner, given: Sequence[Observation]) -> Finding:
     return Finding(check, largest <= TOLERANCE, detail)
 
 
-def _cost(runner: PolicyRunner, given: Sequence[Observation]) -> Finding:
-    """Median time of a replan with its signals against the policy's own call, in turn."""
-    tap, one = runner._tap, given[0]
-    noise, past = _drawn(runner, 0), [one] * runner.observation_steps
+def replan_cost(
+    runner: PolicyRunner, given: Observation, repeats: int = REPEATS
+) -> tuple[float, float]:
+    """Median ms of a replan with its signals, and of the policy's own call for one chunk, in turn.
+
+    Args:
+        runner: The policy; its episode is begun anew.
+        given: What it is given.
+        repeats: Calls of each.
+    """
+    tap, noise, past = runner._tap, _drawn(runner, 0), [given] * runner.observation_steps
 
     def own() -> None:
         tap.actions(tap.own_chunk(past, noise, 0)[None])
 
     def ours() -> None:
         runner.reset(0)
-        runner.step(one.images, one.state, one.task, 0)
+        runner.step(given.images, given.state, given.task, 0)
 
     times: dict[Callable[[], None], list[float]] = {own: [], ours: []}
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for call, taken in times.items():
             started = time.perf_counter()
             call()
@@ -253,6 +261,11 @@ def _cost(runner: PolicyRunner, given: Sequence[Observation]) -> Finding:
                 torch.cuda.synchronize()
             taken.append(time.perf_counter() - started)
     alone, tapped = (1e3 * statistics.median(taken) for taken in times.values())
+    return tapped, alone
+
+
+def _cost(runner: PolicyRunner, given: Sequence[Observation]) -> Finding:
+    tapped, alone = replan_cost(runner, given[0])
     detail = (
         f"{tapped:.0f} ms with K = {runner.num_samples} and signals, {alone:.0f} ms for one chunk "
         f"of its own: {tapped / alone:.2f} times"

@@ -6,7 +6,6 @@ import torch
 from lerobot.configs import PreTrainedConfig
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from other_policies import (
-    make_pi_small,
     observations,
     save_act,
     save_diffusion,
@@ -14,6 +13,7 @@ from other_policies import (
     save_vqbet,
 )
 
+from benchmark.random_policies import make_pi_small
 from salus_ros.core.errors import ConfigError, PolicyError
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.policies.smolvla.loading import load_policy
@@ -35,7 +35,7 @@ def folders(tmp_path_factory, policy_folder):
     root = tmp_path_factory.mktemp("policies")
     with pytest.MonkeyPatch.context() as patch:
         for kind in ("pi0", "pi05"):
-            make_pi_small(patch, kind)
+            make_pi_small(patch.setattr, kind)
         yield {
             "smolvla": policy_folder,
             "act": save_act(root / "act"),

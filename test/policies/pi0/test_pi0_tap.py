@@ -6,8 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from other_policies import lerobot_chunk, make_pi_small, observations, play, save_pi
+from other_policies import lerobot_chunk, observations, play, save_pi
 
+from benchmark.random_policies import make_pi_small
 from salus_ros.core.schema import SIGNAL_NAMES
 from salus_ros.policies.conformance import _drawn, check_policy
 from salus_ros.policies.pi0.tap import load
@@ -23,7 +24,7 @@ IMAGE, WORDS = 4 * 4, 32  # tokens: patches of 14 of 56 pixels
 @pytest.fixture(scope="module", params=["pi0", "pi05"])
 def folder(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        make_pi_small(patch, request.param)
+        make_pi_small(patch.setattr, request.param)
         yield save_pi(tmp_path_factory.mktemp("pi") / request.param, request.param)
 
 
