@@ -159,7 +159,7 @@ def make_nodes(context: LaunchContext) -> list[Action]:
         # In lockstep every sample has the stamp of its step: anything else would be a loss. In
         # real time a step without an action is normal, and marked.
         strict = {"max_age_ms": 0.0} if lockstep else {}
-        loose = {"max_missing_share": 1.0} if simulated and not lockstep else {}
+        loose = {} if lockstep else {"max_missing_share": 1.0}
         writing["recorder"] = node("recorder", store | strict | loose | clock, WRITE_S)
     if bagging:
         writing["bag"] = make_bag_recorder(arguments)

@@ -137,7 +137,7 @@ ARGUMENTS = (
     ),
     Argument(
         "cameras",
-        "Names of the cameras, separated by commas, in the order of the policy's own; each is "
+        "Names of the cameras, separated by commas, as the policy calls them; each is "
         "expected on camera/NAME/image_raw (front,side,wrist)",
     ),
     Argument(

@@ -28,6 +28,9 @@ from salus_ros.recording.time import Order, TimeRule, is_far, jump_words
 
 EPISODES_REMEMBERED = 8
 
+ANSWER_S = 60.0
+"""So long after its samples an action may come, while an episode is in flight."""
+
 
 @dataclass(slots=True)
 class _Clock:
@@ -265,8 +268,12 @@ class Assembler:
         with those of another one.
         """
         self._make_rows(now_s)
-        if not any(episode.waiting for episode in self._episodes.values()):
-            self._sampler.forget_old()
+        flights = self._episodes.values()
+        waiting = [row for episode in flights for row in episode.waiting.values()]
+        if all(row.action is None for row in waiting):
+            awaited = self._rules.acted and any(episode.ended is None for episode in flights)
+            if awaited or not waiting:
+                self._sampler.forget_old(ANSWER_S * awaited, self._room() // 2)
         return self._take_results()
 
     def finish(self) -> list[Result]:
@@ -407,7 +414,7 @@ class Assembler:
         episode = self._episodes[episode_id]
         actions = sum(row.action is not None for row in episode.waiting.values())
         messages = episode.messages + actions
-        if messages:  # else it was over before this recorder heard of it
+        if messages or 0 in episode.told:  # else it was over before this recorder heard of it
             self._results.append(Dropped(episode_id, reason, messages))
         self._close(episode_id)
 

@@ -86,11 +86,23 @@ class Sampler:
             # The next row's samples are not older than this one's.
             stream.forget_before(min(row.stamp_ns, stamps.get(name, row.stamp_ns)))
 
-    def forget_old(self) -> None:
-        """Drop what no row can use that comes from now on."""
+    def forget_old(self, answer_s: float = 0.0, most: int = 0) -> None:
+        """Drop what no row can use that comes from now on.
+
+        Args:
+            answer_s: How long after a sample an action may come that was computed from it.
+            most: Bytes that may be held for such an action; beyond, the oldest are let go.
+        """
+        self._forget(round(answer_s * NANO))
+        window_ns = round(answer_s * NANO)
+        while window_ns > self._patience_ns and self.size > most:
+            window_ns //= 2
+            self._forget(window_ns)
+
+    def _forget(self, window_ns: int) -> None:
         for name, stream in self._streams.items():
             reach_ns = self._max_age_ns[name] + self._patience_ns
-            stream.forget_before(stream.newest_ns - reach_ns)
+            stream.forget_before(stream.newest_ns - reach_ns - window_ns)
 
     def forget_all(self) -> None:
         """Drop all but the newest samples."""

@@ -222,9 +222,10 @@ class JointStream:
         """Stamp up to which every joint is known in ns, or any if partial; -1 before."""
         if self.missing or not self._parts:
             return -1
-        # Joints that have fallen silent hold up no row of others.
-        known = max if self._partial else min
-        return known(part.newest_ns for part in self._parts.values())
+        if self._partial:  # joints that have fallen silent hold up no row of others
+            return max(part.newest_ns for part in self._parts.values())
+        # Another message may tell what one that came no more did.
+        return min(max(part.newest_ns for part in parts) for parts in self._sources)
 
     @property
     def size(self) -> int:

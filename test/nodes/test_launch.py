@@ -148,6 +148,9 @@ def test_lockstep_takes_simulated_time_and_real_time_does_not():
     assert not realtime["recorder"]["use_sim_time"]
     assert realtime["recorder"]["max_missing_share"] == 1.0
     assert "max_age_ms" not in realtime["recorder"]
+    own = described({"record": "a.zarr", "source": "none"})["recorder"]
+    assert own["max_missing_share"] == 1.0  # a lost frame is a gap, and not the end of an episode
+    assert "max_missing_share" not in lockstep["recorder"]
 
 
 @needs_launch

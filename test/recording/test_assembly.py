@@ -323,6 +323,77 @@ def test_actions_may_come_seconds_after_what_they_answer(behind):
     assert world.assembler.refused == 0
 
 
+def announced_once(world, behind, steps=60):
+    """An episode that is announced once, as of an own arm; a slow policy names its samples."""
+    world.tick = 1
+    world.status("b", 0)
+    for tick in range(1, steps + behind + 1):
+        world.tick = tick
+        world.sample(*STREAMS)
+        if tick > behind and (tick - behind) % 3 == 1:  # replans at every third
+            answered = tick - behind
+            stamp_ns = answered * PERIOD_MS * MS
+            world.assembler.action(
+                "b",
+                answered // 3,
+                stamp_ns,
+                np.float32([answered]),
+                "policy",
+                world.now_s,
+                {"front": [stamp_ns], "state": [stamp_ns]},
+            )
+        world.collect(0.033)
+    world.end("b", steps // 3)
+
+
+@pytest.mark.parametrize("behind", [1, 10, 45, 300])
+def test_a_slow_policys_samples_are_held_though_nothing_was_announced_meanwhile(behind):
+    world = World(**WHOLE)
+    announced_once(world, behind)
+    (finished,) = world.results
+    assert len(finished.rows) == 20
+    assert [row.samples["state"] for row in finished.rows] == [
+        f"state@{tick}" for tick in range(1, 60, 3)
+    ]
+    assert all(row.samples["front"] is not None for row in finished.rows)
+
+
+def test_who_waits_for_a_first_action_holds_no_more_than_half_of_the_room():
+    world = World(max_bytes=10_000)
+    world.status("b", 0)
+    for _ in range(1000):
+        world.tick += 1
+        world.sample(*STREAMS)
+        world.collect(0.033)
+        assert world.assembler.held_bytes <= 5_000
+    assert world.results == []  # nothing was dropped for it
+    assert world.assembler.held_bytes > 1_000
+
+
+def test_samples_that_cost_nothing_are_held_for_a_minute_at_most():
+    world = World(**WHOLE)
+    world.status("b", 0)
+    for _ in range(4000):
+        world.tick += 1
+        world.sample("state")
+        world.collect(0.033)
+    held = world.assembler.streams["state"]._stamps
+    assert 60.0 < (held[-1] - held[0]) / 1e9 < 61.0
+
+
+def test_an_announced_episode_without_a_message_is_said_to_be_dropped():
+    world = World()
+    world.tick = 100
+    world.status("b", 0)
+    world.collect(0.1)
+    world.end("b", 0)
+    world.collect(1.0)
+    (dropped,) = world.results
+    assert isinstance(dropped, Dropped)
+    assert (dropped.episode_id, dropped.messages) == ("b", 0)
+    assert "the policy never acted" in dropped.reason
+
+
 @pytest.mark.parametrize("ahead", [3000, 100])
 def test_a_clock_that_jumps_back_under_late_actions_jumps_once(ahead):
     world = World(**WHOLE)

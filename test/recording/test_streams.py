@@ -163,3 +163,19 @@ def test_the_nearest_state_is_that_of_its_stamps():
     assert joints.at(stamps)[1].tolist() == state.tolist()
     joints.keep(1)
     assert joints.nearest(100, 20) is None
+
+
+def test_joints_that_another_message_tells_too_are_as_new_as_that():
+    stream = JointStream(("a", "b", "c"))
+    whole = {"a": 0.0, "b": 1.0, "c": 2.0}
+    for stamp in (1, 2, 3):
+        stream.add(stamp, whole)
+    stream.add(4, {"a": 0.5, "b": 1.5})  # once, and never again
+    for stamp in range(5, 200):
+        stream.add(stamp, whole)
+        stream.forget_before(stream.newest_ns - 10)
+    assert stream.newest_ns == 199
+    assert sum(len(part._stamps) for part in stream._parts.values()) < 20
+    assert stream.as_of(199, 0)[1].tolist() == [0.0, 1.0, 2.0]
+    stream.add(200, {"a": 0.5, "b": 1.5})
+    assert stream.newest_ns == 199  # c is not known beyond
