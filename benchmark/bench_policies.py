@@ -1,8 +1,8 @@
 """What the signals cost each kind of policy: a replan against LeRobot's own call for one chunk.
 
-Random weights of LeRobot's own sizes for ACT and diffusion; of pi0 and pi0.5 some 30 million
-parameters, since LeRobot knows them with 3 billion alone. Two cameras of 240 x 320 pixels. The
-replan is the whole runner: pictures in, K chunks, action and signals out.
+Random weights of LeRobot's own sizes for ACT and diffusion (ten DDIM steps); of pi0 and pi0.5 some
+26 million parameters, since LeRobot knows them with 3 billion alone. Two cameras of 240 x 320
+pixels. The replan is the whole runner: pictures in, K chunks, action and signals out.
 
     python benchmark/bench_policies.py [--policy act ...] [--runs 5] [--device cpu] [--json]
 """
@@ -36,7 +36,7 @@ MIDDLING = PiSizes(
 )
 OPTIONS: dict[str, dict[str, Any]] = {
     "act": {},
-    "diffusion": {"crop_shape": None},
+    "diffusion": {"crop_shape": None, "noise_scheduler_type": "DDIM", "num_inference_steps": 10},
     "pi0": {},
     "pi05": {},
 }
