@@ -12,7 +12,7 @@ import yaml
 
 from salus_ros.bags.mapping import ACTION, MAX_AGE_MS, PREDICTION, SIGNALS, STATE
 from salus_ros.core import schema
-from salus_ros.messages.images import ALIASES
+from salus_ros.messages.images import assumed_colours
 from salus_ros.messages.kinds import (
     ARRAYS,
     BOOL,
@@ -111,12 +111,8 @@ def notes(topics: Topics, mapping: dict[str, Any]) -> list[str]:
     ):
         said.append("state: its messages name some of the joints each; all are listed")
     for name, same in _cameras(used).items():
-        encoding = same[0].get("encoding", "")
-        if encoding in ALIASES and encoding != "8UC1":
-            said.append(
-                f"camera {name}: '{encoding}' does not say which colours; {ALIASES[encoding]} is "
-                f"taken; set encoding: {{{name}: ...}} if red and blue are swapped"
-            )
+        if assumed := assumed_colours(name, same[0].get("encoding", "")):
+            said.append(assumed)
         for other in same[1:]:
             said.append(f"camera {name}: {other['topic']} is left out beside {same[0]['topic']}")
     said += [why for one in used if (why := _left_out(one))]

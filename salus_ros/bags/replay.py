@@ -233,7 +233,7 @@ class Replay:
                 *self._outcomes.problems,
                 *self._complaints.lines(),
             ],
-            "notes": self.notes + self._outcomes.notes,
+            "notes": [*self.notes, *self._images.assumed.values(), *self._outcomes.notes],
             "streams": streams,
         }
 

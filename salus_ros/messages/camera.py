@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from salus_ros.core.errors import ObservationError
-from salus_ros.messages.images import read_image
+from salus_ros.messages.images import assumed_colours, read_image
 from salus_ros.messages.kinds import IMAGES
 from salus_ros.messages.pixels import RECORDING, Advice
 
@@ -18,6 +18,7 @@ class ImageReader:
 
     Attributes:
         size: Height and width that the store takes of every camera; None before the first image.
+        assumed: What was taken for granted of a camera's colours, by camera.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ImageReader:
         self._scaled_size, self._advice = image_size, advice
         self._depth_range_mm, self._encoding = depth_range_mm or {}, encoding or {}
         self._raw_sizes: dict[str, tuple[int, int]] = {}
+        self.assumed: dict[str, str] = {}
 
     def read(self, message: Any, kind: str, camera: str) -> NDArray[np.uint8]:
         """Read an Image or a CompressedImage (`read_image`).
@@ -62,6 +64,10 @@ class ImageReader:
             depth_range_mm=depth_range,
             advice=self._advice,
         )
+        if depth_range is None and camera not in self._encoding and camera not in self.assumed:
+            encoding = str(getattr(message, "encoding", ""))
+            if words := assumed_colours(camera, encoding):
+                self.assumed[camera] = words
         return self._fitted(image, camera, depth=depth_range is not None)
 
     def _fitted(self, image: NDArray[np.uint8], camera: str, *, depth: bool) -> NDArray[np.uint8]:

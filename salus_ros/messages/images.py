@@ -34,6 +34,16 @@ ENCODINGS: tuple[str, ...] = (*ENCODINGMAP, *ALIASES, *DEPTHS)
 _SWAPPED = ("bgr8", "bgra8", "bgr16", "bgra16")
 
 
+def assumed_colours(camera: str, encoding: str) -> str:
+    """What to say of a camera whose encoding names no colours; empty where it does."""
+    if encoding not in ALIASES or encoding == "8UC1":
+        return ""
+    return (
+        f"camera {camera}: '{encoding}' does not say which colours; {ALIASES[encoding]} is "
+        f"taken; set encoding: {{{camera}: ...}} if red and blue are swapped"
+    )
+
+
 def read_image(
     message: Any,
     camera: str,

@@ -59,6 +59,10 @@ def test_every_encoding_gives_rgb_and_the_mapping_may_say_which_it_is(
     report, reader = convert(camera_bag(tmp_path, pixels, sent), encoding=encoding)
     assert report["problems"] == []
     assert (reader.episode(0).images["front"] == RGB[0, 0]).all()
+    guessed = "camera front: '8UC3' does not say which colours; bgr8 is taken" in str(
+        report["notes"]
+    )
+    assert guessed == (sent == "8UC3" and not told)
 
 
 def test_images_that_change_size_or_encoding_are_gaps_and_named(convert, tmp_path):
