@@ -22,7 +22,7 @@ from salus_ros.recording.blocks import BlockMaker
 from salus_ros.recording.clips import Clips
 from salus_ros.recording.health import StreamFigures, StreamHealth
 from salus_ros.recording.options import RecorderOptions
-from salus_ros.recording.rows import JOINT, STATE, Dropped, Label, Result
+from salus_ros.recording.rows import JOINT, STATE, Dropped, Finished, Label, Result
 from salus_ros.recording.status import Judgements, check_id, check_intervention, take_status
 from salus_ros.recording.streams import JointStream, Source, Stream
 from salus_ros.recording.writer import EpisodeWriter
@@ -106,6 +106,7 @@ class Recorder:
         self.dropped_episodes = 0
         self.last_error = ""
         self._dropped_messages = 0
+        self._last_dropped: Dropped | None = None  # where no episode has ended since
         self._arrivals: deque[float] = deque(maxlen=1000)
         self._newest = ("", -1)
 
@@ -244,9 +245,16 @@ class Recorder:
         """Label an episode, by default the newest, and say so.
 
         Raises:
-            StoreError: if the label contradicts itself or there is no such episode.
+            StoreError: if the label contradicts itself, there is no such episode, or the newest
+                was dropped and none is named.
         """
         name = episode_id or self.current or self.writer.last_id
+        dropped = self._last_dropped
+        if not episode_id and not self._assembler.current and dropped is not None:
+            raise StoreError(
+                f"the last episode, '{dropped.episode_id}', was dropped: {dropped.reason}; name "
+                "the one to label with episode_id"
+            )
         if not name:
             raise StoreError("no episode has been recorded yet; name one with episode_id")
         return self.writer.label(name, label, in_flight=self._assembler.holds(name))
@@ -267,7 +275,10 @@ class Recorder:
     def _take(self, results: list[Result]) -> None:
         for result in results:
             self.writer.put(result)
+            if isinstance(result, Finished):
+                self._last_dropped = None
             if isinstance(result, Dropped):
+                self._last_dropped = result
                 self.dropped_episodes += 1
                 self._dropped_messages += result.messages
                 self.last_error = f"episode '{result.episode_id}' was dropped: {result.reason}"

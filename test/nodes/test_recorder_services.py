@@ -74,6 +74,21 @@ def test_the_last_episode_is_labelled(graph, robot):
     assert (meta.outcome, meta.failure_type, meta.failure_step) == (2, 1, 2)
 
 
+def test_a_label_for_the_last_episode_is_no_earlier_ones_where_that_was_dropped(graph, robot):
+    robot.run("a")
+    robot.committed(1)
+    robot.step("b", 0)
+    graph.until(lambda: robot.node._recorder._assembler.steps("b") == 1)
+    assert graph.call(Trigger, "recorder/discard", Trigger.Request()).success
+    refused = label(graph)
+    assert not refused.success
+    assert "the last episode, 'b', was dropped: " in refused.message
+    assert label(graph, "a").success
+    robot.run("c")
+    robot.committed(2)
+    assert label(graph).success
+
+
 def test_a_misplaced_release_is_labelled(graph, robot):
     robot.run("a")
     robot.committed(1)
