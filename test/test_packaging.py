@@ -166,7 +166,7 @@ def foreign_imports() -> dict[str, set[str]]:
     names = {name.split(".")[0] for file in files for name in imported(file.read_text())}
     # Files that tests and benchmarks import by their names alone; the package's own are not.
     beside = (file.stem for file in files if "salus_ros" not in file.parts[-4:-1])
-    ours = {"salus_ros", "distutils", "docs_pages", *beside} | IN_PHYSX
+    ours = {"salus_ros", "benchmark", "distutils", "docs_pages", *beside} | IN_PHYSX
     foreign = {name for name in names - ours - sys.stdlib_module_names if not is_ros(name)}
     homes = packages_distributions()
     return {name: {normalised(home) for home in homes.get(name, [])} for name in foreign}
