@@ -18,8 +18,8 @@ setup: ## Make .venv, build salus_msgs and salus_ros (done by the other targets 
 physx: setup ## Make .venv-physx, for PhysX under the built-in world (1.3 GB)
 	@scripts/setup_physx.sh
 
-demo: setup ## Run the whole graph: collect, train, predict live, report
-	@$(ENV) python -m salus_ros.cli demo </dev/null
+demo: setup ## Run the whole graph: collect, train, predict live, report; options in DEMO=
+	@$(ENV) python -m salus_ros.cli demo $(DEMO) </dev/null
 
 # Two processes, but for the tests of graphs of processes, which need the cores.
 GRAPHS := $(addprefix test/,$(addsuffix .py,cli/test_demo nodes/test_arm nodes/test_bag_parity \

@@ -13,6 +13,7 @@ import typer
 
 from salus_ros.cli.output import EXIT_INTERRUPTED, err_console, out_console, print_line
 from salus_ros.cli.progress import epoch_bar
+from salus_ros.worlds.physics import ENV_ID
 
 if TYPE_CHECKING:
     from salus_ros.cli.node_processes import RunningGraph
@@ -47,6 +48,13 @@ def demo(
             help="Seed of the live episode; that of a failure which can be foreseen by default.",
         ),
     ] = LIVE_SEED,
+    env_id: Annotated[
+        str,
+        typer.Option(
+            help="The built-in world, or the same under another engine: salus/PickPlace-physx, "
+            "-physx-newton (make physx), -isaac. The live episode's failure is one of the default."
+        ),
+    ] = ENV_ID,
 ) -> None:
     """Watch a SmolVLA move an arm, record it, learn when it fails, and predict it live.
 
@@ -55,6 +63,11 @@ def demo(
     --live-seed may succeed, or fail unforeseen. It needs ROS 2: salus doctor says whether it is
     there.
     """
+    from salus_ros.worlds.mujoco import CELLS
+    from salus_ros.worlds.options import known
+
+    same = tuple(name for name, cell in CELLS.items() if cell == ENV_ID)
+    known(env_id, same, "env_id")
     folder = out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
     if policy is not None:  # before anything is started
         from salus_ros.policies.checkpoint import check_files
@@ -62,7 +75,7 @@ def demo(
         check_files(policy)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _run(folder, episodes, policy, live_seed)
+        _run(folder, episodes, policy, live_seed, env_id)
     except KeyboardInterrupt:
         err_console.print(f"stopped; whole episodes are kept: salus info {folder / STORE}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -88,7 +101,7 @@ class _Stopwatch:
         self.parts[name] = self.seconds - before
 
 
-def _run(folder: Path, episodes: int, policy: Path | None, live_seed: int) -> None:
+def _run(folder: Path, episodes: int, policy: Path | None, live_seed: int, env_id: str) -> None:
     clock = _Stopwatch()
     print_line(f"everything goes to {folder}; Ctrl-C stops and keeps what is recorded")
     from salus_ros.cli.node_processes import RunningGraph
@@ -107,11 +120,11 @@ def _run(folder: Path, episodes: int, policy: Path | None, live_seed: int) -> No
             graph.start("monitor")
             graph.start("recorder", store_path=store, max_age_ms=0.0, reliable_sensors=True)
             # Who listens must be found before anything is published, the monitor included.
-            given = {"policy_path": policy} if policy else {}
+            given = {"env_id": env_id} | ({"policy_path": policy} if policy else {})
             listeners = "predictor,recorder,monitor"
             graph.start("vla", wait_for=listeners, reliable_sensors=True, **given)
             graph.start("predictor", wait_for="recorder,monitor", reliable_sensors=True)
-            _simulate(graph, episodes, 0, store, "recording", "random")
+            _simulate(graph, episodes, 0, store, "recording", "random", env_id)
             graph.stop("predictor")
         with clock.part("training"):
             results = _train(_look_ahead(store), model)
@@ -119,7 +132,7 @@ def _run(folder: Path, episodes: int, policy: Path | None, live_seed: int) -> No
             heard = "recorder,monitor"
             graph.start("predictor", model_path=model, wait_for=heard, reliable_sensors=True)
             graph.seen.prediction_ms.clear()
-            _simulate(graph, 1, live_seed, store, f"live, seed {live_seed}", "none")
+            _simulate(graph, 1, live_seed, store, f"live, seed {live_seed}", "none", env_id)
     with clock.part("evaluation and report"):
         reader, predictor = StoreReader(store), Predictor.load(model)
         unseen = _evaluate(predictor, _look_ahead(store))
@@ -135,7 +148,13 @@ def _run(folder: Path, episodes: int, policy: Path | None, live_seed: int) -> No
 
 
 def _simulate(
-    graph: "RunningGraph", count: int, first: int, store: Path, title: str, fault: str
+    graph: "RunningGraph",
+    count: int,
+    first: int,
+    store: Path,
+    title: str,
+    fault: str,
+    env_id: str,
 ) -> None:
     graph.run_episodes(
         count,
@@ -144,6 +163,7 @@ def _simulate(
         seed=0,
         first_episode=first,
         fault=fault,
+        env_id=env_id,
         wait_for="vla,predictor,recorder,monitor",
         exit_when_done=False,
     )

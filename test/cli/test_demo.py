@@ -76,6 +76,16 @@ def test_a_policy_that_is_none_is_one_clear_line(tmp_path):
     assert "Traceback" not in said
 
 
+def test_a_world_with_another_arm_is_refused():
+    process = start("--env-id", "salus/MetaWorld-v3")
+    _, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 2
+    assert (
+        "unknown env_id 'salus/MetaWorld-v3'; known: 'salus/PickPlace-v1', 'salus/PickPlace-physx'"
+        in (" ".join(said.split()))
+    )
+
+
 @pytest.mark.parametrize("episodes", ["0", "many"])
 def test_too_few_episodes_are_refused(episodes):
     process = start("--episodes", episodes)
