@@ -1,17 +1,19 @@
 """The episodes of a store with what is seen ahead along the plan, by parallel workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from salus_ros.collection.replay import world_of
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.pool import Desk, Lost, Pool
 from salus_ros.episodes.derived import derived_store
-from salus_ros.episodes.episode import Episode
+from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.prediction.lookahead import StepLookahead, look_ahead, with_lookahead
+from salus_ros.worlds.cells import cell_name
+from salus_ros.worlds.mujoco import PHYSICS
+from salus_ros.worlds.physics import FIRST_ENV_ID
 
 
 def lookahead_store(
@@ -46,7 +48,7 @@ def lookahead_store(
     """
     if not len(reader):
         raise ConfigError(f"'{reader.path}' has no episode to look ahead in; record some first")
-    cell = cell or world_of(reader.episodes())
+    cell = cell or _cell_of(reader.episodes())
     spec = with_lookahead(reader.spec, StepLookahead(cell))
     if not images:
         spec = replace(spec, cameras=())
@@ -68,6 +70,17 @@ def lookahead_store(
                 if on_episode is not None:
                     on_episode(len(store))
         return len(store)
+
+
+def _cell_of(metas: Sequence[EpisodeMeta]) -> str:
+    """The cell that episodes of a built-in world ran in, whatever engine moved it."""
+    cells = sorted({cell_name(meta.world or FIRST_ENV_ID) for meta in metas})
+    if len(cells) != 1 or cells[0] not in PHYSICS:
+        raise ConfigError(
+            f"the episodes ran in {', '.join(cells)}; a cell of one of {', '.join(PHYSICS)} is "
+            "known by itself, name another with --cell"
+        )
+    return cells[0]
 
 
 def _work(path: str, cell: str, images: bool, desk: Desk[int, Episode]) -> None:

@@ -10,7 +10,7 @@ from salus_ros.collection.lookahead import lookahead_store
 from salus_ros.core.errors import ConfigError, StoreError
 from salus_ros.episodes import EpisodeStore, StoreReader
 from salus_ros.prediction.lookahead import StepLookahead, look_ahead
-from salus_ros.worlds.physics import ENV_ID
+from salus_ros.worlds.physics import ENV_ID, PHYSX_ENV_ID
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +61,15 @@ def test_what_cannot_be_looked_ahead_in_is_refused(episodes, tmp_path):
     assert lookahead_store(stored("a", SPEC, episodes[0]), out) == 1
     with pytest.raises(StoreError, match="holds other episodes"):
         lookahead_store(stored("b", SPEC, episodes[1]), out)
+
+
+def test_a_cell_is_the_same_whatever_engine_moved_it(episodes, tmp_path):
+    with EpisodeStore.create(tmp_path / "given.zarr", SPEC) as store:
+        for episode, world in zip(episodes, (ENV_ID, PHYSX_ENV_ID), strict=False):
+            meta = replace(episode.meta, world=world, seed=-1)  # it is not run again
+            store.append(episode.named(meta))
+    assert lookahead_store(StoreReader(tmp_path / "given.zarr"), tmp_path / "out.zarr") == 2
+    made = StoreReader(tmp_path / "out.zarr")
+    assert made.spec.lookahead_cell == ENV_ID
+    assert [meta.world for meta in made.episodes()] == [ENV_ID, PHYSX_ENV_ID]
+    assert all(np.isfinite(made.episode(n).lookahead).all() for n in range(2))
