@@ -158,9 +158,8 @@ def make_nodes(context: LaunchContext) -> list[Action]:
         store |= {} if arguments["record"] else {"record": False}
         # In lockstep every sample has the stamp of its step: anything else would be a loss. In
         # real time a step without an action is normal, and marked.
-        strict = {"max_age_ms": 0.0} if lockstep else {}
-        loose = {} if lockstep else {"max_missing_share": 1.0}
-        writing["recorder"] = node("recorder", store | strict | loose | clock, WRITE_S)
+        gaps = {"max_age_ms": 0.0} if lockstep else {"max_missing_share": 1.0}
+        writing["recorder"] = node("recorder", store | gaps | clock, WRITE_S)
     if bagging:
         writing["bag"] = make_bag_recorder(arguments)
     if simulated:

@@ -93,8 +93,8 @@ class Sampler:
             answer_s: How long after a sample an action may come that was computed from it.
             most: Bytes that may be held for such an action; beyond, the oldest are let go.
         """
-        self._forget(round(answer_s * NANO))
         window_ns = round(answer_s * NANO)
+        self._forget(window_ns)
         while window_ns > self._patience_ns and self.size > most:
             window_ns //= 2
             self._forget(window_ns)
