@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -154,8 +155,9 @@ def main() -> None:
     results = []
     for name in given.model or ARCHITECTURES:
         runs = given.runs or (3 if name == "450m" else 20)
-        result = measure(name, given.device, runs)
-        results.append(result | {"batch": measure_batches(name, given.device, runs)})
+        with redirect_stdout(sys.stderr):  # LeRobot prints while it loads
+            result = measure(name, given.device, runs)
+            results.append(result | {"batch": measure_batches(name, given.device, runs)})
     if given.json:
         sys.stdout.write(json.dumps({"cpus": os.cpu_count(), "results": results}) + "\n")
         return

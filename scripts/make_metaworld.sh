@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes everything that there is of MetaWorld from nothing: demonstrations of its experts, a tiny
-# SmolVLA, its success by task, episodes, a predictor and the benchmark. Whatever is whole is left
+# SmolVLA, its success by task, episodes, a predictor, the benchmark, and what a predictor of the
+# built-in world is worth there. Whatever is whole is left
 # alone, training and collecting go on where they were stopped. On two idle cores some two hours.
 # Usage: scripts/make_metaworld.sh FOLDER
 # Sizes: DEMONSTRATIONS (400), ITERATIONS (6000), EPISODES (200), TRIES a task (5).
@@ -32,3 +33,7 @@ salus policy reference "$policy" "$store" || echo "no reference of latent states
 salus benchmark "$store" --out "$out/benchmark"
 [ -d "$out/model" ] || salus train "$store" --out "$out/model"
 salus evaluate "$out/model" "$store"
+home=$out/from_home # a predictor of the built-in world, taken here
+[ -d "$home" ] || salus train shipped:standard --inputs signals,validity --out "$home"
+[ -f "$home/calibration.json" ] || salus calibrate "$home" shipped:standard
+python "$here/../benchmark/transfer.py" "$home" "$store" >"$out/transfer.json"

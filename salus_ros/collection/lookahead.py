@@ -13,7 +13,6 @@ from salus_ros.episodes.reader import StoreReader
 from salus_ros.prediction.lookahead import StepLookahead, look_ahead, with_lookahead
 from salus_ros.worlds.cells import cell_name
 from salus_ros.worlds.mujoco import PHYSICS
-from salus_ros.worlds.physics import FIRST_ENV_ID
 
 
 def lookahead_store(
@@ -73,12 +72,17 @@ def lookahead_store(
 
 
 def _cell_of(metas: Sequence[EpisodeMeta]) -> str:
-    """The cell that episodes of a built-in world ran in, whatever engine moved it."""
-    cells = sorted({cell_name(meta.world or FIRST_ENV_ID) for meta in metas})
+    """The cell that episodes of a built-in world ran in, whatever engine moved it.
+
+    One without a world is of an arm of somebody's own, however its joints are called: the stores
+    from before the world was kept have no plan.
+    """
+    cells = sorted({cell_name(meta.world) for meta in metas})
     if len(cells) != 1 or cells[0] not in PHYSICS:
+        ran_in = ", ".join(cell or "a cell that they do not name" for cell in cells)
         raise ConfigError(
-            f"the episodes ran in {', '.join(cells)}; a cell of one of {', '.join(PHYSICS)} is "
-            "known by itself, name another with --cell"
+            f"the episodes ran in {ran_in}; a cell of one of {', '.join(PHYSICS)} is known by "
+            "itself, name another with --cell"
         )
     return cells[0]
 

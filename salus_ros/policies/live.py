@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from salus_ros.core.errors import ObservationError, PolicyError
 from salus_ros.core.schema import SIGNALS, SignalKind
 from salus_ros.policies.loading import LoadedPolicy, camera_keys
+from salus_ros.policies.registry import live_tap
 from salus_ros.policies.tap import LiveTap, Observation, PolicySample, TapSpec
 
 SAME = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -216,24 +217,8 @@ def beside(policy: Any, postprocess: Any = None, tap: LiveTap | None = None) -> 
     copied = twin(policy)
     own: Any = (lambda chunks: chunks) if postprocess is None else postprocess
     loaded = _Live(copied, None, own, camera_keys(policy.config))
-    kind = policy.config.type
-    if kind == "smolvla":
-        from salus_ros.policies.smolvla.tap import SmolVLATap
-
-        return Tapped(SmolVLATap(loaded), weights.dtype)
-    if kind in ("pi0", "pi05"):
-        from salus_ros.policies.pi0.tap import Pi0Tap
-
-        return Tapped(Pi0Tap(loaded), weights.dtype)
-    if kind == "act":
-        from salus_ros.policies.act.tap import ACTTap
-
-        return Tapped(ACTTap(loaded), weights.dtype)
-    if kind == "diffusion":
-        from salus_ros.policies.diffusion.tap import DiffusionTap
-
-        return Tapped(DiffusionTap(loaded, live=True), weights.dtype)
-    return Repeated(loaded)
+    own_tap = live_tap(policy.config.type, loaded)
+    return Repeated(loaded) if own_tap is None else Tapped(own_tap, weights.dtype)
 
 
 def twin(policy: Any) -> Any:

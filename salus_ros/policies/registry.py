@@ -6,7 +6,8 @@ from pathlib import Path
 
 from salus_ros.core.errors import PolicyError
 from salus_ros.policies.checkpoint import check_files
-from salus_ros.policies.tap import PolicyTap
+from salus_ros.policies.loading import LoadedPolicy
+from salus_ros.policies.tap import LiveTap, PolicyTap
 
 GROUP = "salus.policies"
 """Entry-point group of taps that other packages bring, by the `type` of their checkpoints."""
@@ -18,7 +19,7 @@ OWN = {
     "pi0": "salus_ros.policies.pi0.tap",
     "pi05": "salus_ros.policies.pi0.tap",
 }
-"""Modules of SALUS with a tap, by type."""
+"""Modules of SALUS with a tap, by type: `load` of a folder, `live` of a policy in memory."""
 
 POLICY_MODULES = (OWN["smolvla"], "lerobot.policies.smolvla.modeling_smolvla")
 """What takes the time where a policy is loaded first, for `Pool`."""
@@ -50,3 +51,11 @@ def load_tap(folder: Path, device: str) -> PolicyTap:
         return tap
     own: PolicyTap = import_module(OWN.get(kind, ANY)).load(folder, device)
     return own
+
+
+def live_tap(kind: str, loaded: LoadedPolicy) -> LiveTap | None:
+    """A tap of SALUS's own for a policy in memory that somebody else runs; None without one."""
+    if kind not in OWN:
+        return None
+    tap: LiveTap = import_module(OWN[kind]).live(loaded)
+    return tap

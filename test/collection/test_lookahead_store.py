@@ -54,9 +54,10 @@ def test_what_cannot_be_looked_ahead_in_is_refused(episodes, tmp_path):
     planless = replace(episodes[0], plan=None, plan_step=None)
     with pytest.raises(ConfigError, match="the episodes lack plan;"):
         lookahead_store(stored("planless", bare, planless), out)
-    elsewhere = episodes[0].named(replace(episodes[0].meta, world="another/World-v0"))
-    with pytest.raises(ConfigError, match="another/World-v0"):
-        lookahead_store(stored("elsewhere", SPEC, elsewhere), out)
+    for world, said in (("another/World-v0", "another/World-v0"), ("", "they do not name")):
+        elsewhere = episodes[0].named(replace(episodes[0].meta, world=world))
+        with pytest.raises(ConfigError, match=f"ran in .*{said}; a cell of one of"):
+            lookahead_store(stored(f"elsewhere{world[:3]}", SPEC, elsewhere), out)
     assert not out.exists()
     assert lookahead_store(stored("a", SPEC, episodes[0]), out) == 1
     with pytest.raises(StoreError, match="holds other episodes"):

@@ -139,3 +139,8 @@ class ACTTap:
 def load(folder: Path, device: str) -> ACTTap:
     """Load a checkpoint, see `load_lerobot`."""
     return ACTTap(load_lerobot(folder, device))
+
+
+def live(loaded: LoadedPolicy) -> ACTTap:
+    """Read a policy in memory that somebody else runs."""
+    return ACTTap(loaded)

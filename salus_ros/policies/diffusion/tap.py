@@ -205,3 +205,8 @@ def _own_generator(device: torch.device) -> torch.Generator:
 def load(folder: Path, device: str) -> DiffusionTap:
     """Load a checkpoint, see `load_lerobot`."""
     return DiffusionTap(load_lerobot(folder, device))
+
+
+def live(loaded: LoadedPolicy) -> DiffusionTap:
+    """Read a policy in memory that somebody else runs."""
+    return DiffusionTap(loaded, live=True)

@@ -199,3 +199,8 @@ def load(folder: Path, device: str) -> Pi0Tap:
     words = folder / "tokenizer"
     own = {"tokenizer_processor": {"tokenizer_name": str(words)}} if words.is_dir() else None
     return Pi0Tap(load_lerobot(folder, device, config, own))
+
+
+def live(loaded: LoadedPolicy) -> Pi0Tap:
+    """Read a policy in memory that somebody else runs."""
+    return Pi0Tap(loaded)

@@ -78,3 +78,8 @@ class SmolVLATap:
 def load(folder: Path, device: str) -> SmolVLATap:
     """Load a checkpoint, see `load_policy`."""
     return SmolVLATap(load_policy(folder, device))
+
+
+def live(loaded: LoadedPolicy) -> SmolVLATap:
+    """Read a policy in memory that somebody else runs."""
+    return SmolVLATap(loaded)
