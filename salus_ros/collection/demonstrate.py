@@ -13,6 +13,7 @@ from salus_ros.core.failures import Outcome
 from salus_ros.core.pool import Desk, Lost, Pool
 from salus_ros.policies.registry import POLICY_MODULES
 from salus_ros.policies.tiny.demonstrations import Demonstrations, shrink
+from salus_ros.recovery.guards import slow_down
 from salus_ros.worlds.catalogue import WorldForm, world_form
 from salus_ros.worlds.physics import ENV_ID
 
@@ -62,10 +63,31 @@ def record(
         ConfigError: if there is no such world.
         StoreError: if the expert hardly ever succeeds.
     """
-    form = world_form(env_id)
-    kept: list[Attempt] = []
     attempts = range(seed, seed + 20 * episodes)
     work = partial(_work, size_px, env_id)
+    kept = gather(work, attempts, episodes, workers, progress)
+    if len(kept) < episodes:
+        raise StoreError(f"only {len(kept)} of {20 * episodes} attempts of the expert succeeded")
+    return joined(kept, world_form(env_id).cameras)
+
+
+def gather(
+    work: Callable[[Desk[int, Attempt]], None],
+    attempts: Sequence[int],
+    episodes: int,
+    workers: int,
+    progress: Callable[[int], None] | None = None,
+) -> list[Attempt]:
+    """Let workers attempt until enough episodes are kept, or all is attempted.
+
+    Args:
+        work: Body of a worker, which sends an attempt where it succeeds.
+        attempts: Their numbers; which are kept does not depend on the workers.
+        episodes: How many to keep at most.
+        workers: Parallel processes.
+        progress: Called with the number of episodes kept so far.
+    """
+    kept: list[Attempt] = []
     with Pool(
         work, attempts, workers, restart=True, ahead=8 * workers, preload=POLICY_MODULES
     ) as pool:
@@ -76,15 +98,18 @@ def record(
                 progress(len(kept))
             if len(kept) == episodes:
                 break
-    if len(kept) < episodes:
-        raise StoreError(f"only {len(kept)} of {20 * episodes} attempts of the expert succeeded")
+    return kept
+
+
+def joined(kept: Sequence[Attempt], cameras: tuple[str, ...]) -> Demonstrations:
+    """One attempt after the other."""
     return Demonstrations(
         images=np.concatenate([one.images for one in kept]),
         state=np.concatenate([one.state for one in kept]),
         action=np.concatenate([one.action for one in kept]),
         ends=np.cumsum([len(one.state) for one in kept]),
         tasks=tuple(one.task for one in kept),
-        cameras=form.cameras,
+        cameras=cameras,
     )
 
 
@@ -94,35 +119,47 @@ def _work(size_px: int, env_id: str, desk: Desk[int, Attempt]) -> None:
     env = form.make(0)  # one for all: making an OpenGL context is slow
     for seed in desk:
         assert seed is not None  # one at a time
-        made = attempt(form, env, seed, size_px)
+        made = attempt(form, env, partial(env.reset, seed=seed), seed, size_px)
         if made is not None:
             desk.send(seed, made)
         desk.done(seed)
     env.close()
 
 
-def attempt(form: WorldForm, env: Any, seed: int, size_px: int) -> Attempt | None:
-    """An episode of the expert, or None if it did not succeed.
+def attempt(
+    form: WorldForm,
+    env: Any,
+    begin: Callable[[], Any],
+    seed: int,
+    size_px: int,
+    speed: float = 1.0,
+) -> Attempt | None:
+    """What the expert does from where an episode is, or None if it did not succeed.
 
     Args:
         form: Of the world.
         env: Its environment.
-        seed: Of the episode and its noise.
+        begin: Brings it there, the same each time; called twice.
+        seed: Of the noise.
         size_px: Side of the images that are kept.
+        speed: Share of the largest command that the expert keeps to.
     """
-    rng, expert = np.random.default_rng(seed), form.expert(env)
+    rng = np.random.default_rng(seed)
     level = NOISE_LEVELS[int(rng.integers(len(NOISE_LEVELS)))]
-    _, info = env.reset(seed=seed)
-    motion, done = noisy(rng, level, env.max_episode_steps), False
+    begin()
+    expert, done, info = form.expert(env), False, {}
+    motion = noisy(rng, level, env.max_episode_steps)
     labels, executed = [], []
     while not done:
-        labels.append(expert.act())
+        meant = expert.act()
+        labels.append(slow_down(meant, speed) if speed < 1.0 else meant)
         executed.append(motion(labels[-1]))
         _, _, terminated, truncated, info = env.step(executed[-1])
         done = terminated or truncated
     if info["outcome"] is not Outcome.SUCCESS:
         return None
-    images, states = _seen(form, env, seed, executed, size_px)
+    begin()
+    images, states = _seen(form, env, executed, size_px)
     return Attempt(info["task"], images, states, np.stack(labels))
 
 
@@ -154,7 +191,6 @@ def noisy(
 def _seen(
     form: WorldForm,
     env: Any,
-    seed: int,
     actions: Sequence[npt.NDArray[np.float32]],
     size_px: int,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
@@ -162,7 +198,6 @@ def _seen(
 
     It is run again for that: rendering takes most of the time, and a failure needs none.
     """
-    env.reset(seed=seed)
     images, states = [], []
     for action in actions:
         observation = env.look()

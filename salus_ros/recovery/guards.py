@@ -14,6 +14,10 @@ SLACK_M = 1e-3
 """Rounding and noise beside the leash: a tool that is stopped stays a whole leash behind."""
 
 
+SPEED = 0.6
+"""Share of the largest command that a behaviour is allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guards:
     """Limits of interventions.
@@ -41,7 +45,7 @@ class Guards:
     most: int = 2
     cooldown_steps: int = 30
     longest_steps: int = 300
-    speed: float = 0.6
+    speed: float = SPEED
     leash_steps: int = 3
     turn_steps: int = 10
     release_m: float = 0.08
@@ -53,6 +57,15 @@ class Guards:
     def __post_init__(self) -> None:
         if not 0.0 < self.speed <= 1.0:
             raise ConfigError(f"speed is {self.speed}; allowed is a share above 0, up to 1")
+
+
+def slow_down(action: Action, speed: float) -> Action:
+    """The action with no motion above a share of the largest command, in the same direction."""
+    slow = np.array(action, np.float32)
+    largest = float(np.abs(slow[:GRIPPER]).max())
+    if largest > speed:
+        slow[:GRIPPER] *= speed / largest
+    return slow
 
 
 class Guard:
@@ -140,10 +153,7 @@ class Guard:
     def slowed(self, action: Action, sight: Sight) -> Action:
         """The action at the speed that is allowed; where it sends the tool is remembered."""
         limits = self._limits
-        slow = np.array(action, np.float32)
-        largest = float(np.abs(slow[:GRIPPER]).max())
-        if largest > limits.speed:
-            slow[:GRIPPER] *= limits.speed / largest
+        slow = slow_down(action, limits.speed)
         # As the arm's own controller has it: a target that runs no further ahead than its leash.
         before = sight.position if self._target is None else self._target
         wanted = before + limits.step_m * slow[:3] - sight.position

@@ -40,8 +40,10 @@ class Expert:
         self.reset()
 
     def reset(self) -> None:
-        """Start with the first phase."""
-        self.phase = "above"
+        """Start with the first phase, or go on with what the fingers hold."""
+        arm = self._env.arm
+        in_hand = self._in_hand(arm.tool_position, self._env.object_position)
+        self.phase = "lift" if in_hand and not arm.opening else "above"
         self._timer = 0
 
     def act(self) -> npt.NDArray[np.float32]:
@@ -58,7 +60,7 @@ class Expert:
 
     def _advance(self, tool: Point, cube: Point, goal: Point) -> None:
         sideways = float(np.linalg.norm(tool[:2] - cube[:2]))
-        held = sideways < 0.03 and abs(tool[2] - cube[2]) < 0.03
+        held = self._in_hand(tool, cube)
         to_goal = float(np.linalg.norm(cube[:2] - goal[:2]))
         place = self._env.task_goal
         match self.phase:
@@ -84,6 +86,11 @@ class Expert:
                 self._timer += 1
                 if self._timer > OPEN_STEPS + self._gripper_steps and self._timer > 60:
                     self.phase = "above"
+
+    @staticmethod
+    def _in_hand(tool: Point, cube: Point) -> bool:
+        sideways = float(np.linalg.norm(tool[:2] - cube[:2]))
+        return sideways < 0.03 and abs(tool[2] - cube[2]) < 0.03
 
     def _target(self, tool: Point, cube: Point, goal: Point) -> tuple[Point, bool]:
         over_goal = goal[:2] + tool[:2] - cube[:2]  # the object, not the tool, shall be there

@@ -87,7 +87,9 @@ def run_trial(
             f"the predictor was made with all episodes of seeds {wanted[0]} to {wanted[-1]} of "
             f"'{store}'; give another --seed"
         )
-    recorded = _recorded(samples.subset(places), predictor, watch, _read_by_behaviours(config))
+    recorded = recorded_episodes(
+        samples.subset(places), predictor, watch, _read_by_behaviours(config)
+    )
     tasks = _tasks(config, recorded)
     kept = Records(records, config.decides(predictor.model_id))
     try:
@@ -133,8 +135,8 @@ def _read_by_behaviours(config: TrialConfig) -> list[str]:
     return [name for name in EXTRAS if name in inputs]
 
 
-def _recorded(
-    samples: Samples, predictor: Predictor, watch: Watch, told: Sequence[str]
+def recorded_episodes(
+    samples: Samples, predictor: Predictor, watch: Watch, told: Sequence[str] = ()
 ) -> list[Recorded]:
     """The episodes in the order of their seeds, with what is foreseen in each.
 
