@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ import torch
 from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.rollout import Rollout
 from salus_ros.episodes import Episode
+from salus_ros.episodes.store import EpisodeStore
 from salus_ros.policies.tiny import shipped_policy
 from salus_ros.worlds.physics import FIRST_ENV_ID
 
@@ -30,6 +32,24 @@ def run(config: CollectionConfig, seeds: Sequence[int | None]) -> dict[int, Epis
     episodes = {episode.meta.seed: episode for episode in rollout.run(iter(seeds))}
     rollout.close()
     return episodes
+
+
+def write(path: Path, episodes: Sequence[Episode]) -> Path:
+    """A store of episodes under `CONFIG`."""
+    one = episodes[0]
+    sizes = {
+        "embedding_dim": one.embedding.shape[1],
+        "plan_length": one.plan.shape[1],
+        "visual_cameras": ("front", "side", "wrist"),
+        "visual_dim": one.visual_embedding.shape[2],
+        "expert_dim": one.expert_embedding.shape[1],
+        "joint_names": tuple(f"joint{n}" for n in range(9)),
+        "joint_quantities": ("position", "velocity", "effort"),
+    }
+    with EpisodeStore.open_or_create(path, CONFIG.store_spec(**sizes)) as store:
+        for episode in episodes:
+            store.append(episode)
+    return path
 
 
 def assert_same(a: Episode, b: Episode) -> None:

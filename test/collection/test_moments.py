@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 
 import pytest
-from recordings import CONFIG, POLICY
+from recordings import CONFIG, POLICY, write
 
 from salus_ros.collection.branches import Branches
 from salus_ros.collection.moments import (
@@ -17,7 +17,7 @@ from salus_ros.collection.moments import (
 )
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
-from salus_ros.episodes import EpisodeStore, StoreReader
+from salus_ros.episodes import StoreReader
 from salus_ros.evaluation.limits import Fate
 
 MOMENTS = [Moment(0, 30), Moment(1, 60), Moment(0, 105, to_the_end=True)]
@@ -26,20 +26,7 @@ MOMENTS = [Moment(0, 30), Moment(1, 60), Moment(0, 105, to_the_end=True)]
 @pytest.fixture(scope="module")
 def config(reference, tmp_path_factory):
     """Of a store of two episodes."""
-    path = tmp_path_factory.mktemp("moments") / "a.zarr"
-    episodes = [reference[0], reference[1]]
-    sizes = {
-        "embedding_dim": episodes[0].embedding.shape[1],
-        "plan_length": episodes[0].plan.shape[1],
-        "visual_cameras": ("front", "side", "wrist"),
-        "visual_dim": episodes[0].visual_embedding.shape[2],
-        "expert_dim": episodes[0].expert_embedding.shape[1],
-        "joint_names": tuple(f"joint{n}" for n in range(9)),
-        "joint_quantities": ("position", "velocity", "effort"),
-    }
-    with EpisodeStore.open_or_create(path, CONFIG.store_spec(**sizes)) as store:
-        for episode in episodes:
-            store.append(episode)
+    path = write(tmp_path_factory.mktemp("moments") / "a.zarr", [reference[0], reference[1]])
     return BranchConfig(str(path), POLICY, CONFIG.env_id, branches=2, horizon=6, seed=3)
 
 

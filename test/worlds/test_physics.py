@@ -67,6 +67,17 @@ def test_the_expert_succeeds(env, task):
     assert info["losses"] == 0
 
 
+def test_an_expert_that_takes_over_goes_on_with_what_is_held(env):
+    holding(env)
+    expert, ended = Expert(env), False
+    assert expert.act()[6] < 0
+    while not ended:
+        _, _, terminated, truncated, info = env.step(expert.act())
+        ended = terminated or truncated
+    assert info["outcome"] is Outcome.SUCCESS
+    assert info["losses"] == 0
+
+
 # Contact
 
 
