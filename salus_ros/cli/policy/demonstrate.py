@@ -36,8 +36,8 @@ def demonstrate(
     workers: Workers = 2,
 ) -> None:
     """Record the scripted expert of a world that ships, with noise on its motion."""
-    from salus_ros.collection.trials.corrections import alarmed_in, record_corrections
     from salus_ros.collection.demonstrate import record
+    from salus_ros.collection.trials.corrections import alarmed_in, record_corrections
     from salus_ros.policies.tiny.build import TINY
 
     if out.suffix != ".npz":
