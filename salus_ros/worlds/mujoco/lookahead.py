@@ -102,8 +102,9 @@ class PlanLookahead:
         self._pads = [model.geom(name).id for name in PADS]
         cubes = {model.geom(name).id for name in CUBES}
         fixed = set(fixed_geoms(model))
-        self._is_fixed = np.isin(np.arange(model.ngeom), list(fixed))
-        self._is_robot = ~np.isin(np.arange(model.ngeom), list(fixed | cubes))
+        is_fixed = np.isin(np.arange(model.ngeom), list(fixed))
+        is_robot = ~np.isin(np.arange(model.ngeom), list(fixed | cubes))
+        self._counts = np.outer(is_robot, is_fixed) | np.outer(is_fixed, is_robot)
         held = model.geom(CUBES[0])
         self._held, self._touches = held, (int(held.contype[0]), int(held.conaffinity[0]))
         for name in ("obstacle", *CUBES):  # who knows where
@@ -233,12 +234,9 @@ class PlanLookahead:
         """Force of the robot on what stands still, in N."""
         if not self._data.ncon:
             return 0.0
-        pairs = self._data.contact.geom  # (contacts, 2)
-        first, second = pairs[:, 0], pairs[:, 1]
-        touching = (self._is_robot[first] & self._is_fixed[second]) | (
-            self._is_robot[second] & self._is_fixed[first]
-        )
-        return sum(self._engine.force(int(contact)) for contact in np.flatnonzero(touching))
+        first, second = self._data.contact.geom.T  # (contacts,) each
+        touching = np.flatnonzero(self._counts[first, second])
+        return sum(self._engine.force(int(contact)) for contact in touching)
 
 
 def _told(seen: _Rollout, age: int) -> npt.NDArray[np.float16]:
