@@ -19,6 +19,11 @@ mkdir -p "$out"
         --out "$out/demonstrations.npz"
 salus policy train "$out/demonstrations.npz" --init "$begin" --iterations "${ITERATIONS:-6000}" \
     --save-every 50 --noise-memory 250 --out "$policy"
+if [ ! -f "$policy/latent_reference.safetensors" ]; then
+    salus collect --policy "$policy" --env-id $world --fault none --envs 4 \
+        --seed 2000000 --episodes 40 --out "$out/reference.zarr"
+    salus policy reference "$policy" "$out/reference.zarr"
+fi
 salus collect --policy "$policy" --env-id $world --fault none --envs 4 \
     --episodes "${EPISODES:-300}" --out "$store"
 python "$here/../benchmark/policy_success.py" "$store" >"$out/success.json"

@@ -1,17 +1,17 @@
 """Demonstrations of a world's scripted expert, with noise on the motion and not on the labels."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from salus_ros.collection.attempts import Attempt, Parts, gather, joined
 from salus_ros.core.errors import StoreError
 from salus_ros.core.failures import Outcome
-from salus_ros.core.pool import Desk, Lost, Pool
-from salus_ros.policies.registry import POLICY_MODULES
+from salus_ros.core.pool import Desk
 from salus_ros.policies.tiny.demonstrations import Demonstrations, shrink
 from salus_ros.recovery.guards import slow_down
 from salus_ros.worlds.catalogue import WorldForm, world_form
@@ -31,22 +31,13 @@ NOISE_MEMORY = 0.8
 """Correlation of the noise from one step to the next (Ornstein-Uhlenbeck)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A successful episode of T steps: see `Demonstrations`."""
-
-    task: str
-    images: npt.NDArray[np.uint8]
-    state: npt.NDArray[np.float32]
-    action: npt.NDArray[np.float32]
-
-
 def record(
     episodes: int,
     seed: int,
     size_px: int,
     env_id: str = ENV_ID,
     workers: int = 1,
+    parts: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Demonstrations:
     """Record `episodes` successful episodes; the same seed gives the same data.
@@ -57,60 +48,21 @@ def record(
         size_px: Side of the images that are kept.
         env_id: World, see `world_form`.
         workers: Parallel processes.
+        parts: Folder for the episodes on the way, see `Parts`; the same call goes on with it.
         progress: Called with the number of episodes kept so far.
 
     Raises:
-        ConfigError: if there is no such world.
+        ConfigError: if there is no such world, or `parts` are of another call.
         StoreError: if the expert hardly ever succeeds.
     """
     attempts = range(seed, seed + 20 * episodes)
     work = partial(_work, size_px, env_id)
-    kept = gather(work, attempts, episodes, workers, progress)
+    settings = {"env_id": env_id, "seed": seed, "size_px": size_px}
+    made = None if parts is None else Parts(parts, settings)
+    kept = gather(work, attempts, episodes, workers, made, progress)
     if len(kept) < episodes:
         raise StoreError(f"only {len(kept)} of {20 * episodes} attempts of the expert succeeded")
     return joined(kept, world_form(env_id).cameras)
-
-
-def gather(
-    work: Callable[[Desk[int, Attempt]], None],
-    attempts: Sequence[int],
-    episodes: int,
-    workers: int,
-    progress: Callable[[int], None] | None = None,
-) -> list[Attempt]:
-    """Let workers attempt until enough episodes are kept, or all is attempted.
-
-    Args:
-        work: Body of a worker, which sends an attempt where it succeeds.
-        attempts: Their numbers; which are kept does not depend on the workers.
-        episodes: How many to keep at most.
-        workers: Parallel processes.
-        progress: Called with the number of episodes kept so far.
-    """
-    kept: list[Attempt] = []
-    with Pool(
-        work, attempts, workers, restart=True, ahead=8 * workers, preload=POLICY_MODULES
-    ) as pool:
-        for _, made in pool.results():
-            assert not isinstance(made, Lost)  # what a worker lost is run again
-            kept.append(made)
-            if progress is not None:
-                progress(len(kept))
-            if len(kept) == episodes:
-                break
-    return kept
-
-
-def joined(kept: Sequence[Attempt], cameras: tuple[str, ...]) -> Demonstrations:
-    """One attempt after the other."""
-    return Demonstrations(
-        images=np.concatenate([one.images for one in kept]),
-        state=np.concatenate([one.state for one in kept]),
-        action=np.concatenate([one.action for one in kept]),
-        ends=np.cumsum([len(one.state) for one in kept]),
-        tasks=tuple(one.task for one in kept),
-        cameras=cameras,
-    )
 
 
 def _work(size_px: int, env_id: str, desk: Desk[int, Attempt]) -> None:

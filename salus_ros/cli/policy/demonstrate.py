@@ -1,5 +1,6 @@
 """`salus policy demonstrate`."""
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,11 @@ def demonstrate(
     ] = 0.2,
     workers: Workers = 2,
 ) -> None:
-    """Record the scripted expert of a world that ships, with noise on its motion."""
+    """Record the scripted expert of a world that ships, with noise on its motion.
+
+    Ctrl-C or kill loses only the episodes in flight: until all are there they are kept in a
+    folder beside --out, by the same name (.parts), and the same command goes on with it.
+    """
     from salus_ros.collection.demonstrate import record
     from salus_ros.collection.trials.corrections import alarmed_in, record_corrections
     from salus_ros.policies.tiny.build import TINY
@@ -44,13 +49,17 @@ def demonstrate(
         raise ConfigError(f"--out is '{out}'; give a file name that ends in .npz")
     if (alarms_of is None) != (model is None):
         raise ConfigError("--alarms-of and --model belong together; give both, or neither")
+    parts = out.with_suffix(".parts")
     with bar("demonstrations", episodes) as advance:
+
+        def told(kept: int) -> None:
+            advance(kept)
+
         if alarms_of is None or model is None:
-            demos = record(episodes, seed, TINY.image_px, env_id, workers, lambda n: advance(n))
+            demos = record(episodes, seed, TINY.image_px, env_id, workers, parts, told)
         else:
             begun = alarmed_in(alarms_of, model, alpha)
-            demos = record_corrections(
-                begun, episodes, seed, TINY.image_px, workers, lambda n: advance(n)
-            )
+            demos = record_corrections(begun, episodes, seed, TINY.image_px, workers, parts, told)
     demos.save(out)
+    shutil.rmtree(parts)
     print_line(f"{len(demos.ends)} episodes, {len(demos.state)} steps in {out}")

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from salus_ros.collection.demonstrate import Attempt, attempt, gather, joined
+from salus_ros.collection.attempts import Attempt, Parts, gather, joined
+from salus_ros.collection.demonstrate import attempt
 from salus_ros.collection.replay import advance, world_of
 from salus_ros.collection.trials.plan import NEVER, first_alarms
 from salus_ros.collection.trials.trial import recorded_episodes
@@ -80,6 +81,7 @@ def record_corrections(
     seed: int,
     size_px: int,
     workers: int = 1,
+    parts: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Demonstrations:
     """Record what the expert of the world does from alarms on, where it succeeds.
@@ -92,17 +94,22 @@ def record_corrections(
         seed: Of that order and of the noise on the motion.
         size_px: Side of the images that are kept.
         workers: Parallel processes; the result does not depend on it.
+        parts: Folder for the episodes on the way, see `Parts`; the same call goes on with it.
         progress: Called with the number of episodes kept so far.
 
     Raises:
-        ConfigError: if the episodes are not of one built-in world.
+        ConfigError: if the episodes are not of one built-in world, or `parts` are of another call.
         StoreError: if the expert never succeeds.
     """
     env_id = world_of([one.meta for one in alarmed])
     order = np.random.default_rng(seed).permutation(len(alarmed)).tolist()
     ordered = [alarmed[place] for place in order]
     work = partial(_work, env_id, ordered, seed, size_px)
-    kept = gather(work, range(ROUNDS * len(ordered)), episodes, workers, progress)
+    begun = [(one.meta.seed, len(one.actions)) for one in ordered]
+    settings = {"env_id": env_id, "begun_at": begun, "seed": seed, "size_px": size_px}
+    made = None if parts is None else Parts(parts, settings)
+    attempts = range(ROUNDS * len(ordered))
+    kept = gather(work, attempts, episodes, workers, made, progress)
     if not kept:
         raise StoreError(f"the expert succeeds from none of {len(alarmed)} alarms")
     return joined(kept, world_form(env_id).cameras)
