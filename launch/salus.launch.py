@@ -145,6 +145,8 @@ def make_nodes(context: LaunchContext) -> list[Action]:
             arm=("recovery", str),
             alpha=("recovery_alpha", float),
             model_path=("model", str),
+            policy_path=("recovery_policy", str),
+            manifold_path=("recovery_manifold", str),
             env_id=("env_id", str),
             device=("device", str),
         )

@@ -136,6 +136,13 @@ ARGUMENTS = (
         "the predictor's own alarm",
     ),
     Argument(
+        "recovery_policy", "Folder of the policy that the behaviour `policy` of recovery runs"
+    ),
+    Argument(
+        "recovery_manifold",
+        "File of `salus manifold train` whose successes the behaviour `manifold` follows",
+    ),
+    Argument(
         "cameras",
         "Names of the cameras, separated by commas, as the policy calls them; each is "
         "expected on camera/NAME/image_raw (front,side,wrist)",
@@ -264,7 +271,7 @@ IN_VAIN: tuple[tuple[tuple[str, ...], _Holds, str], ...] = (
         "the gate stands before an arm, and none is given (robot)",
     ),
     (
-        ("recovery_alpha",),
+        ("recovery_alpha", "recovery_policy", "recovery_manifold"),
         lambda given: given["recovery"] == NO_RECOVERY,
         "there is no recovery (recovery)",
     ),
@@ -308,7 +315,7 @@ def check(arguments: Mapping[str, str]) -> None:
         if not fits:
             words = "a whole number" if kind is int else "a number"
             refuse(name, f"allowed is {words} of at least {low:g}")
-    for name in ("policy", "model", "params_file"):
+    for name in ("policy", "model", "recovery_policy", "recovery_manifold", "params_file"):
         if arguments[name] and not Path(arguments[name]).exists():
             refuse(name, "there is no such file or folder")
     for name in ("cameras", "state_joints"):
@@ -367,6 +374,14 @@ def check_recovery(arguments: Mapping[str, str], refuse: Callable[[str, str], No
     heeds = any(choice.trigger != "stuck" for choice in arm.choices)
     if heeds and not arguments["model"]:
         refuse("recovery", "its alarm needs a predictor; give model, or the trigger stuck alone")
+    named = {choice.behaviour for choice in arm.choices}
+    for name, behaviour in (("recovery_policy", "policy"), ("recovery_manifold", "manifold")):
+        if behaviour in named and not arguments[name]:
+            refuse("recovery", f"its behaviour {behaviour} needs {name}; give it")
+        if arguments[name] and behaviour not in named:
+            refuse(
+                name, f"it would change nothing, as {recovery} has no {behaviour}; leave it out"
+            )
     if arguments["recovery_alpha"] and not arguments["model"]:
         refuse("recovery_alpha", "it is a rate that a predictor is calibrated for; give model")
 

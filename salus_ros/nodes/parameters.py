@@ -343,6 +343,11 @@ class RecoveryParameters(WaitingParameters):
     policy_steps: int = parameter(
         120, "How long that has the arm", unit="steps", minimum=1, maximum=100000
     )
+    manifold_path: str = parameter(
+        "",
+        "File of `salus manifold train`, by state and action, whose successes the behaviour "
+        "manifold follows",
+    )
     replan_every: int = parameter(
         3, "Steps from one run of its network to the next", unit="steps", minimum=1, maximum=1000
     )

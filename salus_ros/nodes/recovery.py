@@ -41,6 +41,7 @@ from salus_ros.recovery.behaviour import Behaviour
 from salus_ros.recovery.behaviours.person import Person
 from salus_ros.recovery.catalogue import BehaviourSettings, live_arm, make_behaviour
 from salus_ros.recovery.guards import Guards
+from salus_ros.recovery.manifold.manifold import Manifold
 from salus_ros.recovery.sight import Action
 from salus_ros.recovery.supervisor import HELD, POLICY, Supervisor, episode_draws
 from salus_ros.recovery.watch import AlarmRate, Overheard
@@ -53,6 +54,9 @@ CHECK_S = 0.05
 time."""
 
 WAIT_WARNING_S = 2.0
+
+TOLD = {"state", "action"}
+"""What a manifold may look a step up by."""
 
 ACTORS = {POLICY: RecoveryStatus.ACTOR_POLICY, HELD: RecoveryStatus.ACTOR_HELD}
 """Of those that are no behaviours."""
@@ -89,6 +93,7 @@ class RecoveryNode(SalusNode[RecoveryParameters]):
             person_timeout_s=given.person_timeout_s,
             policy=Path(given.policy_path) if given.policy_path else None,
             policy_steps=given.policy_steps,
+            manifold=_manifold(given.manifold_path),
             replan_every=given.replan_every,
             regrasp_steps=pace.regrasp_steps,
             retry_steps=pace.retry_steps,
@@ -360,6 +365,23 @@ class RecoveryNode(SalusNode[RecoveryParameters]):
             text = f"shadow: {last.behaviour} would have acted at step {last.start}"
             return Report(WARN, f"{text}: {last.foreseen}", values)
         return Report(OK, "the policy acts", values)
+
+
+def _manifold(path: str) -> Path | None:
+    """The file, whose key is of what this node is told of a step.
+
+    Raises:
+        ConfigError: if it has something else in its key.
+        CheckpointError: if it cannot be loaded.
+    """
+    if not path:
+        return None
+    if unknown := sorted({*Manifold.load(Path(path)).settings.inputs} - TOLD):
+        raise ConfigError(
+            f"manifold_path: '{path}' looks steps up by {', '.join(unknown)} too, which is not "
+            f"told here; train one by {', '.join(sorted(TOLD))} alone"
+        )
+    return Path(path)
 
 
 def _folder(model: str) -> Path:

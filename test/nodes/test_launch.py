@@ -171,6 +171,8 @@ def test_recovery_stands_between_the_policy_and_who_acts_and_its_shadow_does_not
     assert (nodes["recovery"]["arm"], nodes["recovery"]["alpha"]) == ("scripted@alarm", 0.2)
     assert (nodes["recovery"]["mode"], nodes["recovery"]["wait_for"]) == ("lockstep", "recorder")
     assert nodes["simulator"]["wait_for"] == "vla,predictor,recovery,recorder"
+    second = {"recovery": "policy@alarm", "recovery_policy": str(tmp_path)}
+    assert described(given | second)["recovery"]["policy_path"] == str(tmp_path)
     without = {"recovery": "none", "recovery_alpha": ""}
     assert "recovery" not in described(given | without)
     for recovery, policy, node in (

@@ -1,18 +1,22 @@
 """The recovery node: who acts, what is said of it, and that the arm is held at any doubt."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from manifold_episodes import KINDS, SMALL, make_runs
 from recovery_lab import BEHAVIOUR, HELD, POLICY, POLICY_ACTION, STILL, TURN, Lab, Listed
 from std_srvs.srv import Trigger
+from synthetic_episodes import LOW_DIM, WITH_IMAGES
 
 from salus_msgs.msg import EpisodeStatus, PolicyAction
 from salus_ros.core.errors import ConfigError, RecoveryError
 from salus_ros.core.failures import FailureType
 from salus_ros.nodes.recovery import RecoveryNode
 from salus_ros.recovery.arms import Arm, StuckRule, make_rules
+from salus_ros.recovery.manifold.training import train_manifold
 from salus_ros.recovery.plan import RecoveryPlan
 from salus_ros.recovery.supervisor import Supervisor, episode_draws
 from salus_ros.recovery.watch import NOTHING, Forecast
@@ -319,6 +323,7 @@ def test_live_it_decides_what_it_decides_offline(graph, monkeypatch):
         ({"arm": "scripted@oracle"}, "planned by a trial"),
         ({"arm": "wave@alarm"}, "there is no recovery behaviour 'wave'"),
         ({"arm": "policy@alarm"}, "needs the folder of a second policy"),
+        ({"arm": "manifold@alarm"}, "needs a file of `salus manifold train`"),
         ({"arm": "hold@alarm", "env_id": "a/B-v0"}, "salus/PickPlace-v1"),
         ({"arm": "hold@alarm", "alpha": 0.2}, "alpha needs model_path"),
     ],
@@ -326,6 +331,19 @@ def test_live_it_decides_what_it_decides_offline(graph, monkeypatch):
 def test_what_cannot_work_is_one_clear_error(graph, parameters, said):
     with pytest.raises(ConfigError, match=said):
         graph.add(RecoveryNode, **parameters)
+
+
+def test_a_manifold_is_followed_where_its_key_is_told_here(graph, tmp_path):
+    for inputs, store in ((("state", "action"), LOW_DIM), (("state", "embedding"), WITH_IMAGES)):
+        path = make_runs(tmp_path / f"{inputs[1]}.zarr", KINDS[14:26], store)
+        file = tmp_path / f"{inputs[1]}.safetensors"
+        train_manifold([path], file, replace(SMALL, inputs=inputs, batches=3))
+        given = {"arm": "manifold@alarm", "manifold_path": str(file)}
+        if inputs[1] == "action":
+            assert "manifold" in graph.add(RecoveryNode, **given)._behaviours
+            continue
+        with pytest.raises(ConfigError, match="looks steps up by embedding too"):
+            graph.add(RecoveryNode, **given)
 
 
 def test_the_arm_is_known_whatever_engine_moves_it(graph):
