@@ -136,7 +136,8 @@ ARGUMENTS = (
         "the predictor's own alarm",
     ),
     Argument(
-        "recovery_policy", "Folder of the policy that the behaviour `policy` of recovery runs"
+        "recovery_policy",
+        "Folder of the policy that the behaviour `policy` of recovery runs (the one that ships)",
     ),
     Argument(
         "recovery_manifold",
@@ -376,14 +377,14 @@ def check_recovery(arguments: Mapping[str, str], refuse: Callable[[str, str], No
         refuse("recovery", "its alarm needs a predictor; give model, or the trigger stuck alone")
     named = {choice.behaviour for choice in arm.choices}
     for name, behaviour in (("recovery_policy", "policy"), ("recovery_manifold", "manifold")):
-        if behaviour in named and not arguments[name]:
-            refuse("recovery", f"its behaviour {behaviour} needs {name}; give it")
         if arguments[name] and behaviour not in named:
             refuse(
                 name, f"it would change nothing, as {recovery} has no {behaviour}; leave it out"
             )
     if arguments["recovery_alpha"] and not arguments["model"]:
         refuse("recovery_alpha", "it is a rate that a predictor is calibrated for; give model")
+    if "manifold" in named and not arguments["recovery_manifold"]:
+        refuse("recovery", "its behaviour manifold needs recovery_manifold; give it")
 
 
 def _need(argument: str, packages: Iterable[str]) -> None:

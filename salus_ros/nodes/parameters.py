@@ -339,7 +339,11 @@ class RecoveryParameters(WaitingParameters):
         minimum=0.1,
         maximum=3600.0,
     )
-    policy_path: str = parameter("", "Folder of the second policy, that of the behaviour policy")
+    policy_path: str = parameter(
+        "",
+        "Folder of the second policy, that of the behaviour policy; empty for the one that ships "
+        "for the world, where one does",
+    )
     policy_steps: int = parameter(
         120, "How long that has the arm", unit="steps", minimum=1, maximum=100000
     )

@@ -33,6 +33,7 @@ from salus_ros.nodes.parameters import RecoveryParameters
 from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
 from salus_ros.nodes.recovery_input import RecoveryInput
 from salus_ros.nodes.recovery_steps import RecoverySteps
+from salus_ros.policies.tiny import shipped_recovery
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.recording.progress import check_step
 from salus_ros.recording.status import check_id
@@ -91,7 +92,7 @@ class RecoveryNode(SalusNode[RecoveryParameters]):
         settings = BehaviourSettings(
             hold_steps=given.hold_steps,
             person_timeout_s=given.person_timeout_s,
-            policy=Path(given.policy_path) if given.policy_path else None,
+            policy=Path(given.policy_path) if given.policy_path else shipped_recovery(same),
             policy_steps=given.policy_steps,
             manifold=_manifold(given.manifold_path),
             replan_every=given.replan_every,

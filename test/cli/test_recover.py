@@ -8,7 +8,10 @@ import pytest
     [
         (["--arms", "dance"], "no recovery behaviour 'dance'"),
         (["--arms", "home@noon"], "'home@noon' is no arm"),
-        (["--arms", "policy"], "needs the folder of a second policy"),
+        (
+            ["--arms", "policy", "--env-id", "salus/PickPlace-v0"],
+            "needs the folder of a second policy",
+        ),
         (["--env-id", "salus/Other-v0"], "unknown env_id"),
         (["--stuck-m", "0"], "the stuck rule"),
         (["--person-timeout-s", "0"], "person_timeout_s is 0"),

@@ -92,7 +92,6 @@ def test_what_can_work_passes(tmp_path):
         ({"recovery": "hold@stuck", "source": "none"}, "needs who announces each step"),
         ({"recovery": "hold@stuck", "source": "none", "robot": "so101"}, "robot:=so101: the beha"),
         ({"recovery": "hold@stuck", "recovery_alpha": "0.2"}, "recovery_alpha:=0.2: it is a rate"),
-        ({"recovery": "policy@stuck"}, "its behaviour policy needs recovery_policy"),
         ({"recovery": "manifold@stuck"}, "its behaviour manifold needs recovery_manifold"),
         (
             {"recovery": "hold@stuck", "recovery_policy": "/"},

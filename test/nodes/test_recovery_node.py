@@ -20,7 +20,7 @@ from salus_ros.recovery.manifold.training import train_manifold
 from salus_ros.recovery.plan import RecoveryPlan
 from salus_ros.recovery.supervisor import Supervisor, episode_draws
 from salus_ros.recovery.watch import NOTHING, Forecast
-from salus_ros.worlds.physics import PHYSX_ENV_ID
+from salus_ros.worlds.physics import FIRST_ENV_ID, PHYSX_ENV_ID
 
 ALARM = {"alarm": True, "risk": 0.9}
 
@@ -322,7 +322,10 @@ def test_live_it_decides_what_it_decides_offline(graph, monkeypatch):
     [
         ({"arm": "scripted@oracle"}, "planned by a trial"),
         ({"arm": "wave@alarm"}, "there is no recovery behaviour 'wave'"),
-        ({"arm": "policy@alarm"}, "needs the folder of a second policy"),
+        (
+            {"arm": "policy@alarm", "env_id": FIRST_ENV_ID},
+            "needs the folder of a second policy",
+        ),
         ({"arm": "manifold@alarm"}, "needs a file of `salus manifold train`"),
         ({"arm": "hold@alarm", "env_id": "a/B-v0"}, "salus/PickPlace-v1"),
         ({"arm": "hold@alarm", "alpha": 0.2}, "alpha needs model_path"),
@@ -344,6 +347,11 @@ def test_a_manifold_is_followed_where_its_key_is_told_here(graph, tmp_path):
             continue
         with pytest.raises(ConfigError, match="looks steps up by embedding too"):
             graph.add(RecoveryNode, **given)
+
+
+def test_the_policy_that_ships_is_the_second_one(graph):
+    node = graph.add(RecoveryNode, arm="policy@alarm", env_id=PHYSX_ENV_ID)
+    assert node._behaviours["policy"]._runner.policy_id.startswith("tiny_smolvla_v1_recovery-")
 
 
 def test_the_arm_is_known_whatever_engine_moves_it(graph):

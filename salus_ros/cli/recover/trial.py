@@ -73,7 +73,11 @@ def trial(
         float, typer.Option(help="How long `person` waits; here nobody answers.")
     ] = 3.0,
     second_policy: Annotated[
-        Path | None, typer.Option(help="Folder of the policy that `policy` runs.")
+        Path | None,
+        typer.Option(
+            help="Folder of the policy that `policy` runs; by default the one that ships for the "
+            "world, where one does (v1)."
+        ),
     ] = None,
     second_steps: Annotated[int, typer.Option(min=1, help="How long it has the arm.")] = 120,
     manifold: Annotated[
@@ -103,7 +107,7 @@ def trial(
     from salus_ros.collection.config import CollectionConfig
     from salus_ros.collection.trials.config import PACES, TrialConfig
     from salus_ros.collection.trials.trial import run_trial
-    from salus_ros.policies.tiny import shipped_policy
+    from salus_ros.policies.tiny import shipped_policy, shipped_recovery
     from salus_ros.recovery.arms import StuckRule
     from salus_ros.recovery.catalogue import BehaviourSettings
     from salus_ros.reports.pages.rendering import write_numbers
@@ -122,6 +126,7 @@ def trial(
         noise_memory=noise_memory,
         device=device,
     )
+    second = second_policy or shipped_recovery(env_id)
     pace = PACES[known(env_id, tuple(PACES), "env_id")]
     config = TrialConfig(
         collection=collection,
@@ -131,7 +136,7 @@ def trial(
         settings=BehaviourSettings(
             hold_steps=hold_steps,
             person_timeout_s=person_timeout_s,
-            policy=None if second_policy is None else second_policy.absolute(),
+            policy=None if second is None else second.absolute(),
             policy_steps=second_steps,
             replan_every=replan_every,
             regrasp_steps=pace.regrasp_steps,
