@@ -25,6 +25,9 @@ LIVE_SEED = 11405
 """Of an episode that fails by the policy's own doing and whose failure can be foreseen; chosen for
 that, since half of the failures cannot. None of the shipped ones has it."""
 
+RECOVERY = "policy@alarm"
+"""What takes the arm where the live episode is run again."""
+
 STORE = "episodes.zarr"
 LOOKED = "lookahead.zarr"
 """The recorded episodes with what is seen ahead in them, which a predictor learns from."""
@@ -55,12 +58,20 @@ def demo(
             "-physx-newton (make physx), -isaac. The live episode's failure is one of the default."
         ),
     ] = ENV_ID,
+    recovery: Annotated[
+        bool,
+        typer.Option(
+            help="Where the live episode fails, run it once more and hand the arm at the alarm to "
+            "the recovery policy that ships."
+        ),
+    ] = True,
 ) -> None:
-    """Watch a SmolVLA move an arm, record it, learn when it fails, and predict it live.
+    """Watch a SmolVLA move an arm, record it, learn when it fails, predict it live, and save it.
 
     The predictor learns from the recorded episodes together with the shipped ones, and runs live
-    in one more episode, in which the policy fails: its alarm is told as it comes. Another
-    --live-seed may succeed, or fail unforeseen. It needs ROS 2: salus doctor says whether it is
+    in one more episode, in which the policy fails: its alarm is told as it comes. Then the same
+    episode is run again, and a recovery takes the arm at the alarm. Another --live-seed may
+    succeed, fail unforeseen, or not be saved. It needs ROS 2: salus doctor says whether it is
     there.
     """
     from salus_ros.worlds.mujoco import CELLS
@@ -75,7 +86,7 @@ def demo(
         check_files(policy)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _run(folder, episodes, policy, live_seed, env_id)
+        _run(folder, episodes, policy, live_seed, env_id, recovery)
     except KeyboardInterrupt:
         err_console.print(f"stopped; whole episodes are kept: salus info {folder / STORE}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -101,7 +112,14 @@ class _Stopwatch:
         self.parts[name] = self.seconds - before
 
 
-def _run(folder: Path, episodes: int, policy: Path | None, live_seed: int, env_id: str) -> None:
+def _run(
+    folder: Path,
+    episodes: int,
+    policy: Path | None,
+    live_seed: int,
+    env_id: str,
+    recovery: bool,
+) -> None:
     clock = _Stopwatch()
     print_line(f"everything goes to {folder}; Ctrl-C stops and keeps what is recorded")
     from salus_ros.cli.node_processes import RunningGraph
@@ -124,7 +142,7 @@ def _run(folder: Path, episodes: int, policy: Path | None, live_seed: int, env_i
             listeners = "predictor,recorder,monitor"
             graph.start("vla", wait_for=listeners, reliable_sensors=True, **given)
             graph.start("predictor", wait_for="recorder,monitor", reliable_sensors=True)
-            _simulate(graph, episodes, 0, store, "recording", "random", env_id)
+            _simulate(graph, episodes, 0, 0, store, "recording", "random", env_id)
             graph.stop("predictor")
         with clock.part("training"):
             results = _train(_look_ahead(store), model)
@@ -132,15 +150,27 @@ def _run(folder: Path, episodes: int, policy: Path | None, live_seed: int, env_i
             heard = "recorder,monitor"
             graph.start("predictor", model_path=model, wait_for=heard, reliable_sensors=True)
             graph.seen.prediction_ms.clear()
-            _simulate(graph, 1, live_seed, store, f"live, seed {live_seed}", "none", env_id)
+            title = f"live, seed {live_seed}"
+            _simulate(graph, 1, live_seed, live_seed, store, title, "none", env_id)
+        again = recovery and graph.seen.endings[-1:] != ["success"]
+        if again:
+            with clock.part("the same with recovery"):
+                graph.stop("vla")
+                behind = {"action": "policy_action"}
+                graph.start("vla", behind, wait_for=listeners, reliable_sensors=True, **given)
+                graph.start("recovery", arm=RECOVERY, env_id=env_id, wait_for=heard)
+                title = f"again, {RECOVERY}"
+                first = max(0, live_seed - 1)  # another name for the same seed
+                _simulate(graph, 1, first, live_seed, store, title, "none", env_id, ",recovery")
     with clock.part("evaluation and report"):
         reader, predictor = StoreReader(store), Predictor.load(model)
         unseen = _evaluate(predictor, _look_ahead(store))
-        page = write_report(store, report, len(reader) - 1, model)
+        live = len(reader) - 1 - again
+        page = write_report(store, report, live, model)
     for table in (
         *store_tables(store_summary(reader)),
         *split_and_measure_tables(results),
-        *demo_tables(reader, predictor, unseen, graph.seen, clock.parts, clock.seconds),
+        *demo_tables(reader, live, predictor, unseen, graph.seen, clock.parts, clock.seconds),
     ):
         out_console.print(table)
     print_line(f"open {page}")
@@ -151,20 +181,22 @@ def _simulate(
     graph: "RunningGraph",
     count: int,
     first: int,
+    seed: int,
     store: Path,
     title: str,
     fault: str,
     env_id: str,
+    beside: str = "",
 ) -> None:
     graph.run_episodes(
         count,
         store,
         title,
-        seed=0,
+        seed=seed - first,
         first_episode=first,
         fault=fault,
         env_id=env_id,
-        wait_for="vla,predictor,recorder,monitor",
+        wait_for="vla,predictor,recorder,monitor" + beside,
         exit_when_done=False,
     )
 

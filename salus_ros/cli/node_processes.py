@@ -70,12 +70,20 @@ class RunningGraph:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in ("simulator", "vla", "predictor", "monitor", "recorder"):
+        for name in ("simulator", "vla", "recovery", "predictor", "monitor", "recorder"):
             self.stop(name)
 
-    def start(self, node: str, **parameters: object) -> None:
-        """Start a node as a process; what it says goes to `logs/NODE.log`."""
-        command = [sys.executable, *node_command(node, NAMESPACE, parameters)]
+    def start(
+        self, node: str, renamed: Mapping[str, str] | None = None, /, **parameters: object
+    ) -> None:
+        """Start a node as a process; what it says goes to `logs/NODE.log`.
+
+        Args:
+            node: Its module below `salus_ros.nodes`.
+            renamed: Topics that it knows by another name.
+            parameters: Of the node.
+        """
+        command = [sys.executable, *node_command(node, NAMESPACE, parameters, renamed)]
         watched = node == "monitor"
         with (self._folder / "logs" / f"{node}.log").open("a") as log:
             process = subprocess.Popen(
@@ -184,10 +192,16 @@ class RunningGraph:
         return lines[-1] if lines else "it said nothing"
 
 
-def node_command(node: str, namespace: str, parameters: Mapping[str, object]) -> list[str]:
+def node_command(
+    node: str,
+    namespace: str,
+    parameters: Mapping[str, object],
+    renamed: Mapping[str, str] | None = None,
+) -> list[str]:
     """Arguments of Python that run a node in a namespace, with a clock of its own there."""
     command = ["-m", f"salus_ros.nodes.{node}", "--ros-args"]
-    command += ["-r", f"__ns:={namespace}", "-r", "/clock:=clock"]
+    for name, other in ({"__ns": namespace, "/clock": "clock"} | dict(renamed or {})).items():
+        command += ["-r", f"{name}:={other}"]
     for name, value in parameters.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
         command += ["-p", f"{name}:={text}"]

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from salus_ros.core.failures import Outcome
@@ -34,7 +35,7 @@ def test_it_records_trains_predicts_live_and_reports(tmp_path):
     printed, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, said
     reader = StoreReader(tmp_path / "demo" / "episodes.zarr")
-    assert len(reader) == 4, said
+    assert len(reader) == 5, said
     assert all(meta.outcome is not Outcome.UNKNOWN for meta in reader.episodes())
     live = reader.episode(3)
     assert live.risk is not None
@@ -47,6 +48,11 @@ def test_it_records_trains_predicts_live_and_reports(tmp_path):
     assert (tmp_path / "demo" / "report" / "episode.png").stat().st_size > 10_000
     assert "messages dropped" in printed
     assert "signals to prediction" in printed
+    again = reader.meta(4)
+    assert again.seed == live.meta.seed
+    assert "policy@alarm" in again.interventions
+    np.testing.assert_array_equal(reader.episode(4).state[0], live.state[0])
+    assert "the same with recovery" in " ".join(printed.split())
 
 
 def test_ctrl_c_leaves_readable_data_and_no_process(tmp_path):

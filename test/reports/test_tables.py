@@ -13,7 +13,7 @@ from salus_ros.episodes.reader import StoreReader
 from salus_ros.reports.numbers.missing import missing_data
 from salus_ros.reports.numbers.recordings import load_recordings
 from salus_ros.reports.numbers.store import store_summary
-from salus_ros.reports.tables.demo import live_result, on_unseen_episodes
+from salus_ros.reports.tables.demo import live_result, on_unseen_episodes, recovered_result
 from salus_ros.reports.tables.store import store_tables
 from salus_ros.reports.tables.training import training_tables
 
@@ -180,6 +180,14 @@ def test_an_episode_of_unknown_outcome_is_not_judged():
     said = live_result(replace(live(FailureType.NONE), meta=unknown))
     assert "right" not in said
     assert "unknown" in said
+
+
+def test_an_episode_with_recovery_says_what_took_the_arm_and_what_came_of_it():
+    acted = replace(make_episode("r", 60).meta, interventions="31-57 policy@alarm collision")
+    assert recovered_result(acted) == "success; steps 31-57 policy@alarm collision: saved"
+    lost = acted.judged(Outcome.FAILURE, FailureType.TIMEOUT, 59)
+    assert recovered_result(lost).endswith("collision: not saved")
+    assert "nothing took the arm" in recovered_result(replace(lost, interventions=""))
 
 
 def test_unseen_episodes_say_what_the_alarm_is_worth():

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import RenderableType
 
 from salus_ros.core.failures import Outcome
-from salus_ros.episodes.episode import Episode
+from salus_ros.episodes.episode import Episode, EpisodeMeta
 from salus_ros.episodes.reader import StoreReader
 from salus_ros.reports.numbers.missing import PREDICTION
 from salus_ros.reports.sentences import alarm_rule
@@ -28,6 +28,7 @@ class Heard(Protocol):
 
 def demo_tables(
     reader: StoreReader,
+    live: int,
     predictor: "Predictor",
     unseen: Mapping[str, Any],
     heard: Heard,
@@ -37,7 +38,8 @@ def demo_tables(
     """The graph, the alarm on episodes that the predictor has never seen, and the live one.
 
     Args:
-        reader: The recorded episodes, the live one last.
+        reader: The recorded episodes.
+        live: Index of the live one; one behind it is the same with recovery.
         predictor: The calibrated predictor.
         unseen: The `episode_level` of its evaluation on episodes that it has not seen.
         heard: What the graph said.
@@ -63,9 +65,9 @@ def demo_tables(
     alarm = new_table("the alarm", "", "")
     alarm.add_row("rule", alarm_rule(predictor))
     alarm.add_row("on episodes it has never seen", on_unseen_episodes(unseen))
-    alarm.add_row(
-        "in the live episode", live_result(reader.episode(len(reader) - 1, images=False))
-    )
+    alarm.add_row("in the live episode", live_result(reader.episode(live, images=False)))
+    if live + 1 < len(reader):
+        alarm.add_row("the same with recovery", recovered_result(reader.meta(live + 1)))
     yield alarm
 
 
@@ -105,6 +107,14 @@ def live_result(live: Episode) -> str:
     if ahead_s <= 0:
         return f"{ending}; the first alarm came only with the failure: missed"
     return f"{ending}; first alarm {ahead_s:.1f} s before the failure: right"
+
+
+def recovered_result(again: EpisodeMeta) -> str:
+    """Say what took the arm in the live episode that was run again, and how it ended."""
+    if not again.interventions:
+        return f"{again.ending}; nothing took the arm"
+    end = "saved" if again.outcome == Outcome.SUCCESS else "not saved"
+    return f"{again.ending}; steps {again.interventions}: {end}"
 
 
 def _steps_with_gaps(reader: StoreReader) -> int:
