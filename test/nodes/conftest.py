@@ -26,6 +26,7 @@ class Graph:
         self.nodes: list[Any] = []
         self.probe = Node("probe", namespace=self.namespace)
         self.executor.add_node(self.probe)
+        self._heard: dict[str, Any] = {}
 
     def add(self, cls: type, **parameters: Any) -> Any:
         """Make a node with these parameters."""
@@ -54,11 +55,21 @@ class Graph:
         qos = status_qos() if status else stream_qos()
         subscription = self.probe.create_subscription(kind, topic, heard.append, qos)
         name = subscription.topic_name
+        self._heard[topic] = subscription
         self.until(
             lambda: subscription.get_publisher_count() >= self.probe.count_publishers(name),
             f"to hear every publisher of {name}",
         )
         return heard
+
+    def connected(self, *topics: str, deadline_s: float = DEADLINE_S) -> None:
+        """Wait until somebody publishes what is listened to: nothing of it is missed then."""
+        heard = [self._heard[topic] for topic in topics]
+        self.until(
+            lambda: all(one.get_publisher_count() for one in heard),
+            f"a publisher of each of {', '.join(topics)}",
+            deadline_s,
+        )
 
     def talk(self, kind: type, topic: str, *, status: bool = False, wait: bool = True) -> Any:
         """Publisher of a topic, matched with every reader that there is now, at least one."""

@@ -51,6 +51,7 @@ def recovered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         recovery = start("recovery", arm="scripted@alarm", wait_for="recorder", **common)
         given = {"device": "cpu", "num_samples": 1, "threads": 1, "wait_for": "predictor,recorder"}
         vla = start("vla", "-r", "action:=policy_action", **given, **common)
+        probe.connected("action", "policy_action", deadline_s=DEADLINE_S)
         world = {"episodes": 1, "seed": SEED, "exit_when_done": True, "wait_for": OTHERS}
         simulator = start("simulator", **world)
         actions = heard["actions"]
