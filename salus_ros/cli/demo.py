@@ -158,7 +158,7 @@ def _run(
                 graph.stop("vla")
                 behind = {"action": "policy_action"}
                 graph.start("vla", behind, wait_for=listeners, reliable_sensors=True, **given)
-                graph.start("recovery", arm=RECOVERY, env_id=env_id, wait_for=heard)
+                graph.start("recovery", arm=RECOVERY, env_id=env_id, wait_for="recorder")
                 title = f"again, {RECOVERY}"
                 first = max(0, live_seed - 1)  # another name for the same seed
                 _simulate(graph, 1, first, live_seed, store, title, "none", env_id, ",recovery")

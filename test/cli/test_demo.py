@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def test_it_records_trains_predicts_live_and_reports(tmp_path):
     assert again.seed == live.meta.seed
     assert "policy@alarm" in again.interventions
     np.testing.assert_array_equal(reader.episode(4).state[0], live.state[0])
+    assert re.search(r"steps without an input +│ 0 ", printed)
     assert "the same with recovery" in " ".join(printed.split())
 
 

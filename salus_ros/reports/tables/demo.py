@@ -118,10 +118,11 @@ def recovered_result(again: EpisodeMeta) -> str:
 
 
 def _steps_with_gaps(reader: StoreReader) -> int:
-    """Steps that lack an image, the state, the action or the signals."""
+    """Steps of the policy that lack an image, the state, the action or the signals."""
     ages = reader.to_numpy(["age_ms"])["age_ms"]  # (N, streams), NaN where there is no sample
     inputs = [i for i, name in enumerate(reader.spec.streams) if name != PREDICTION]
-    return int(np.isnan(ages[:, inputs]).any(axis=1).sum())
+    acts = np.concatenate([reader.intervention(index) for index in range(len(reader))])
+    return int((np.isnan(ages[:, inputs]).any(axis=1) & (acts == 0)).sum())
 
 
 def _milliseconds(values: Sequence[float]) -> str:
