@@ -31,6 +31,7 @@ from salus_ros.evaluation.episode_metrics import raise_alarms
 from salus_ros.evaluation.paired import exact_mcnemar, paired_difference
 from salus_ros.evaluation.predictor_evaluation import evaluate_held_out, held_out
 from salus_ros.evaluation.statistics import wilson_interval
+from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.predictor import Predictor
 from salus_ros.training.calibrate import calibrate
 from salus_ros.training.dataset import Samples
@@ -101,6 +102,16 @@ def foreseen(predictor: Predictor, samples: Samples) -> dict[str, Any]:
     }
 
 
+def alarmed(predictor: Predictor, calibration: Calibration, samples: Samples) -> NDArray[np.bool_]:
+    """In which episodes the predictor alarms with a calibration, (E,)."""
+    anew = Predictor(predictor.checkpoint, "cpu", calibration)
+    level = anew.alarm_level(anew.predict_episodes(*samples.inputs))
+    found: NDArray[np.bool_] = (
+        raise_alarms(level, episodes_of(samples), 0.0, HYSTERESIS).first >= 0
+    )
+    return found
+
+
 def calibrated_anew(predictor: Predictor, samples: Samples) -> dict[str, Any]:
     """The alarm calibrated on every other episode and tried on the rest, both ways."""
     places = np.arange(len(samples.records))
@@ -108,9 +119,7 @@ def calibrated_anew(predictor: Predictor, samples: Samples) -> dict[str, Any]:
     hits = np.zeros(len(places), np.bool_)
     for learnt, tried in (halves, halves[::-1]):
         fitted = calibrate(predictor, samples.subset(learnt))
-        anew, rest = Predictor(predictor.checkpoint, "cpu", fitted), samples.subset(tried)
-        level = anew.alarm_level(anew.predict_episodes(*rest.inputs))
-        hits[tried] = raise_alarms(level, episodes_of(rest), 0.0, HYSTERESIS).first >= 0
+        hits[tried] = alarmed(predictor, fitted, samples.subset(tried))
     failed = episodes_of(samples).failed
     false, quiet = int((hits & ~failed).sum()), int((~failed).sum())
     return {

@@ -1,7 +1,7 @@
 """A failure predictor taken to a policy and a world that it was not trained in.
 
     python benchmark/transfer.py MODEL STORE [--calibrate 50] [--draws 10] \
-        > benchmark/results/transfer.json
+        > benchmark/results/metaworld_transfer.json
 
 MODEL: folder of a calibrated predictor, whose inputs the episodes of STORE have. Printed: what it
 foresees there as it is, its ranking of episodes beside a clock's and that of being stuck; and its
@@ -19,11 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sim_to_sim import foreseen
+from sim_to_sim import alarmed, foreseen
 
-from salus_ros.core.alarm import HYSTERESIS
 from salus_ros.evaluation.episode_evaluation import episodes_of
-from salus_ros.evaluation.episode_metrics import raise_alarms
 from salus_ros.evaluation.predictor_evaluation import held_out
 from salus_ros.evaluation.statistics import wilson_interval
 from salus_ros.prediction.predictor import Predictor
@@ -52,9 +50,7 @@ def calibrated_on(
             fitted = calibrate(predictor, few, alpha)
             if not math.isfinite(fitted.threshold):
                 continue
-            anew = Predictor(predictor.checkpoint, "cpu", fitted)
-            level = anew.alarm_level(anew.predict_episodes(*rest.inputs))
-            raised.append(raise_alarms(level, episodes_of(rest), 0.0, HYSTERESIS).first >= 0)
+            raised.append(alarmed(predictor, fitted, rest))
             lost.append(episodes_of(rest).failed)
         about: dict[str, Any] = {"draws_that_could_promise_it": len(raised)}
         if raised:

@@ -122,7 +122,7 @@ def _run(
 ) -> None:
     clock = _Stopwatch()
     print_line(f"everything goes to {folder}; Ctrl-C stops and keeps what is recorded")
-    from salus_ros.cli.node_processes import RunningGraph
+    from salus_ros.cli.node_processes import RunningGraph, episodes_in
     from salus_ros.episodes.reader import StoreReader
     from salus_ros.prediction.predictor import Predictor
     from salus_ros.reports.numbers.store import store_summary
@@ -152,8 +152,8 @@ def _run(
             graph.seen.prediction_ms.clear()
             title = f"live, seed {live_seed}"
             _simulate(graph, 1, live_seed, live_seed, store, title, "none", env_id)
-        again = recovery and graph.seen.endings[-1:] != ["success"]
-        if again:
+        live = episodes_in(store) - 1
+        if recovery and graph.seen.endings[-1:] != ["success"]:
             with clock.part("the same with recovery"):
                 graph.stop("vla")
                 behind = {"action": "policy_action"}
@@ -165,7 +165,6 @@ def _run(
     with clock.part("evaluation and report"):
         reader, predictor = StoreReader(store), Predictor.load(model)
         unseen = _evaluate(predictor, _look_ahead(store))
-        live = len(reader) - 1 - again
         page = write_report(store, report, live, model)
     for table in (
         *store_tables(store_summary(reader)),

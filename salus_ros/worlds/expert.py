@@ -59,8 +59,7 @@ class Expert:
         return action
 
     def _advance(self, tool: Point, cube: Point, goal: Point) -> None:
-        sideways = float(np.linalg.norm(tool[:2] - cube[:2]))
-        held = self._in_hand(tool, cube)
+        sideways, held = _sideways(tool, cube), self._in_hand(tool, cube)
         to_goal = float(np.linalg.norm(cube[:2] - goal[:2]))
         place = self._env.task_goal
         match self.phase:
@@ -89,8 +88,7 @@ class Expert:
 
     @staticmethod
     def _in_hand(tool: Point, cube: Point) -> bool:
-        sideways = float(np.linalg.norm(tool[:2] - cube[:2]))
-        return sideways < 0.03 and abs(tool[2] - cube[2]) < 0.03
+        return _sideways(tool, cube) < 0.03 and abs(tool[2] - cube[2]) < 0.03
 
     def _target(self, tool: Point, cube: Point, goal: Point) -> tuple[Point, bool]:
         over_goal = goal[:2] + tool[:2] - cube[:2]  # the object, not the tool, shall be there
@@ -112,3 +110,8 @@ class Expert:
                     tool[2] if self._timer < OPEN_STEPS // 2 + self._gripper_steps else CARRY_M
                 )
                 return np.array([tool[0], tool[1], height]), True
+
+
+def _sideways(tool: Point, cube: Point) -> float:
+    """How far a cube is beside the tool, in m."""
+    return float(np.linalg.norm(tool[:2] - cube[:2]))
