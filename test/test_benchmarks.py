@@ -156,6 +156,37 @@ def test_a_predictor_in_another_engine(engines_apart, monkeypatch, capsys):
         assert 0.0 <= about["detection_rate"] <= 1.0
 
 
+def test_a_learning_curve_tests_on_the_same_episodes(monkeypatch, capsys, tmp_path):
+    kinds = [FailureType.NONE, FailureType.DROP, FailureType.NONE, FailureType.COLLISION]
+    stores = {}
+    for name, first_seed, some in (("home", 6000, kinds * 10), ("more", 9000, kinds[1:] * 4)):
+        stores[name] = str(tmp_path / name)
+        with EpisodeStore.create(stores[name], LOW_DIM) as store:
+            for n, kind in enumerate(some):
+                store.append(make_episode(f"{name} {n}", 40 + n, kind, seed=first_seed + n))
+
+    def run(more, *further):
+        given = [more, "--store", stores["home"], "--detector", "task_prior"]
+        given += ["--workers", "1", "--out", str(tmp_path / "kept"), "--further", *further]
+        monkeypatch.setattr(sys, "argv", ["learning_curve.py", *given])
+        runpy.run_path(str(BENCHMARKS / "learning_curve.py"), run_name="__main__")
+        return json.loads(capsys.readouterr().out)["points"]
+
+    points = run(stores["more"], "0", "12")
+    learnt = [one["episodes_to_learn_from"] for one in points]
+    drops = [one["failures_to_learn_from"]["drop"] for one in points]
+    assert learnt[1] - learnt[0] == 12.0
+    assert drops[1] - drops[0] == 4.0
+    # One task: what it was taught by makes no difference to whom it ranks first.
+    at_a_quarter = [one["detectors"]["task_prior"]["at_a_quarter"] for one in points]
+    assert at_a_quarter[0] == at_a_quarter[1]
+    assert at_a_quarter[0]["auroc_within_task"] == 0.5
+    with pytest.raises(SystemExit, match="has 12 episodes"):
+        run(stores["more"], "13")
+    with pytest.raises(SystemExit, match=r"40 episodes of .* are those that are tested on"):
+        run(stores["home"], "1")
+
+
 def test_an_alarm_that_was_never_calibrated_cannot_be_carried_over(trained, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["sim_to_sim.py", str(trained[0]), "no/such"])
     monkeypatch.syspath_prepend(BENCHMARKS)
