@@ -113,12 +113,14 @@ def main() -> None:
     for further in given.further:
         some = samples.subset(range(own + further))
         points.append(point(some, longer(folds, own, further), given, further))
+    seeds = [record.meta.seed for record in samples.records[own : own + max(given.further)]]
     result = {
         "benchmark": "learning_curve",
         "command": shlex.join(["python", *sys.argv]),
         "hardware": f"{os.cpu_count()} CPU cores ({platform.machine()})",
         "store": given.store,
         "more": given.more,
+        "more_seeds": [min(seeds), max(seeds)] if seeds else None,
         "data_hash": samples.subset(range(own + max(given.further))).data_hash(),
         "splits": given.splits,
         "points": points,
