@@ -4,7 +4,7 @@ Each split trains on its own episodes of STORE and, further down the curve, on t
 MORE as well; what it is validated, calibrated and tested on stays. What was fitted is kept in the
 folder, and the same command goes on.
 
-    python benchmark/learning_curve.py MORE [--store shipped:standard] [--further 0 500 1000] \
+    python benchmark/learning_curve.py MORE... [--store shipped:standard] [--further 0 500 1000] \
         [--detector salus_tcn] [--splits 5] [--workers 2] [--out runs/learning_curve] \
         [--limits benchmark/results/knowable.json] > benchmark/results/learning_curve.json
 """
@@ -88,7 +88,7 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("more", help="store of further episodes to learn from")
+    parser.add_argument("more", nargs="+", help="stores of further episodes to learn from")
     parser.add_argument("--store", default="shipped:standard", help="what it is tested on")
     parser.add_argument("--further", type=int, nargs="+", default=[0, 500, 1000])
     parser.add_argument("--detector", action="append", help="salus_tcn alone by default")
@@ -103,12 +103,12 @@ def main() -> None:
     home = load_samples([given.store])
     folds = make_folds(home)[: given.splits]
     own = len(home.records)
-    samples = load_samples([given.store, given.more])
+    samples = load_samples([given.store, *given.more])
     there = len(samples.records) - own
     if not 0 <= min(given.further) <= max(given.further) <= there:
-        sys.exit(f"--further is {given.further}; '{given.more}' has {there} episodes")
+        sys.exit(f"--further is {given.further}; {', '.join(given.more)}: {there} episodes")
     if repeated := {r.key for r in home.records} & {r.key for r in samples.records[own:]}:
-        sys.exit(f"{len(repeated)} episodes of '{given.more}' are those that are tested on")
+        sys.exit(f"{len(repeated)} of {', '.join(given.more)} are episodes that are tested on")
     points = []
     for further in given.further:
         some = samples.subset(range(own + further))

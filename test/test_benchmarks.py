@@ -181,9 +181,9 @@ def test_a_learning_curve_tests_on_the_same_episodes(monkeypatch, capsys, tmp_pa
     at_a_quarter = [one["detectors"]["task_prior"]["at_a_quarter"] for one in points]
     assert at_a_quarter[0] == at_a_quarter[1]
     assert at_a_quarter[0]["auroc_within_task"] == 0.5
-    with pytest.raises(SystemExit, match="has 12 episodes"):
+    with pytest.raises(SystemExit, match="more: 12 episodes"):
         run(stores["more"], "13")
-    with pytest.raises(SystemExit, match=r"40 episodes of .* are those that are tested on"):
+    with pytest.raises(SystemExit, match=r"40 of .*home are episodes that are tested on"):
         run(stores["home"], "1")
 
 
