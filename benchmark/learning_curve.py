@@ -21,7 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from salus_ros.core.errors import ConfigError
 from salus_ros.evaluation.detectors.benchmark import Benchmark
 from salus_ros.evaluation.folds import Fold, make_folds
 from salus_ros.evaluation.knowable_file import Limits
@@ -42,7 +41,7 @@ def point(
     folder = given.out / f"{further}"
     run = Benchmark(samples, folds, names, folder=folder)
     if run.missing:
-        raise ConfigError(f"the episodes do not do for {run.missing}")
+        sys.exit("; ".join(f"no {name}: {reason}" for name, reason in run.missing.items()))
 
     def progress(done: int, name: str) -> None:
         sys.stderr.write(f"{further} further episodes: {done}/{run.total} {name}\n")
