@@ -101,7 +101,7 @@ ARGUMENTS = (
     Argument(
         "env_id",
         "Gymnasium id of the world, module:Id-v0 for one that a module registers "
-        "(salus/PickPlace-v1)",
+        "(salus/PickPlace-v1); MetaWorld's give cameras, state_joints and rate",
     ),
     Argument(
         "env_kwargs",

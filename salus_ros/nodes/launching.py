@@ -17,6 +17,7 @@ import yaml
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.nodes.arguments import SOURCES
+from salus_ros.worlds import metaworld
 
 
 class Ending:
@@ -75,9 +76,17 @@ def _reason(code: int) -> str:
 
 
 def with_source(arguments: Mapping[str, str]) -> dict[str, str]:
-    """Fill in the world that a source stands for."""
+    """Fill in the world that a source stands for, and what is known of one where left empty."""
     world = SOURCES.get(arguments["source"], arguments["env_id"])
-    return {**arguments, "env_id": world}
+    filled = dict(arguments) | {"env_id": world}
+    if world not in metaworld.WORLDS or arguments["source"] == "none":
+        return filled
+    known = {
+        "cameras": ",".join(metaworld.WORLDS[world]["cameras"]),
+        "state_joints": ",".join(metaworld.HAND),
+        "rate": str(metaworld.RATE_HZ),
+    }
+    return filled | {name: filled[name] or value for name, value in known.items()}
 
 
 def with_robot(arguments: Mapping[str, str], shipped: Path) -> dict[str, str]:

@@ -14,7 +14,6 @@ from salus_ros.worlds.conditions import CONDITIONS
 from salus_ros.worlds.faults import FAULTS
 from salus_ros.worlds.metaworld import tasks as metaworld_tasks
 from salus_ros.worlds.metaworld import world as metaworld_world
-from salus_ros.worlds.metaworld.referee import STEP_S
 from salus_ros.worlds.mujoco import WORLDS
 from salus_ros.worlds.mujoco.truth import QUANTITIES
 from salus_ros.worlds.panda import ACTION_DIM, CAMERAS, IMAGE_SIZE, JOINTS
@@ -131,13 +130,13 @@ def _metaworld(env_id: str) -> WorldForm:
         env_id=env_id,
         cameras=options["cameras"],
         image_size=options["image_size"],
-        state_names=metaworld_world.HAND,
+        state_names=metaworld.HAND,
         action_dim=metaworld_world.ACTION_DIM,
         tasks=metaworld_tasks.TASKS,
         faults=metaworld_world.FAULTS,
         conditions=metaworld_world.CONDITIONS,
         fault_rate=0.0,
-        rate_hz=1 / STEP_S,
+        rate_hz=metaworld.RATE_HZ,
         truth=metaworld_world.QUANTITIES,
         make=make,
         expert=expert,

@@ -8,6 +8,8 @@ import rclpy
 from salus_ros.core.errors import ConfigError
 from salus_ros.nodes.arguments import ARGUMENTS, RQT_PLUGINS, SOURCES, check, names_of
 from salus_ros.nodes.launching import Ending, misspelt, parameter_file, with_robot, with_source
+from salus_ros.worlds import metaworld
+from salus_ros.worlds.catalogue import world_form
 from salus_ros.worlds.mujoco import WORLDS
 
 NOTHING = {one.name: one.default for one in ARGUMENTS}
@@ -117,6 +119,20 @@ def test_an_engine_as_a_source_is_a_world(source):
     check(given)
     named = NOTHING | {"env_id": "salus/PickPlace-v0"}
     assert with_source(named) == named
+
+
+@pytest.mark.parametrize("env_id", metaworld.WORLDS)
+def test_what_a_world_of_others_shows_is_filled_in(env_id):
+    form = world_form(env_id)
+    filled = with_source(NOTHING | {"env_id": env_id})
+    assert names_of(filled["cameras"]) == list(form.cameras)
+    assert names_of(filled["state_joints"]) == list(form.state_names)
+    assert float(filled["rate"]) == form.rate_hz == 80
+    check(filled)
+    own = NOTHING | {"env_id": env_id, "cameras": "a", "state_joints": "b", "rate": "5"}
+    assert with_source(own) == own
+    without = NOTHING | {"env_id": env_id, "source": "none"}
+    assert with_source(without) == without
 
 
 @pytest.mark.parametrize(

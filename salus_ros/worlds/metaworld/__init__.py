@@ -13,6 +13,12 @@ ENV_ID = "salus/MetaWorld-v3"
 
 SMALL_ENV_ID = "salus/MetaWorldSmall-v3"
 
+HAND: tuple[str, ...] = ("hand_x", "hand_y", "hand_z", "gripper")
+"""What the four values of the state are: the hand's position in m, the gripper's opening."""
+
+RATE_HZ = 80.0
+"""Steps in a second of the world's time; each is five of 2.5 ms."""
+
 WORLDS: dict[str, dict[str, Any]] = {
     ENV_ID: {"cameras": ("corner2",), "image_size": 480, "plain": False},
     SMALL_ENV_ID: {"cameras": ("corner2", "gripperPOV"), "image_size": 128, "plain": True},

@@ -8,10 +8,8 @@ import numpy.typing as npt
 
 from salus_ros.core.failures import FailureType, Outcome
 from salus_ros.worlds.causes import FailureCause
+from salus_ros.worlds.metaworld import RATE_HZ
 from salus_ros.worlds.pressing import Pressing
-
-STEP_S = 1 / 80
-"""A control step: five of 2.5 ms."""
 
 FIXTURE_FORCE_N = 20.0
 COLLISION_S = 0.05
@@ -74,7 +72,7 @@ class Referee:
         """Begin an episode; the scene has begun it."""
         self.outcome, self.cause, self.failure_step = Outcome.UNKNOWN, FailureCause.NONE, -1
         self.losses = 0
-        self._pressing = Pressing(FIXTURE_FORCE_N, COLLISION_S, STEP_S)
+        self._pressing = Pressing(FIXTURE_FORCE_N, COLLISION_S, 1 / RATE_HZ)
         self._rest_m = np.inf
         self._lost_step, self._loss = -1, FailureCause.NONE
         self._lifted = self._down = self._closed = self._was_held = False

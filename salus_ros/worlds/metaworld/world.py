@@ -11,14 +11,12 @@ from gymnasium import spaces
 
 from salus_ros.core.errors import ConfigError, ObservationError, SimulatorError
 from salus_ros.core.failures import FailureType, Outcome
-from salus_ros.worlds.metaworld.referee import STEP_S, Referee
+from salus_ros.worlds.metaworld import HAND, RATE_HZ
+from salus_ros.worlds.metaworld.referee import Referee
 from salus_ros.worlds.metaworld.scene import CAMERA, make_scene, start
 from salus_ros.worlds.metaworld.tasks import ALL_TASKS, TASKS, Task
 from salus_ros.worlds.options import known
 from salus_ros.worlds.rendering import make_renderer
-
-HAND: tuple[str, ...] = ("hand_x", "hand_y", "hand_z", "gripper")
-"""What the four values of the state are: the hand's position in m, the gripper's opening."""
 
 ARM_JOINTS: tuple[str, ...] = (*(f"right_j{number}" for number in range(7)), "r_close", "l_close")
 """The Sawyer's joints, which follow the hand, and its fingers."""
@@ -71,7 +69,7 @@ class MetaWorldEnv(gym.Env[dict[str, Any], npt.NDArray[np.float32]]):
         SimulatorError: if MetaWorld is not installed, or there is no headless OpenGL.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / STEP_S)}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"], "render_fps": round(RATE_HZ)}  # noqa: RUF012
     open_gripper = -1.0
 
     def __init__(
