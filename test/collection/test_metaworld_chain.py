@@ -9,7 +9,7 @@ from salus_ros.collection.config import CollectionConfig
 from salus_ros.collection.demonstrate import attempt
 from salus_ros.collection.rollout import Rollout
 from salus_ros.core.errors import ConfigError, PolicyError
-from salus_ros.policies.tiny import SHIPPED
+from salus_ros.policies.tiny import SHIPPED, shipped_policy
 from salus_ros.policies.tiny.demonstrations import Demonstrations
 from salus_ros.policies.tiny.training import PolicyTrainingConfig, train
 from salus_ros.worlds.catalogue import world_form
@@ -71,6 +71,15 @@ def test_a_policy_runs_in_the_world_and_its_episodes_say_what_they_are(policy, m
     goal = [spec.truth_names.index(f"goal_position.{axis}") for axis in "xyz"]
     assert np.ptp(episode.truth[:, goal], axis=0) == pytest.approx(0)
     assert np.isfinite(episode.truth).all()
+
+
+def test_the_policy_that_ships_for_it_runs_there(monkeypatch):
+    monkeypatch.setattr("salus_ros.worlds.metaworld.world.MAX_STEPS", 10)
+    rollout = Rollout(CollectionConfig(shipped_policy(SMALL_ENV_ID), SMALL_ENV_ID, envs=1))
+    (episode,) = rollout.run(iter([5]))
+    rollout.close()
+    assert episode.meta.policy_id.startswith("tiny_smolvla_metaworld-")
+    assert np.isfinite(episode.action).all()
 
 
 def test_a_policy_of_another_world_is_refused_by_name():

@@ -217,13 +217,19 @@ def test_what_it_says_is_unavailable_is_what_never_comes(
     assert runner.sibling().unavailable == runner.unavailable
 
 
-@pytest.mark.parametrize("env_id", ["salus/PickPlace-v0", "salus/PickPlace-v1"])
-def test_every_signal_of_a_shipped_policy_exists(env_id):
+@pytest.mark.parametrize(
+    ("env_id", "name", "remembers"),
+    [
+        ("salus/PickPlace-v0", "tiny_smolvla", False),
+        ("salus/PickPlace-v1", "tiny_smolvla_v1", True),
+        ("salus/MetaWorldSmall-v3", "tiny_smolvla_metaworld", True),
+    ],
+)
+def test_every_signal_of_a_shipped_policy_exists(env_id, name, remembers):
     runner = PolicyRunner(shipped_policy(env_id))
     assert runner.unavailable == {}
-    assert runner.policy_id.startswith("tiny_smolvla")
-    remembers = own_noise_memory(shipped_policy(env_id)) > 0
-    assert remembers == ("v1" in env_id) == ("v1" in runner.policy_id)
+    assert runner.policy_id.rpartition("-")[0] == name
+    assert (own_noise_memory(shipped_policy(env_id)) > 0) == remembers
 
 
 def test_bad_observations_are_refused_with_what_is_needed(runner, observation):

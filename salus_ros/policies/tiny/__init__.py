@@ -8,9 +8,15 @@ SHIPPED = _FOLDER / "tiny_smolvla_v1"
 """Folder of the policy that is run where none is named; it learnt in salus/PickPlace-v1."""
 
 
+_LEARNT_IN = {
+    "salus/PickPlace-v0": "tiny_smolvla",
+    "salus/MetaWorldSmall-v3": "tiny_smolvla_metaworld",
+}
+
+
 def shipped_policy(env_id: str) -> Path:
-    """Folder of the policy that learnt in a built-in world; `SHIPPED` where none did."""
-    return _FOLDER / "tiny_smolvla" if env_id == "salus/PickPlace-v0" else SHIPPED
+    """Folder of the policy that learnt in a world; `SHIPPED` where none did."""
+    return _FOLDER / _LEARNT_IN[env_id] if env_id in _LEARNT_IN else SHIPPED
 
 
 def shipped_recovery(env_id: str) -> Path | None:
