@@ -12,15 +12,7 @@ here=$(dirname "$0")
 salus collect --env-id salus/MetaWorldSmall-v3 --fault none \
     --episodes "${EPISODES:-1000}" --out "$store"
 python "$here/../benchmark/policy_success.py" "$store" >"$out/success.json"
-# Without those that take hours and those for episodes without hidden states.
-detectors=$(python - <<'PYTHON'
-from salus_ros.core.schema import SIGNAL_NAMES
-from salus_ros.evaluation.detectors.catalogue import catalogue
-
-left_out = {"tdqc", "salus_mlp", "salus_mlp_large", "salus_outcome", "landmark", "blend"}
-print(*(f"--detector {name}" for name in catalogue(SIGNAL_NAMES) if name not in left_out))
-PYTHON
-)
+detectors=$(python "$here/quick_detectors.py")
 # shellcheck disable=SC2086
 salus benchmark "$store" $detectors --out "$out/benchmark"
 home=$out/from_home # a predictor of the built-in world, taken here

@@ -86,7 +86,7 @@ def with_source(arguments: Mapping[str, str]) -> dict[str, str]:
         "state_joints": ",".join(metaworld.HAND),
         "rate": str(metaworld.RATE_HZ),
     }
-    return filled | {name: filled[name] or value for name, value in known.items()}
+    return _filled(filled, known)
 
 
 def with_robot(arguments: Mapping[str, str], shipped: Path) -> dict[str, str]:
@@ -122,8 +122,12 @@ def with_robot(arguments: Mapping[str, str], shipped: Path) -> dict[str, str]:
             f"robot:={robot}: '{path}' is no profile of a robot, which names cameras, joints and "
             f"rate_hz; config/robots has some ({type(error).__name__}: {error})"
         ) from error
-    given = {name: value for name, value in arguments.items() if value}
-    return dict(arguments) | known | given | {"robot": str(path)}
+    return _filled(arguments, known) | {"robot": str(path)}
+
+
+def _filled(arguments: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    """The arguments, with what is known where one was left empty."""
+    return dict(arguments) | {name: arguments[name] or value for name, value in known.items()}
 
 
 def parameter_file(parameters: Mapping[str, Any]) -> str:
