@@ -82,6 +82,13 @@ def foreseen(predictor: Predictor, samples: Samples) -> dict[str, Any]:
     return {
         "episodes": found["episodes"],
         "recall_at_5_percent": {name: chosen["at_share"][name] for name in names},
+        "recall_of_the_alarm": {
+            name: chosen["conformal"][name] for name in (*names, "lead_median_s")
+        },
+        "sudden_by_false_alarms_an_hour": {
+            rate: at["recall"]["sudden"]
+            for rate, at in operator["predictor"]["events"]["by_rate"].items()
+        },
         "at_a_quarter": {
             rule: {
                 name: operator[rule]["running"]["failure"]["25%"][name]
@@ -93,11 +100,21 @@ def foreseen(predictor: Predictor, samples: Samples) -> dict[str, Any]:
         "average_precision_by_type": {
             kind: about["average_precision"] for kind, about in found["by_type"].items()
         },
+        "average_precision_within_0.5_s": {
+            kind: about["average_precision"]
+            for kind, about in operator["predictor"]["outputs"]["0.5 s"].items()
+        },
         "f1_without_timeouts": [found["events"]["f1"], *found["events"]["f1_interval"]],
         "calibration_error": found["calibration_error"],
         "alarm": {
             name: alarm[name]
-            for name in ("alpha", "detection_rate", "false_alarm_share", "false_alarm_interval")
+            for name in (
+                "alpha",
+                "detection_rate",
+                "lead_s",
+                "false_alarm_share",
+                "false_alarm_interval",
+            )
         },
     }
 

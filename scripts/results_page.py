@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from results_measured import learning_curve, shipped_predictor
+from results_tables import interval, number, spread, table
+
 from salus_ros.evaluation.detectors.catalogue import OURS, PUBLISHED, ablations
 from salus_ros.evaluation.statistics import wilson_interval
 from salus_ros.reports.numbers.operator import (
@@ -27,30 +30,6 @@ SIGNALS = f"{OURS}_signals"
 EVENTUAL = f"{OURS}_eventual"
 ALPHAS = ("0.01", "0.05", "0.1", "0.2")
 NOTES = Path(__file__).with_name("results_notes.md")
-CURVE = Path(__file__).parent.parent / "benchmark/results/learning_curve.json"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number, or a dash."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def spread(values: Sequence[float | None] | None) -> str:
-    """Mean and standard deviation."""
-    if values is None or values[0] is None:
-        return "-"
-    return number(values[0]) if values[1] is None else f"{values[0]:.3f} ± {values[1]:.3f}"
-
-
-def interval(ends: Sequence[float | None], digits: int = 3) -> str:
-    """An interval."""
-    return "-" if None in ends else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def sheets(several: Sequence[Sheet]) -> list[str]:
@@ -226,49 +205,6 @@ def ablation_table(found: Values) -> str:
     return table(head, rows)
 
 
-def learning_curve() -> list[str]:
-    """What more episodes to learn from are worth, where it was measured."""
-    if not CURVE.exists():
-        return []
-    curve = json.loads(CURVE.read_text())
-    first, last = curve["more_seeds"]
-    return [
-        "## More episodes to learn from",
-        "The same splits, tested on the same episodes; to what each learns from come others, made "
-        f"by `salus collect --lookahead --seed {first}` (seeds up to {last}; data "
-        f"{curve['data_hash']}, those of `{curve['store']}` included). `collisions / drops`: "
-        "failures to learn from, misplaced releases among the drops; AP of single outputs within "
-        "0.5 s.",
-        curve_table(curve),
-    ]
-
-
-def curve_table(curve: Values) -> str:
-    """Figures by detector and number of episodes to learn from."""
-    rows = []
-    for name in curve["points"][0]["detectors"]:
-        for point in curve["points"]:
-            one, kinds = point["detectors"][name], point["failures_to_learn_from"]
-            recall, outputs = one["recall_at_5_percent"], one["average_precision_by_output"]
-            lost = kinds.get("drop", 0.0) + kinds.get("misplaced_release", 0.0)
-            both = (recall["recall"], recall["recall_interval"])
-            rows.append([
-                name, f"{point['episodes_to_learn_from']:,.0f}",
-                f"{kinds.get('collision', 0.0):.0f} / {lost:.0f}",
-                *(with_interval(*(which[kind] for which in both)) for kind in ("all", "sudden")),
-                number(one["sudden_by_false_alarms_an_hour"]["30"], 2),
-                with_interval(one["at_a_quarter"]["auroc_within_task"],
-                              one["at_a_quarter"]["auroc_within_task_interval"]),
-                *(number(outputs["0.5 s"][kind]["average_precision"], 2)
-                  for kind in ("collision", "drop")),
-                *(spread(one[key]) for key in ("f1", "f1_events", "average_precision")),
-            ])  # fmt: skip
-    head = ["model", "episodes", "collisions / drops", "recall (95 %)", "sudden", "30/h",
-            "quarter (95 %)", "AP collision", "AP drop", "F1", "F1 without timeouts",
-            "AP"]  # fmt: skip
-    return table(head, rows)
-
-
 def actprobe_table(seen: Values, unseen: Values) -> str:
     """Early AUROC on ActProbe's rollouts, by its own protocol and within tasks."""
     published = {
@@ -393,6 +329,7 @@ def page(folder: Path) -> str:
         "--ablation` has more.",
         ablation_table(found),
         *learning_curve(),
+        *shipped_predictor(),
         "## One model, as the commands make it",
         f"`salus train shipped:standard`: {training['splits']['train']['episodes']} episodes to "
         f"train, {training['epochs_run']} epochs, {training['seconds']:.0f} s. `salus calibrate` "

@@ -112,13 +112,14 @@ def _optional(rng, length, spec: StoreSpec):
     return made
 
 
-def make_store(path, kinds, spec: StoreSpec = LOW_DIM, seed: int = 0, lengths=(40, 90)):
+def make_store(path, kinds, spec: StoreSpec = LOW_DIM, seed: int = 0, lengths=(40, 90), **meta):
     """A store with one episode per kind of ending."""
     rng = np.random.default_rng(seed)
     with EpisodeStore.create(path, spec) as store:
         for number, kind in enumerate(kinds):
             length = int(rng.integers(*lengths))
-            store.append(make_episode(str(number), length, kind, spec, seed=1000 * seed + number))
+            own = 1000 * seed + number
+            store.append(make_episode(str(number), length, kind, spec, seed=own, **meta))
     return path
 
 

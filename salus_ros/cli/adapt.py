@@ -19,7 +19,9 @@ def adapt(
     ] = "tcn",
     start: Annotated[
         Path | None,
-        typer.Option(help="Predictor whose weights to begin with; its network is used."),
+        typer.Option(
+            help="Predictor whose weights to begin with, or shipped; its network is used."
+        ),
     ] = None,
     alpha: Annotated[
         float, typer.Option(help="Share of successful episodes that may alarm.")

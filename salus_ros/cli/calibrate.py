@@ -27,12 +27,19 @@ def calibrate(
     trained on would flatter it, and the test part stays for `salus evaluate`. Of other stores, one
     half of the episodes sets the threshold and the other fits the probabilities.
     """
+    from salus_ros.core.errors import ConfigError
     from salus_ros.prediction.predictor import Predictor
+    from salus_ros.prediction.shipped import SHIPPED
     from salus_ros.reports.sentences import left_out_lines
     from salus_ros.reports.tables.calibration import calibration_tables
     from salus_ros.training.calibrate import calibrate as fit
     from salus_ros.training.dataset import samples_for
 
+    if str(model) == SHIPPED:
+        raise ConfigError(
+            "the predictor that ships stays as it is; give a folder of your own, or see "
+            f"`salus adapt --start {SHIPPED}`"
+        )
     predictor = Predictor.load(model, device)
     samples = samples_for(predictor, stores)
     result = fit(predictor, samples, alpha)

@@ -12,7 +12,9 @@ from salus_ros.cli.output import AsJson, out_console, print_json, print_line
 def evaluate(
     model: Annotated[
         Path,
-        typer.Argument(help="best_predictor.pt or the folder that holds it.", show_default=False),
+        typer.Argument(
+            help="best_predictor.pt, the folder that holds it, or shipped.", show_default=False
+        ),
     ],
     stores: Annotated[
         list[Path],

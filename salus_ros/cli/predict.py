@@ -12,7 +12,7 @@ from salus_ros.cli.progress import bar
 
 def predict(
     store: Annotated[Path, typer.Argument(help="Episode store.", show_default=False)],
-    model: Annotated[Path, typer.Option(help="Folder that training wrote.")],
+    model: Annotated[Path, typer.Option(help="Folder that training wrote, or shipped.")],
     out: Annotated[Path, typer.Option(help="Folder of the new store.")],
     images: Annotated[bool, typer.Option(help="Keep the images.")] = True,
     device: Annotated[str, typer.Option(help="Where to run: cpu, cuda or cuda:N.")] = "cpu",
@@ -31,7 +31,11 @@ def predict(
     reader, predictor = StoreReader(store), Predictor.load(model, device)
     with nullcontext() if as_json else bar("episodes", len(reader), err_console) as advance:
         episodes = predict_store(reader, predictor, out, images=images, on_episode=advance)
+    doubts = sorted({predictor.doubt(reader.meta(n).policy_id) for n in range(len(reader))} - {""})
     if as_json:
-        print_json({"path": str(out), "episodes": episodes, "model_id": predictor.model_id})
-    else:
-        print_line(f"wrote {episodes} episodes, predicted by {predictor.model_id}, to {out}")
+        found = {"path": str(out), "episodes": episodes, "model_id": predictor.model_id}
+        print_json(found | {"doubts": doubts})
+        return
+    print_line(f"wrote {episodes} episodes, predicted by {predictor.model_id}, to {out}")
+    for doubt in doubts:
+        print_line(doubt)

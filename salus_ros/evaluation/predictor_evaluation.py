@@ -318,6 +318,8 @@ def held_out(
         "known outcome, or failed at an unknown moment, and are left out; so are "
         f"{samples.intervened} with interventions"
     )
+    doubts = sorted({predictor.doubt(samples.records[n].meta.policy_id) for n in kept} - {""})
+    note = ". ".join((note, *doubts))
     left_out = {
         "seen_in_training": 0 if include_seen else len(seen),
         "used_in_calibration": 0 if include_seen else len(used),

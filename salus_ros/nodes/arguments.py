@@ -14,6 +14,7 @@ from typing import NoReturn
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from salus_ros.core.errors import ConfigError
+from salus_ros.prediction.shipped import predictor_path
 from salus_ros.worlds.adapter import read_env_kwargs
 from salus_ros.worlds.physics import ISAAC_ENV_ID, NEWTON_ENV_ID, PHYSX_ENV_ID
 
@@ -76,7 +77,8 @@ ARGUMENTS = (
     ),
     Argument(
         "model",
-        "Trained predictor, best_predictor.pt or its folder; empty: none yet",
+        "Trained predictor: best_predictor.pt, its folder, or shipped for the one of the built-in "
+        "world and its policy; empty: none yet",
     ),
     Argument(
         "record",
@@ -317,7 +319,9 @@ def check(arguments: Mapping[str, str]) -> None:
             words = "a whole number" if kind is int else "a number"
             refuse(name, f"allowed is {words} of at least {low:g}")
     for name in ("policy", "model", "recovery_policy", "recovery_manifold", "params_file"):
-        if arguments[name] and not Path(arguments[name]).exists():
+        given = arguments[name]
+        path = predictor_path(given) if name == "model" else Path(given)
+        if given and not path.exists():
             refuse(name, "there is no such file or folder")
     for name in ("cameras", "state_joints"):
         if arguments[name] and not all(names_of(arguments[name])):

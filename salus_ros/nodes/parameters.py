@@ -198,7 +198,10 @@ class PredictorParameters(WaitingParameters):
     node_name: ClassVar[str] = "predictor"
 
     model_path: str = parameter(
-        "", "Folder or file of a trained predictor; empty for none yet", live=True
+        "",
+        "Folder or file of a trained predictor, or shipped for that of the built-in world and its "
+        "policy; empty for none yet",
+        live=True,
     )
     device: str = parameter(
         "auto",

@@ -63,6 +63,8 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._progress = Progress()
         self._hand_backs = 0
         self._held: VlaSignals | None = None  # its stamp is suspect
+        self._policy: str | None = None  # of the last signals
+        self._doubt = ""
         self._answered = False  # what `_message` holds is an answer
         self._running = False
         self._stamp_ns = 0
@@ -149,6 +151,11 @@ class PredictorNode(SalusNode[PredictorParameters]):
         out.episode_id = message.episode_id
         out.step = message.step
         out.threshold = self._threshold()
+        if message.policy_id != self._policy:
+            self._policy, self._doubt = message.policy_id, self._model.doubt(message.policy_id)
+            if self._doubt:
+                self.get_logger().warning(self._doubt)
+        out.calibrated = self._model.calibrated and not self._doubt
         try:
             prediction = self._predict(message)
         except ObservationError as error:
@@ -285,6 +292,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
         self._look_joints = None if self._look is None else JointInput(self._look.keys)
         self._alarm.reset()
         self._answered = False
+        self._policy, self._doubt = None, ""
         if model is None:
             self.get_logger().warning("no model is loaded: set model_path to a trained predictor")
             return
@@ -345,7 +353,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
             "failure types": ""
             if model is None
             else ", ".join(kind.label for kind in model.failure_types),
-            "calibrated": model is not None and model.calibrated,
+            "calibrated": model is not None and model.calibrated and not self._doubt,
             "threshold": self._threshold(),
             "episode_threshold": math.nan if model is None else model.episode_threshold,
             "alarm": self._alarm.active,
@@ -371,6 +379,8 @@ class PredictorNode(SalusNode[PredictorParameters]):
                 "episodes or a larger alpha, or set the parameter threshold"
             )
             return Report(WARN, text, values)
+        if self._doubt:
+            return Report(WARN, self._doubt, values)
         return Report(OK, "predicting" if model.calibrated else "predicting, uncalibrated", values)
 
 

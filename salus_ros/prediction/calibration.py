@@ -44,6 +44,8 @@ class Calibration:
         successes: Successful episodes that the thresholds come from.
         probability_keys: Content keys of the episodes that slope and intercept were fitted to.
         threshold_keys: Content keys of those that the thresholds come from; none is of both.
+        policies: Names of the policies that these episodes are of, the only ones for which its
+            probabilities and promises hold; empty: not known.
     """
 
     model_id: str
@@ -62,6 +64,17 @@ class Calibration:
     threshold_keys: tuple[str, ...]
     no_progress: tuple[float, float] = (1.0, 0.0)
     event_threshold: float = math.nan
+    policies: tuple[str, ...] = ()
+
+    def doubt(self, policy_id: str) -> str:
+        """Why it does not hold for a policy, in words; empty: it does, as far as is known."""
+        if not self.policies or policy_id in self.policies:
+            return ""
+        return (
+            f"the policy is {policy_id or 'unnamed'}, and the predictor was calibrated on "
+            f"{', '.join(self.policies)}: neither its probabilities nor its promised rate of "
+            "false alarms hold; calibrate or adapt it on episodes of this policy"
+        )
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -138,6 +151,7 @@ class Calibration:
                 "shared": tuple(values["shared"]),
                 "probability_keys": tuple(values["probability_keys"]),
                 "threshold_keys": tuple(values["threshold_keys"]),
+                "policies": tuple(map(str, values.get("policies", ()))),
             }
             events = values.get("event_threshold")
             given["event_threshold"] = math.nan if events is None else float(events)

@@ -19,6 +19,7 @@ from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.device import check_device
 from salus_ros.prediction.extras import Extras, Parts
 from salus_ros.prediction.models import run_sequences
+from salus_ros.prediction.shipped import predictor_path
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Raw outputs of B steps: of horizons and types (B, H, K), and of the episode as a whole (B, 2),
@@ -109,17 +110,22 @@ class Predictor:
         self.model = checkpoint.build_model().to(self.device)
         self._types = np.asarray(self.failure_types, dtype=np.int64)
 
+    def doubt(self, policy_id: str) -> str:
+        """Why its calibration does not hold for a policy, in words; empty: nothing against it."""
+        return "" if self.calibration is None else self.calibration.doubt(policy_id)
+
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> Self:
         """Load `best_predictor.pt`, or the folder that holds it, and its calibration beside it.
 
-        A calibration of another model is not used.
+        `shipped` is the one that comes with the package. A calibration of another model is not
+        used.
 
         Raises:
             CheckpointError: if it is no predictor.
             ConfigError: if there is no such device.
         """
-        path = Path(path)
+        path = predictor_path(path)
         checkpoint = Checkpoint.load(path)
         calibration = Calibration.load(path if path.is_dir() else path.parent)
         fits = calibration is not None and calibration.model_id == checkpoint.model_id

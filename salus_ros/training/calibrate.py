@@ -78,6 +78,7 @@ def calibrate(predictor: Predictor, samples: Samples, alpha: float = 0.05) -> Ca
         successes=0,
         probability_keys=tuple(record.key for record in fitted_on.records),
         threshold_keys=tuple(record.key for record in limited_by.records),
+        policies=tuple(sorted({one.meta.policy_id for one in used.records} - {""})),
     )
     calibrated = type(predictor)(checkpoint, str(predictor.device), fitted)
     prediction = calibrated.decide(logits, episode, used.valid.any(axis=1))

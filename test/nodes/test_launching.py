@@ -38,6 +38,7 @@ def test_what_can_work_passes(tmp_path):
     check(NOTHING | numbers | {"episodes": "0"})
     check(NOTHING | {"source": "none", "robot": "so101", "gate": "enforce", "on_alarm": "slow"})
     check(NOTHING | {"recovery": "scripted@alarm", "model": str(tmp_path)})
+    check(NOTHING | {"model": "shipped"})
     check(NOTHING | {"recovery": "shadow:hold@stuck", "source": "none", "episode_source": "topic"})
 
 

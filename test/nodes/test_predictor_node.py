@@ -15,6 +15,7 @@ from salus_ros.core.failures import FailureType
 from salus_ros.messages.signals import read_prediction, signals_array
 from salus_ros.nodes import convert
 from salus_ros.nodes.predictor import PredictorNode
+from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.predictor import Predictor
 
 
@@ -40,10 +41,13 @@ class Listener:
         stamp_ns=None,
         embedding=(),
         hand_backs=0,
+        policy_id="",
     ):
         self.sent += 1
         step = self.sent if step is None else step
-        message = VlaSignals(episode_id=episode, step=step, hand_backs=hand_backs)
+        message = VlaSignals(
+            episode_id=episode, step=step, hand_backs=hand_backs, policy_id=policy_id
+        )
         stamp_ns = self.sent * 1_000_000 if stamp_ns is None else stamp_ns
         message.header = convert.header(stamp_ns, "camera")
         values = np.arange(12, dtype=np.float32) / 12 if values is None else np.float32(values)
@@ -102,6 +106,27 @@ def test_signals_are_answered_with_the_models_prediction(graph, tmp_path):
     assert 0 < heard.latency_ms < 10_000
     graph.until(lambda: listener.risk)
     assert listener.risk[0].data == heard.risk
+
+
+def test_of_another_policy_nothing_is_promised(graph, tmp_path):
+    path = save_checkpoint(tmp_path)
+    grid = ((1.0,) * 4,) * 4
+    Calibration(
+        Predictor.load(path).model_id, grid, grid, (1.0, 0.0), (), 0.1, 0.9, {0.1: 0.9},
+        1.0, {0.1: 1.0}, 0.5, 20, (), (), policies=("arm-1",),
+    ).save(path)  # fmt: skip
+    listener = Listener(graph, model_path=path)
+    assert listener.ask(policy_id="arm-1")[1].calibrated
+    assert listener.status(DiagnosticStatus.OK, "predicting")["calibrated"] == "True"
+    _, heard = listener.ask(policy_id="arm-2")
+    assert not heard.calibrated
+    assert heard.risk > 0  # it goes on
+    said = listener.status(DiagnosticStatus.WARN, "the policy is arm-2")
+    assert said["calibrated"] == "False"
+    assert listener.ask(policy_id="arm-1")[1].calibrated
+    listener.status(DiagnosticStatus.OK, "predicting")
+    assert not listener.ask(policy_id="")[1].calibrated
+    listener.status(DiagnosticStatus.WARN, "the policy is unnamed")
 
 
 def test_types_and_what_is_said_of_the_whole_episode_are_the_models(graph, tmp_path):

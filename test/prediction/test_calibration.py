@@ -56,6 +56,18 @@ def test_the_file_is_read_back_and_used_by_its_own_model_only(calibration, train
     assert math.isnan(Predictor.load(trained[0]).event_threshold)
 
 
+def test_of_a_policy_that_it_was_not_made_with_it_says_so(calibration, tmp_path):
+    assert calibration.doubt("any") == ""  # of which ones is not known
+    named = replace(calibration, policies=("arm-1", "arm-2"))
+    named.save(tmp_path)
+    loaded = Calibration.load(tmp_path)
+    assert loaded == named
+    assert loaded.doubt("arm-2") == ""
+    assert "arm-3" in loaded.doubt("arm-3")
+    assert "arm-1, arm-2" in loaded.doubt("arm-3")
+    assert "unnamed" in loaded.doubt("")
+
+
 def test_a_threshold_of_events_that_there_is_not_is_none(calibration, tmp_path):
     path = replace(calibration, event_threshold=math.nan).save(tmp_path)
     assert json.loads(path.read_text())["event_threshold"] is None

@@ -1,6 +1,6 @@
 """The primary tables say what the figures are, and nothing where there is none."""
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -113,11 +113,11 @@ def test_all_tables_of_an_evaluation_and_of_a_benchmark_are_whole(found):
 def results_page():
     """The script that writes docs/results.md."""
     path = Path(__file__).parents[2] / "scripts" / "results_page.py"
-    spec = importlib.util.spec_from_file_location("results_page", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(path.parent))  # as Python does for a script
+    try:
+        return importlib.import_module(path.stem)
+    finally:
+        sys.path.remove(str(path.parent))
 
 
 def test_sheets_are_tables_in_markdown(results_page, found):

@@ -12,6 +12,7 @@ from salus_ros.core.errors import CheckpointError, ConfigError
 from salus_ros.evaluation.statistics import CONFIDENCE, LEAST_EPISODES, REPLICATES
 from salus_ros.prediction.lookahead import as_seen_live
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.shipped import predictor_path
 from salus_ros.reports.figures import episodes as episode_figures
 from salus_ros.reports.figures import signals as signal_figures
 from salus_ros.reports.figures.filmstrip import Strip, filmstrips, save_filmstrips
@@ -97,7 +98,7 @@ def write_report(
     types = None if predictor is None else predictor.failure_types
     recordings = load_recordings(given, types)
     reader = recordings.readers[0]
-    training = None if model is None else _training_results(Path(model))
+    training = None if model is None else _training_results(predictor_path(model))
     if predictor is not None and predictor.checkpoint.signal_names != reader.spec.signals:
         raise ConfigError(
             f"'{model}' takes the signals {list(predictor.checkpoint.signal_names)}, "
