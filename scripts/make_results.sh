@@ -22,6 +22,8 @@ if [ -n "$logs" ]; then
         salus benchmark "$logs" --protocol "$protocol" --workers "$workers" \
             --out "$out/actprobe_$protocol" >/dev/null
     done
+    python "$here/../benchmark/actprobe.py" "$out/actprobe_seen" "$out/actprobe_unseen" \
+        >"$here/../benchmark/results/actprobe.json"
 fi
 python "$here/results_page.py" "$out" >"$here/../docs/results.md.part"
 mv "$here/../docs/results.md.part" "$here/../docs/results.md"

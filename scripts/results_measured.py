@@ -95,3 +95,64 @@ def shipped_table(stores: Values) -> str:
             "30/h", "quarter (95 %)", "AP collision", "AP drop", "F1 without timeouts",
             "AP"]  # fmt: skip
     return table(head, rows)
+
+
+def actprobe_target(which: str) -> tuple[str, float, str]:
+    """The default on ActProbe's rollouts: its name, its early AUROC, and that in words."""
+    found = json.loads((MEASURED / "actprobe.json").read_text())["protocols"][which]
+    one = found["detectors"][found["reference"]]
+    ends = one["auroc_pooled_interval"]
+    return found["reference"], one["auroc_pooled"], f"{one['auroc_pooled']:.3f} ({interval(ends)})"
+
+
+def actprobe() -> list[str]:
+    """Rollouts of others, that have no hidden states."""
+    protocols = json.loads((MEASURED / "actprobe.json").read_text())["protocols"]
+    seen = protocols["seen"]
+    return [
+        "## Rollouts of pi0 on LIBERO-10",
+        f"{seen['episodes']} rollouts recorded by ActProbe's authors, {seen['failures']} "
+        f"failures, {seen['failures_by_type'].get('timeout', 0)} of them at the time limit; "
+        "their protocol (70/15/15 of every task, or three tasks unseen; half of their "
+        f"validation part is for calibration here) with {seen['splits']} seeds of ours "
+        "(`benchmark/actprobe.py`). Early AUROC is that of the largest score over the first "
+        "quarter of the time limit; intervals draw the episodes once for all seeds; alarms at a "
+        "conformal threshold for 5 %. The logs have no hidden states, so detectors that read them "
+        "cannot run. The default for such logs, chosen without their test episodes, is "
+        f"`{seen['reference']}`.",
+        *(part for which in protocols for part in (
+            f"Tasks that were {which}:", actprobe_table(protocols[which], which))),
+    ]  # fmt: skip
+
+
+PUBLISHED = {
+    "actprobe": ("80.1", "71.4"),
+    "stac_single": ("65.3", "65.2"),
+    "safe_lstm": ("78.2", "59.2"),
+    "knn": ("68.9", "57.2"),
+    "safe_mlp": ("77.3", "58.9"),
+    "logpzo": ("73.1", "58.3"),
+}
+"""Early AUROC that ActProbe's authors give, in %, of seen and of unseen tasks."""
+
+
+def actprobe_table(found: Values, which: str) -> str:
+    """Early AUROC as published and within tasks, and the alarm."""
+    below = "auroc_pooled_below_reference"
+    rows = [
+        [
+            f"**{name}**" if name == found["reference"] else name,
+            f"{number(one['auroc_pooled'])} ({interval(one['auroc_pooled_interval'], 2)})",
+            PUBLISHED.get(name, ("", ""))[which == "unseen"],
+            "" if one[below] is None
+            else f"{number(one[below])} ({interval(one[f'{below}_interval'])})",
+            number(one["auroc_within_task"]),
+            number(one["latest_auroc_within_task"]),
+            *(number(one[key], 2) for key in ("detection_rate", "false_alarm_share")),
+            number(one["lead_median_s"], 1),
+        ]
+        for name, one in found["detectors"].items()
+    ]  # fmt: skip
+    head = ["detector", "pooled (95 %)", "published", "below the default (95 %)", "in task",
+            "latest in task", "detected", "false", "lead s"]  # fmt: skip
+    return table(head, rows)

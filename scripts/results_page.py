@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from results_measured import learning_curve, shipped_predictor
+from results_measured import actprobe, actprobe_target, learning_curve, shipped_predictor
 from results_tables import interval, number, spread, table
 
 from salus_ros.evaluation.detectors.catalogue import OURS, PUBLISHED, ablations
@@ -99,6 +99,10 @@ def targets(result: Values) -> str:
     error = steps["calibration_error"]
     add("expected calibration error", "<= 0.02", spread(error), error[0] <= 0.02,
         spread(clock["calibration_error"]))  # fmt: skip
+    for which, limit in (("seen", 0.81), ("unseen", 0.75)):
+        name, figure, told = actprobe_target(which)
+        least(f"ActProbe's rollouts, tasks {which}: AUROC in the first quarter (`{name}`)", limit,
+              figure, told)  # fmt: skip
     return table(["what", "target", "default model", "with a clock as input", "reached"], rows)
 
 
@@ -205,44 +209,6 @@ def ablation_table(found: Values) -> str:
     return table(head, rows)
 
 
-def actprobe_table(seen: Values, unseen: Values) -> str:
-    """Early AUROC on ActProbe's rollouts, by its own protocol and within tasks."""
-    published = {
-        "actprobe": ("80.1", "71.4"), "stac_single": ("65.3", "65.2"),
-        "safe_lstm": ("78.2", "59.2"), "knn": ("68.9", "57.2"), "safe_mlp": ("77.3", "58.9"),
-        "logpzo": ("73.1", "58.3"),
-    }  # fmt: skip
-    rows = []
-    for name in seen["detectors"]:
-        cells = [name]
-        for place, results in enumerate((seen, unseen)):
-            here = results["detectors"][name]["test"]
-            cells += [
-                f"{number(here['quarter']['auroc_pooled'])} "
-                f"({interval(here['quarter']['auroc_pooled_interval'], 2)})",
-                published.get(name, ("", ""))[place],
-                _below(here["quarter"]),
-                number(here["quarter"]["auroc_within_task"]),
-                number(here["latest"]["quarter"]["auroc_within_task"]),
-            ]
-        rows.append(cells)
-    columns = ["pooled (95 %)", "published", "below the default (95 %)", "in task",
-               "latest in task"]  # fmt: skip
-    head = ["detector", *columns, *columns]
-    head[1], head[6] = f"seen: {head[1]}", f"unseen: {head[6]}"
-    return table(head, rows)
-
-
-def _below(figures: Values) -> str:
-    """How far the pooled AUROC is below that of the reference; "" for the reference."""
-    if figures.get("auroc_pooled_below_reference") is None:
-        return ""
-    return (
-        f"{number(figures['auroc_pooled_below_reference'])} "
-        f"({interval(figures['auroc_pooled_below_reference_interval'])})"
-    )
-
-
 def shares(result: Values) -> str:
     """Parts of a split, in per cent of the episodes."""
     names = {"train": "to train", "validation": "to validate", "calibration": "to calibrate",
@@ -340,24 +306,8 @@ def page(folder: Path) -> str:
         f"timeouts {number((evaluation['events'] or {}).get('f1'))}, calibration error "
         f"{number(evaluation['calibration_error'], 4)}.",
         *sheets(evaluation_sheets(evaluation["operator"])),
+        *actprobe(),
     ]
-    logs = [folder / f"actprobe_{name}" / "benchmark.json" for name in ("seen", "unseen")]
-    if all(file.exists() for file in logs):
-        seen, unseen = (json.loads(file.read_text()) for file in logs)
-        parts += [
-            "## Rollouts of pi0 on LIBERO-10",
-            f"{seen['episodes']} rollouts recorded by ActProbe's authors, {seen['failures']} "
-            f"failures, {seen['failures_by_type'].get('timeout', 0)} of them at the time limit; "
-            "their protocol (70/15/15 of every task, or three tasks unseen; half of their "
-            f"validation part is for calibration here) with {len(seen['folds'])} seeds of ours. "
-            "Early AUROC is that of the largest score over the first quarter of the time limit; "
-            "intervals draw the episodes once for all seeds. The logs have no hidden states, so "
-            "detectors that read them cannot run. The default for such logs, chosen without their "
-            f"test episodes, is `{seen['reference']}`.",
-            actprobe_table(seen, unseen),
-            "What an operator feels there, of the tasks that were seen:",
-            *sheets(benchmark_sheets(seen)[:2]),
-        ]
     return "\n\n".join(parts) + "\n"
 
 

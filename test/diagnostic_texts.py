@@ -28,6 +28,7 @@ TOLD_BY_FUNCTIONS = {
     "control/arm.py": ["tick", "_silent_joints", "_reason", "_check_tracking"],
     "control/gate.py": ["begin", "judge", "decide", "_alarmed", "_blind"],
     "nodes/predictor.py": ["_report"],
+    "prediction/calibration.py": ["doubt"],
     "nodes/vla.py": ["_silent_inputs"],
     "recording/clips.py": ["warning", "_refusal"],
     "recording/flight.py": ["refusal"],
