@@ -81,3 +81,5 @@ def test_the_tables_say_what_each_arm_gains(result):
     assert "+0.0" in row
     assert "1 / 1 / 1" in text
     assert "lost" in text
+    first = next(iter(trial_tables(result.figures | {"doubt": "of another policy"})))
+    assert first == "of another policy"

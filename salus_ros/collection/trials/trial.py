@@ -112,10 +112,12 @@ def run_trial(
     courses: dict[str, list[Course]] = {}
     for task in tasks:
         courses.setdefault(task.arm, []).append(kept.courses[task])
+    policy = recorded[0].meta.policy_id
     figures = {
         "world": config.collection.env_id,
-        "policy": recorded[0].meta.policy_id,
+        "policy": policy,
         "predictor": predictor.model_id,
+        "doubt": predictor.doubt(policy),
         "alpha": config.alpha,
         "first_seed": seed,
         "episodes": len(recorded),

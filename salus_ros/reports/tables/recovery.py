@@ -3,14 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from salus_ros.reports.tables.layout import listed, new_table, number
 
 
-def trial_tables(figures: Mapping[str, Any]) -> Iterator[Table]:
-    """Tables of what `trial_figures` returns."""
+def trial_tables(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Tables of what `run_trial` tells."""
+    if doubt := figures.get("doubt"):
+        yield doubt
     none = figures["none"]
     table = new_table(
         f"{figures['episodes']} episodes of {figures['world']}, each under every arm",

@@ -26,6 +26,7 @@ def test_what_is_done_is_not_done_again(model, tmp_path):
     assert told == [(n, 4) for n in (1, 2, 3, 4)]
     assert list(first.figures["arms"]) == ["hold@clock", "scripted@oracle"]
     assert first.figures["episodes"] == 2
+    assert first.figures["doubt"] == ""
     path = tmp_path / "courses.jsonl"
     path.write_text(path.read_text()[:-40])
     again = []
