@@ -42,15 +42,15 @@ def curve_table(curve: Values) -> str:
                 name, f"{point['episodes_to_learn_from']:,.0f}",
                 f"{kinds.get('collision', 0.0):.0f} / {lost:.0f}",
                 *(with_interval(*(which[kind] for which in both)) for kind in ("all", "sudden")),
-                number(one["sudden_by_false_alarms_an_hour"]["30"], 2),
+                *(number(one["sudden_by_false_alarms_an_hour"][rate], 2) for rate in ("10", "30")),
                 with_interval(one["at_a_quarter"]["auroc_within_task"],
                               one["at_a_quarter"]["auroc_within_task_interval"]),
                 *(number(outputs["0.5 s"][kind]["average_precision"], 2)
                   for kind in ("collision", "drop")),
                 *(spread(one[key]) for key in ("f1", "f1_events", "average_precision")),
             ])  # fmt: skip
-    head = ["model", "episodes", "collisions / drops", "recall (95 %)", "sudden", "30/h",
-            "quarter (95 %)", "AP collision", "AP drop", "F1", "F1 without timeouts",
+    head = ["model", "episodes", "collisions / drops", "recall (95 %)", "sudden", "10/h",
+            "30/h", "quarter (95 %)", "AP collision", "AP drop", "F1", "F1 without timeouts",
             "AP"]  # fmt: skip
     return table(head, rows)
 
