@@ -22,8 +22,10 @@ if [ -n "$logs" ]; then
         salus benchmark "$logs" --protocol "$protocol" --workers "$workers" \
             --out "$out/actprobe_$protocol" >/dev/null
     done
+    figures=$here/../benchmark/results/actprobe.json
     python "$here/../benchmark/actprobe.py" "$out/actprobe_seen" "$out/actprobe_unseen" \
-        >"$here/../benchmark/results/actprobe.json"
+        >"$figures.part"
+    mv "$figures.part" "$figures"
 fi
 python "$here/results_page.py" "$out" >"$here/../docs/results.md.part"
 mv "$here/../docs/results.md.part" "$here/../docs/results.md"

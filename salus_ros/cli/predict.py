@@ -31,7 +31,7 @@ def predict(
     reader, predictor = StoreReader(store), Predictor.load(model, device)
     with nullcontext() if as_json else bar("episodes", len(reader), err_console) as advance:
         episodes = predict_store(reader, predictor, out, images=images, on_episode=advance)
-    doubts = sorted({predictor.doubt(reader.meta(n).policy_id) for n in range(len(reader))} - {""})
+    doubts = predictor.doubts(meta.policy_id for meta in reader.episodes())
     if as_json:
         found = {"path": str(out), "episodes": episodes, "model_id": predictor.model_id}
         print_json(found | {"doubts": doubts})

@@ -318,7 +318,7 @@ def held_out(
         "known outcome, or failed at an unknown moment, and are left out; so are "
         f"{samples.intervened} with interventions"
     )
-    doubts = sorted({predictor.doubt(samples.records[n].meta.policy_id) for n in kept} - {""})
+    doubts = predictor.doubts(samples.records[n].meta.policy_id for n in kept)
     note = ". ".join((note, *doubts))
     left_out = {
         "seen_in_training": 0 if include_seen else len(seen),

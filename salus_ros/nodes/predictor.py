@@ -301,7 +301,6 @@ class PredictorNode(SalusNode[PredictorParameters]):
             failure_types=[int(kind) for kind in model.failure_types],
             episode_threshold=model.episode_threshold,
             model_id=model.model_id,
-            calibrated=model.calibrated,
         )
         shape = (1, len(model.horizons_s), len(model.failure_types))
         episode = np.full((1, len(schema.EPISODE_OUTPUTS)), np.nan, np.float32)

@@ -1,7 +1,7 @@
 """Predicting with a trained model: the same code live and offline."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -113,6 +113,10 @@ class Predictor:
     def doubt(self, policy_id: str) -> str:
         """Why its calibration does not hold for a policy, in words; empty: nothing against it."""
         return "" if self.calibration is None else self.calibration.doubt(policy_id)
+
+    def doubts(self, policy_ids: Iterable[str]) -> list[str]:
+        """Those of several policies, each once."""
+        return sorted({self.doubt(policy_id) for policy_id in policy_ids} - {""})
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> Self:
