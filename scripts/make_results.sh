@@ -8,7 +8,10 @@ logs=${2:-}
 workers=${3:-2}
 here=$(dirname "$0")
 mkdir -p "$out"
-[ -f "$out/tcn/training_results.json" ] || salus train shipped:standard --out "$out/tcn"
+# An interrupted training leaves both: its results and the state to go on from.
+if [ ! -f "$out/tcn/training_results.json" ] || [ -f "$out/tcn/training_state.pt" ]; then
+    salus train shipped:standard --out "$out/tcn"
+fi
 salus calibrate "$out/tcn" shipped:standard
 salus evaluate "$out/tcn" shipped:standard shipped:shifted --out "$out/evaluation" \
     --limits "$here/../benchmark/results/knowable.json" >/dev/null

@@ -15,6 +15,7 @@ from salus_ros.evaluation.readout import Readout
 from salus_ros.evaluation.rules import STUCK, TaskPrior, clock, stuck, stuck_lacks
 from salus_ros.evaluation.step_evaluation import precision_by_output
 from salus_ros.prediction.predictor import Prediction, Predictor
+from salus_ros.training.alarm_score import references_of
 from salus_ros.training.dataset import Samples
 
 PREDICTOR = "predictor"
@@ -59,10 +60,17 @@ def beside_rules(
     if not missing["stuck"]:
         rules["stuck"] = stuck(samples)
     told = predictor.checkpoint.episode_outputs
-    probabilities = [t for t, name in zip(TARGETS, EPISODE_OUTPUTS, strict=True) if name in told]
+    probabilities = {
+        target: [getattr(prediction, name)]
+        for target, name in zip(TARGETS, EPISODE_OUTPUTS, strict=True)
+        if name in told
+    }
     found = {
         PREDICTOR: evaluate_as_operator(
-            [Readout.of(prediction)], held, own_alarm(predictor, prediction), probabilities
+            [own_readout(predictor, prediction)],
+            held,
+            own_alarm(predictor, prediction),
+            probabilities,
         )
     }
     outputs = {PREDICTOR: prediction.probability, **rules}
@@ -74,6 +82,12 @@ def beside_rules(
         found[name]["outputs"] = precision if limits is None else limits.beside(precision)
     result = {"detectors": found, "missing": {k: v for k, v in missing.items() if v}}
     return result | ({} if limits is None else {"limits": limits.source})
+
+
+def own_readout(predictor: Predictor, prediction: Prediction) -> Readout:
+    """What a predictor says, ranked by what its alarm goes by."""
+    fitted = predictor.calibration
+    return Readout.of(prediction, None if fitted is None else references_of(fitted))
 
 
 def own_alarm(predictor: Predictor, prediction: Prediction) -> Mapping[str, Alarm]:

@@ -1,7 +1,7 @@
 """The primary figures: what an operator feels, of any detector on any number of splits."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def evaluate_as_operator(
     readouts: Sequence[Readout],
     held: Held,
     alarms: Mapping[str, Alarm],
-    probabilities: Collection[str] = (),
+    probabilities: Mapping[str, Sequence[NDArray[np.floating]]] | None = None,
 ) -> dict[str, Any]:
     """Compute the primary figures of one detector.
 
@@ -59,7 +59,7 @@ def evaluate_as_operator(
         readouts: What it says, of each split.
         held: The episodes.
         alarms: By name, alarms whose thresholds were known beforehand.
-        probabilities: Those of `TARGETS` of which it gives a probability.
+        probabilities: By those of `TARGETS` that it tells, the probability (N,) of each split.
 
     Returns:
         JSON values, each figure with its `_interval`: `foreseen` (see `_foreseen`), `events` (see
@@ -74,7 +74,7 @@ def evaluate_as_operator(
     return {
         "foreseen": _foreseen([one.ever for one in readouts], held, alarms),
         "events": _events(readouts, held),
-        "running": _running(readouts, held, probabilities),
+        "running": _running(readouts, held, probabilities or {}),
         "steps": steps,
         "unjudged": steps - sum(number for _, number in judged),
     }
@@ -218,7 +218,9 @@ def _by_rate(
 
 
 def _running(
-    readouts: Sequence[Readout], held: Held, probabilities: Collection[str]
+    readouts: Sequence[Readout],
+    held: Held,
+    probabilities: Mapping[str, Sequence[NDArray[np.floating]]],
 ) -> dict[str, Any]:
     """Rank the episodes that are still running at fixed moments, by their latest score.
 
@@ -236,7 +238,7 @@ def _running(
         scores = [one.no_progress if target == "no_progress" else one.ever for one in readouts]
         ends = [one.endings[:, place] for one in held.samples]
         found[target] = {
-            name: _at(steps, scores, ends, held, calibration=target in probabilities)
+            name: _at(steps, scores, ends, held, probabilities.get(target))
             for name, steps in held.moments.items()
         }
     return found
@@ -247,8 +249,7 @@ def _at(
     scores: Sequence[NDArray[np.floating]],
     ends: Sequence[NDArray[np.bool_]],
     held: Held,
-    *,
-    calibration: bool,
+    probabilities: Sequence[NDArray[np.floating]] | None,
 ) -> dict[str, Any]:
     won: Array = np.zeros(len(held.weights[0]))
     pairs: Array = np.zeros(len(held.weights[0]))
@@ -277,11 +278,15 @@ def _at(
         "auroc_within_task": value,
         "auroc_within_task_interval": ends_of,
     }
-    if calibration:
-        judged = [there & ~np.isnan(score) for there, score in zip(running, latest, strict=True)]
+    if probabilities is not None:
+        told = [
+            latest_scores(score, one, step + 1)
+            for score, one, step in zip(probabilities, held.episodes, steps, strict=True)
+        ]
+        judged = [there & ~np.isnan(score) for there, score in zip(running, told, strict=True)]
         said, came = (
             np.concatenate([values[mask] for values, mask in zip(several, judged, strict=True)])
-            for several in (latest, ends)
+            for several in (told, ends)
         )
         result["calibration_error"] = defined(
             expected_calibration_error(said, came.astype(np.bool_))

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from salus_ros.core.errors import ConfigError
 from salus_ros.core.schema import EPISODE_OUTPUTS
-from salus_ros.evaluation.beside_rules import beside_rules, own_alarm
+from salus_ros.evaluation.beside_rules import beside_rules, own_alarm, own_readout
 from salus_ros.evaluation.episode_evaluation import evaluate_episodes
 from salus_ros.evaluation.held import STEPS, Held
 from salus_ros.evaluation.knowable_file import Limits
 from salus_ros.evaluation.metrics import auroc, average_precision
 from salus_ros.evaluation.operator_evaluation import evaluate_as_operator
-from salus_ros.evaluation.readout import Readout
 from salus_ros.evaluation.rules import TaskPrior
 from salus_ros.evaluation.step_evaluation import (
     DECISIONS,
@@ -265,7 +264,7 @@ def _evaluate_group(
     return {
         "steps": figures(prediction.probability[usable], samples.labels[usable], limit),
         "operator": evaluate_as_operator(
-            [Readout.of(some)], Held([part], steps), own_alarm(predictor, some)
+            [own_readout(predictor, some)], Held([part], steps), own_alarm(predictor, some)
         ),
         **_alarm(predictor, some, part),
     }

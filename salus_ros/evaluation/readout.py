@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salus_ros.prediction.predictor import Prediction
+from salus_ros.training.alarm_score import References, excess
 
 Score = NDArray[np.floating]
 
@@ -17,7 +18,7 @@ class Readout:
     """Scores of N steps; higher means failure, NaN where nothing is said.
 
     Attributes:
-        ever: (N,), that the episode fails at all.
+        ever: (N,), that the episode fails at all, at whatever distance: what an alarm goes by.
         no_progress: (N,), that it ends in no progress, by its time limit.
         soon: (N,), that it fails within the longest horizon.
         by_type: (N, K), that it fails in each way within the longest horizon; None for a detector
@@ -35,14 +36,20 @@ class Readout:
         return cls(score, score, score)
 
     @classmethod
-    def of(cls, prediction: Prediction) -> Self:
-        """Of a predictor; what it does not tell of the whole episode, its risk has to say."""
-        ever = prediction.episode_failure
-        ever = ever if np.isfinite(ever).any() else prediction.risk
+    def of(cls, prediction: Prediction, reached: References | None = None) -> Self:
+        """Of a predictor; what it does not tell of the whole episode, its risk has to say.
+
+        Args:
+            prediction: What it says.
+            reached: What its alarm is measured from, see `alarm_score.references_of`; None for a
+                predictor without, and then the probability that the episode fails ranks it.
+        """
+        whole = prediction.episode_failure
+        whole = whole if np.isfinite(whole).any() else prediction.risk
         no_progress = prediction.no_progress
         return cls(
-            ever,
-            no_progress if np.isfinite(no_progress).any() else ever,
+            whole if reached is None else excess(prediction, reached),
+            no_progress if np.isfinite(no_progress).any() else whole,
             prediction.risk,
             prediction.probability.max(axis=1),
         )

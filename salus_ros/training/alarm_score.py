@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from salus_ros.core.failures import Outcome
+from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.predictor import Prediction
 from salus_ros.training.dataset import Samples
 
@@ -41,6 +42,26 @@ def references(prediction: Prediction, samples: Samples) -> References:
     found = [success_maxima(score, samples) for score in _logits(prediction)]
     soon, ever = (float(np.quantile(m, REFERENCE)) if len(m) else 0.0 for m in found)
     return soon, ever
+
+
+def references_of(calibration: Calibration) -> References | None:
+    """Logits from which its alarm measures, as `references`, but for what both have in common.
+
+    `excess` of these is above 0 where the alarm of one of its alphas sounds, and ranks as that
+    alarm does.
+
+    Returns:
+        None where no threshold is finite; +inf for a probability that the alarm does not go by.
+    """
+    for alpha, soon in calibration.thresholds.items():
+        both = soon, calibration.episode_thresholds[alpha]
+        if min(both) < math.inf:
+            first, second = (
+                float(logit(np.clip(one, LEAST, MOST))) if one < math.inf else math.inf
+                for one in both
+            )
+            return first, second
+    return None
 
 
 def excess(prediction: Prediction, reached: References) -> Array:

@@ -194,8 +194,9 @@ def test_the_same_episode_in_two_splits_counts_once_among_the_failures():
 
 def test_probabilities_of_the_whole_episode_have_a_calibration_error():
     samples = samples_of(NONE, DROP)
-    readout = [Readout.single(scores(samples, 0.5))]
-    found = evaluate_as_operator(readout, Held([samples]), {}, ["failure"])
+    readout = [Readout.single(scores(samples, 7.0))]
+    said = {"failure": [scores(samples, 0.5)]}
+    found = evaluate_as_operator(readout, Held([samples]), {}, said)
     assert found["running"]["failure"]["50%"]["calibration_error"] == 0.0
     assert "calibration_error" not in found["running"]["no_progress"]["50%"]
     assert "calibration_error" not in figures(readout, samples)["running"]["failure"]["50%"]

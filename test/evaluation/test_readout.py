@@ -3,6 +3,7 @@ import pytest
 
 from salus_ros.evaluation.readout import Readout
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.training.alarm_score import excess
 
 
 def test_one_score_does_for_all_and_is_kept_once():
@@ -33,3 +34,12 @@ def test_a_model_that_tells_nothing_of_the_whole_episode_says_it_by_its_risk(tra
     np.testing.assert_array_equal(readout.ever, prediction.risk)
     np.testing.assert_array_equal(readout.no_progress, prediction.risk)
     np.testing.assert_array_equal(readout.by_type, prediction.probability.max(axis=1))
+
+
+def test_a_calibrated_model_is_ranked_by_what_its_alarm_goes_by(trained, samples):
+    prediction = Predictor.load(trained[0]).predict_episodes(*samples.inputs)
+    reached = (-1.0, 2.0)
+    readout = Readout.of(prediction, reached)
+    np.testing.assert_array_equal(readout.ever, excess(prediction, reached))
+    np.testing.assert_array_equal(readout.soon, prediction.risk)
+    np.testing.assert_array_equal(readout.no_progress, prediction.risk)

@@ -8,8 +8,15 @@ import pytest
 from synthetic_episodes import LOW_DIM, make_episode, make_samples
 
 from salus_ros.core.failures import FailureType
+from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.predictor import Prediction, alarm_level
-from salus_ros.training.alarm_score import excess, references, success_maxima, thresholds
+from salus_ros.training.alarm_score import (
+    excess,
+    references,
+    references_of,
+    success_maxima,
+    thresholds,
+)
 
 EPISODES = (
     *(make_episode(str(n), 20) for n in range(10)),
@@ -80,3 +87,43 @@ def test_what_is_missing_is_left_out():
     assert references(nothing, SAMPLES) == (0.0, 0.0)
     assert thresholds((0.0, 0.0), math.inf) == (math.inf, math.inf)
     assert len(success_maxima(nothing.risk, SAMPLES)) == 0
+
+
+def calibrated(limits):
+    """With thresholds of the risk and of failing at all, by alpha."""
+    return Calibration(
+        model_id="",
+        slope=((1.0,),),
+        intercept=((0.0,),),
+        eventual=(1.0, 0.0),
+        shared=(),
+        alpha=0.05,
+        threshold=limits[0.05][0],
+        thresholds={alpha: soon for alpha, (soon, _) in limits.items()},
+        episode_threshold=limits[0.05][1],
+        episode_thresholds={alpha: ever for alpha, (_, ever) in limits.items()},
+        output_threshold=0.5,
+        successes=10,
+        probability_keys=(),
+        threshold_keys=(),
+    )
+
+
+def test_a_calibration_ranks_as_the_scores_that_set_its_thresholds(prediction):
+    reached = references(prediction, SAMPLES)
+    score = excess(prediction, reached)
+    limit = float(np.quantile(score, 0.9))
+    never = (math.inf, math.inf)
+    found = references_of(calibrated({0.01: never, 0.05: thresholds(reached, limit)}))
+    again = excess(prediction, found)
+    np.testing.assert_allclose(again, score - limit, atol=1e-4)
+
+
+def test_a_calibration_without_a_second_probability_ranks_by_the_risk(prediction):
+    found = references_of(calibrated({0.05: (0.2, math.inf)}))
+    np.testing.assert_allclose(
+        excess(prediction, found), logit(prediction.risk.astype("f8")) - logit(0.2), rtol=1e-6
+    )
+    assert references_of(calibrated({0.05: (math.inf, math.inf)})) is None
+    one, surely = said([0.5], [1.0]), (0.5, 1.0)
+    assert np.isfinite(excess(one, references_of(calibrated({0.05: surely})))).all()
