@@ -12,6 +12,7 @@ from salus_ros.evaluation.predictor_evaluation import evaluate
 from salus_ros.prediction.config import PRESETS
 from salus_ros.prediction.extras import of_episode
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.stream import PredictorStream
 from salus_ros.training.dataset import load_samples
 from salus_ros.training.train import train_predictor, without_lacking
 
@@ -29,7 +30,7 @@ def main(out: Path, epochs: int) -> None:
     reader = StoreReader(STORE)
     episode = reader.episode(len(reader) - 1, images=False)
     predictor = Predictor.load(out)
-    stream = predictor.stream()  # remembers what it needs of the steps before
+    stream = PredictorStream(predictor)  # remembers what it needs of the steps before
     extras = of_episode(episode)  # what there is beside the signals
     for step in range(len(episode)):
         given = {name: values[step] for name, values in extras.items()}

@@ -96,12 +96,15 @@ def signals_array(message: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]
     Raises:
         ObservationError: if it has other signals than this version's.
     """
-    if missing := [name for name in schema.SIGNAL_NAMES if not hasattr(message, name)]:
+    try:
+        values = [getattr(message, name) for name in schema.SIGNAL_NAMES]
+    except AttributeError as error:
+        missing = [name for name in schema.SIGNAL_NAMES if not hasattr(message, name)]
         raise ObservationError(
             f"it has no {', '.join(missing)}; it is of another version of salus_msgs"
-        )
+        ) from error
     with np.errstate(over="ignore"):
-        signals = np.array([getattr(message, n) for n in schema.SIGNAL_NAMES], dtype=np.float32)
+        signals = np.array(values, dtype=np.float32)
     said = np.asarray(message.valid, dtype=np.bool_)
     if said.shape != signals.shape:
         raise ObservationError(
@@ -113,20 +116,31 @@ def signals_array(message: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]
     return signals, valid
 
 
-def embedding_array(message: Any) -> NDArray[np.float32] | None:
-    """Read the pooled hidden state.
+def embedding_array(message: Any) -> NDArray[np.float16]:
+    """Read the pooled hidden state as the store holds it.
 
     Args:
         message: A salus_msgs/VlaSignals, of whichever library.
 
     Returns:
-        Float32 (D,), finite, or NaN throughout where one of its values is not; None where the
+        Float16 (D,), finite, or NaN throughout where one of its values is not; (0,) where the
         message has none.
+
+    Raises:
+        ObservationError: if it does not fit float16.
     """
-    values = np.array(message.embedding, dtype=np.float32)
-    if not np.isfinite(values).all():
-        values[:] = np.nan
-    return values if values.size else None
+    values = np.asarray(message.embedding, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        halves = values.astype(np.float16)
+    if np.logical_and.reduce(np.isfinite(halves)):
+        return halves
+    if np.isfinite(values).all():
+        raise ObservationError(
+            f"its embedding has values of up to {np.abs(values).max():g}; the store keeps "
+            f"float16, up to {np.finfo(np.float16).max:g}; scale it, or publish none",
+            "an embedding that float16 cannot hold",
+        )
+    return np.full_like(halves, np.nan)
 
 
 def read_signals(message: Any) -> SignalsRow:
@@ -141,15 +155,6 @@ def read_signals(message: Any) -> SignalsRow:
     """
     signals, valid = signals_array(message)
     embedding = embedding_array(message)
-    if embedding is None:
-        embedding = np.zeros(0, np.float32)
-    largest = float(np.finfo(np.float16).max)
-    if (np.abs(embedding) > largest).any():
-        raise ObservationError(
-            f"its embedding has values of up to {np.abs(embedding).max():g}; the store keeps "
-            f"float16, up to {largest:g}; scale it, or publish none",
-            "an embedding that float16 cannot hold",
-        )
     further, names = further_array(message)
     cameras = tuple(getattr(message, "visual_cameras", ()))
     length = int(getattr(message, "plan_length", 0))
@@ -158,7 +163,7 @@ def read_signals(message: Any) -> SignalsRow:
         signals,
         valid,
         bool(message.fresh),
-        embedding.astype(np.float16),
+        embedding,
         plan=plan,
         plan_samples=half_array(message, "plan_samples", int(message.num_samples), length),
         visual_embedding=half_array(message, "visual_embedding", len(cameras)),
@@ -186,6 +191,8 @@ def further_array(message: Any) -> tuple[NDArray[np.float32] | None, tuple[str, 
     """
     names = tuple(str(name) for name in getattr(message, "further_names", ()))
     values = np.array(getattr(message, "further", ()), dtype=np.float32)
+    if not names and not values.size:
+        return None, ()
     if len(names) != values.size:
         raise ObservationError(
             f"it has {len(names)} names of further signals and {values.size} values; each needs "
@@ -199,7 +206,7 @@ def further_array(message: Any) -> tuple[NDArray[np.float32] | None, tuple[str, 
             "names of further signals that are not allowed",
         )
     values[~np.isfinite(values)] = np.nan
-    return (values, names) if names else (None, ())
+    return values, names
 
 
 def half_array(message: Any, name: str, *lead: int) -> NDArray[np.float16] | None:

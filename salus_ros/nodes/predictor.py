@@ -26,7 +26,8 @@ from salus_ros.nodes.parameters import PredictorParameters
 from salus_ros.nodes.qos import OVERRIDES, sensor_qos, status_qos, stream_qos
 from salus_ros.prediction.extras import ARRAYS
 from salus_ros.prediction.lookahead import StepLookahead
-from salus_ros.prediction.predictor import Prediction, Predictor, PredictorStream
+from salus_ros.prediction.predictor import Prediction, Predictor
+from salus_ros.prediction.stream import PredictorStream
 from salus_ros.recording.progress import Progress, check_step
 from salus_ros.recording.status import check_id
 from salus_ros.recording.time import Order
@@ -285,7 +286,7 @@ class PredictorNode(SalusNode[PredictorParameters]):
 
     def _use(self, model: Predictor | None) -> None:
         self._model = model
-        self._stream = None if model is None else model.stream()
+        self._stream = None if model is None else PredictorStream(model)
         parts = {} if model is None else model.checkpoint.features.parts
         self._joints = JointInput(parts["joints"]) if "joints" in parts else None
         self._look = StepLookahead.of(parts["lookahead"]) if "lookahead" in parts else None

@@ -235,10 +235,11 @@ class Features:
 
     def _there(self, name: str, values: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Whether a row (B, W) is finite in each column that training had: (B, 1)."""
+        finite = np.isfinite(values)
+        if np.logical_and.reduce(finite, axis=None):  # as nearly always, and a tenth of the time
+            return np.ones((len(values), 1), np.bool_)
         read = self.extras[name].inverse_std > 0
-        there: NDArray[np.bool_] = np.logical_and.reduce(
-            np.isfinite(values), axis=1, where=read, keepdims=True
-        )
+        there: NDArray[np.bool_] = np.logical_and.reduce(finite, axis=1, where=read, keepdims=True)
         return there
 
 

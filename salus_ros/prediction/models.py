@@ -1,12 +1,11 @@
 """The failure predictors: the features of each step in, one logit per horizon and type out.
 
 Every model reads a sequence causally: its answer at a step depends on that step and on earlier
-ones alone. `forward` takes whole sequences, `advance` one step and what is remembered; both
-compute the same.
+ones alone. `forward` takes whole sequences, `salus_ros.prediction.steps` one step and what is
+remembered; both compute the same.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -17,9 +16,6 @@ from salus_ros.core.errors import ConfigError
 from salus_ros.prediction.config import TrainingConfig
 
 SEQUENCES_AT_ONCE = 64
-
-Memory = tuple[tuple[Tensor, ...], ...]
-"""What each layer remembers of B sequences, the oldest first; tensors (B, width)."""
 
 
 class FailureModel(nn.Module):
@@ -33,14 +29,6 @@ class FailureModel(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (B, T, outputs) of standardised features float32 (B, T, inputs)."""
-        raise NotImplementedError
-
-    def start(self, sequences: int) -> Memory:
-        """Return the memory before the first step of each sequence."""
-        raise NotImplementedError
-
-    def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """Take in one step, (B, inputs); return its logits (B, outputs) and the new memory."""
         raise NotImplementedError
 
 
@@ -64,25 +52,11 @@ class FailureMLP(FailureModel):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (..., outputs) of standardised features float32 (..., inputs)."""
-        # Functions instead of module calls: for a single live step those cost more than the
-        # arithmetic (36 us against 90 us).
         for linear, norm in zip(self.linears, self.norms, strict=True):
-            assert isinstance(linear, nn.Linear)
-            assert isinstance(norm, nn.LayerNorm)
-            features = F.linear(features, linear.weight, linear.bias)  # (..., width)
-            features = F.layer_norm(features, list(norm.normalized_shape), norm.weight, norm.bias)
-            features = F.relu(features)
-            if self.training:
-                features = F.dropout(features, self.dropout)
-        return F.linear(features, self.head.weight, self.head.bias)
-
-    def start(self, sequences: int) -> Memory:
-        """Nothing is remembered."""
-        return ()
-
-    def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """As `forward`."""
-        return self(features), memory
+            features = F.relu(norm(linear(features)))  # (..., width)
+            features = F.dropout(features, self.dropout, self.training)
+        logits: Tensor = self.head(features)
+        return logits
 
 
 class FailureTCN(FailureModel):
@@ -127,32 +101,6 @@ class FailureTCN(FailureModel):
         logits: Tensor = self.head(F.relu(x))
         return logits
 
-    def start(self, sequences: int) -> Memory:
-        """Zeros, as the padding of `forward`: of each layer the last 2 d steps."""
-        nothing = self.head.weight.new_zeros(sequences, self.width)
-        return tuple((nothing,) * (2 * d) for d in self.dilations)
-
-    def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """Take in one step, (B, inputs)."""
-        encoder, *layers, head = self._weights
-        x = F.linear(features, *encoder)
-        new = []
-        for dilation, (scale, shift, weight, bias), past in zip(
-            self.dilations, layers, memory, strict=True
-        ):
-            now = torch.layer_norm(x, [self.width], scale, shift)
-            taps = torch.cat((past[0], past[dilation], now), dim=1)
-            x = x + torch.relu_(F.linear(taps, weight, bias))
-            new.append((*past[1:], now))
-        return F.linear(x.relu(), *head), tuple(new)
-
-    @cached_property
-    def _weights(self) -> list[tuple[Tensor, ...]]:
-        """Parameters in the order of their use: to look them up takes as long as to use them."""
-        layers = zip(self.norms, self.linears, strict=True)
-        inner = [(*norm.parameters(), *linear.parameters()) for norm, linear in layers]
-        return [tuple(self.encoder.parameters()), *inner, tuple(self.head.parameters())]
-
 
 class FailureGRU(FailureModel):
     """Gated recurrent unit (Cho et al. 2014) on an encoded step; it remembers without limit.
@@ -184,16 +132,6 @@ class FailureGRU(FailureModel):
         x, _ = self.recurrent(x)
         logits: Tensor = self.head(F.dropout(x, self.dropout, self.training))
         return logits
-
-    def start(self, sequences: int) -> Memory:
-        """Zeros (B, width)."""
-        return ((self.head.weight.new_zeros(sequences, self.recurrent.hidden_size),),)
-
-    def advance(self, features: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """Take in one step, (B, inputs)."""
-        x = F.relu(self.encoder(features))
-        _, state = self.recurrent(x[:, None], memory[0][0][None])
-        return self.head(state[0]), ((state[0],),)
 
 
 _KINDS: dict[str, type[FailureMLP | FailureTCN | FailureGRU]] = {

@@ -9,9 +9,8 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from salus_ros.core.errors import ConfigError, ObservationError
+from salus_ros.core.errors import ConfigError
 from salus_ros.core.failures import FailureType
 from salus_ros.core.schema import EPISODE_OUTPUTS
 from salus_ros.prediction.calibration import Calibration
@@ -135,10 +134,6 @@ class Predictor:
         fits = calibration is not None and calibration.model_id == checkpoint.model_id
         return cls(checkpoint, device, calibration if fits else None)
 
-    def stream(self, streams: int = 1) -> "PredictorStream":
-        """Return what predicts live, step by step, on as many robots at once."""
-        return PredictorStream(self, streams)
-
     def predict(
         self,
         signals: NDArray[np.float32],
@@ -205,7 +200,8 @@ class Predictor:
         features = self.checkpoint.features.apply(signals, valid, extras, step)  # (N, F)
         with torch.inference_mode():
             given = torch.from_numpy(features).to(self.device)
-            return self.shaped(run_sequences(self.model, given, lengths))
+            outputs = run_sequences(self.model, given, lengths)
+        return self.shaped(outputs.float().cpu().numpy())
 
     def check_inputs(self, names: Sequence[str], parts: Parts) -> None:
         """Refuse episodes with other signals than those of training, or that lack an input.
@@ -282,102 +278,13 @@ class Predictor:
         risk, whole = prediction.risk, prediction.episode_failure
         return alarm_level(risk, whole, self.threshold, self.episode_threshold)
 
-    def shaped(self, outputs: Tensor) -> Outputs:
+    def shaped(self, flat: NDArray[np.float32]) -> Outputs:
         """Outputs of the network (B, H * K and those about the episode) as `Outputs`."""
-        flat: NDArray[np.float32] = outputs.float().cpu().numpy()
         shape = (len(flat), len(self.horizons_s), len(self.failure_types))
         split = shape[1] * shape[2]
         episode = np.full((len(flat), len(EPISODE_OUTPUTS)), np.nan, np.float32)
         episode[:, : flat.shape[1] - split] = flat[:, split:]
         return flat[:, :split].reshape(shape), episode
-
-
-class PredictorStream:
-    """Predicts step after step on B robots at once; what it remembers is of one episode each.
-
-    To later steps, one that cannot be judged is one without any signal.
-
-    Args:
-        predictor: The predictor.
-        streams: B.
-    """
-
-    def __init__(self, predictor: Predictor, streams: int = 1) -> None:
-        self._predictor = predictor
-        self._streams = streams
-        self._width = len(predictor.checkpoint.signal_names)
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin an episode: nothing of the last one remains."""
-        with torch.inference_mode():
-            self._memory = self._predictor.model.start(self._streams)
-        self._step = -1
-        self._answer: Prediction | None = None
-
-    def update(
-        self,
-        signals: NDArray[np.float32],
-        valid: NDArray[np.bool_],
-        extras: Extras | None = None,
-        step: int | None = None,
-    ) -> Prediction:
-        """Take in a step and predict.
-
-        Args:
-            signals: Float32 (B, S) or (S,); what is not valid may be anything.
-            valid: Bool, same shape.
-            extras: Those of `extras.EXTRAS` that there are, (B, W) or (W,) each.
-            step: Step of the episode; by default the next. Steps that are passed over count as
-                steps without any signal. The last one again gets the same answer, whatever its
-                signals: it is repeated. An earlier one begins anew.
-
-        Raises:
-            ObservationError: if the step cannot be judged: the sizes differ from those of
-                training, a value marked valid is not finite or is not once it is standardised, or
-                the model's answer is not finite.
-        """
-        if signals.ndim == 1:  # numpy's atleast_2d takes three times as long
-            signals, valid = signals[None], valid[None]
-            extras = extras and {n: of if of.ndim > 1 else of[None] for n, of in extras.items()}
-        step = self._step + 1 if step is None else step
-        if step == self._step and self._answer is not None:
-            return self._answer
-        if step <= self._step:
-            self.reset()
-        missed = step - self._step - 1 if self._step >= 0 else step
-        reach = self._predictor.model.reach
-        for ago in range(min(missed, reach), 0, -1):
-            nothing = np.zeros((self._streams, self._width), np.bool_)
-            self._advance(nothing.astype(np.float32), nothing, None, step - ago)
-        outputs = self._advance(signals, valid, extras, step)
-        self._answer = self._predictor.decide(*outputs, np.logical_or.reduce(valid, axis=1))
-        return self._answer
-
-    def _advance(
-        self,
-        signals: NDArray[np.float32],
-        valid: NDArray[np.bool_],
-        extras: Extras | None,
-        step: int,
-    ) -> Outputs:
-        predictor = self._predictor
-        features = predictor.checkpoint.features.apply(signals, valid, extras, step)
-        with torch.inference_mode():
-            given = torch.from_numpy(features).to(predictor.device)
-            outputs, memory = predictor.model.advance(given, self._memory)
-        logits, episode = predictor.shaped(outputs)
-        # In a microsecond: no layer overflows and remembers it, no -inf reads as safe.
-        told = episode[:, : len(predictor.checkpoint.episode_outputs)]
-        squares = np.vdot(features, features) + np.vdot(logits, logits) + np.vdot(told, told)
-        if not math.isfinite(squares):
-            raise ObservationError(
-                f"the model has no finite answer to signals {np.abs(features).max():.3g} standard "
-                "deviations from those of training; check the policy",
-                "signals to which the model has no finite answer",
-            )
-        self._memory, self._step, self._answer = memory, step, None
-        return logits, episode
 
 
 def alarm_level(

@@ -14,6 +14,7 @@ from salus_ros.messages.signals import PredictionRow, SignalsRow
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.lookahead import StepLookahead
 from salus_ros.prediction.predictor import Prediction, Predictor, alarm_level
+from salus_ros.prediction.stream import PredictorStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Watch:
         self._rate = AlarmRate(predictor.calibration, alpha)
         self._features = predictor.checkpoint.features
         self._types = predictor.failure_types
-        self._stream = predictor.stream()
+        self._stream = PredictorStream(predictor)
         parts = self._features.parts.get("lookahead")
         self._look = None if parts is None else StepLookahead.of(parts)
         self.reset()

@@ -9,7 +9,6 @@ from salus_ros.core.errors import ObservationError
 from salus_ros.core.failures import FailureType
 from salus_ros.messages.signals import (
     check_form,
-    embedding_array,
     read_prediction,
     read_signals,
 )
@@ -55,7 +54,6 @@ def test_a_signal_that_is_not_finite_is_not_valid_whatever_the_message_says(bad)
 
 def test_no_embedding_is_an_empty_one():
     assert read_signals(signals()).embedding.shape == (0,)
-    assert embedding_array(signals()) is None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -70,7 +68,6 @@ def test_an_embedding_that_float16_cannot_hold_is_refused_not_made_infinite():
     with pytest.raises(ObservationError, match="up to 70000; the store keeps float16") as caught:
         read_signals(signals([0, -70000]))
     assert "70000" not in caught.value.cause
-    np.testing.assert_array_equal(embedding_array(signals([70000])), [70000])
 
 
 def test_the_plan_and_what_the_policy_sees():

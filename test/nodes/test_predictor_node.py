@@ -17,6 +17,7 @@ from salus_ros.nodes import convert
 from salus_ros.nodes.predictor import PredictorNode
 from salus_ros.prediction.calibration import Calibration
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.stream import PredictorStream
 
 
 class Listener:
@@ -87,7 +88,7 @@ def test_signals_are_answered_with_the_models_prediction(graph, tmp_path):
     listener = Listener(graph, model_path=path)
     sent, heard = listener.ask(step=7)
     values, valid = signals_array(sent)
-    expected = Predictor.load(path).predict(values, valid)
+    expected = PredictorStream(Predictor.load(path)).update(values, valid)
     assert heard.header == sent.header
     assert (heard.episode_id, heard.step) == ("a", 7)
     np.testing.assert_array_equal(np.reshape(heard.probability, (4, 4)), expected.probability[0])
@@ -405,7 +406,7 @@ def test_a_policy_that_is_given_the_arm_back_has_no_past(graph, tmp_path):
         given = {"step": step, "stamp_ns": (step + 1) * 1_000_000, "embedding": np.ones(4)}
         sent, heard = listener.ask(**given, hand_backs=hand_backs)
         values, valid = signals_array(sent)
-        expected = alone.stream().update(values, valid, {"embedding": np.ones(4)}, step)
+        expected = PredictorStream(alone).update(values, valid, {"embedding": np.ones(4)}, step)
         assert heard.risk == pytest.approx(float(expected.risk[0]), rel=1e-5)
     assert listener.node._progress.refused == 0
 

@@ -11,6 +11,7 @@ from salus_ros.core.errors import CheckpointError
 from salus_ros.prediction.checkpoint import Checkpoint
 from salus_ros.prediction.config import PRESETS, TrainingConfig
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.stream import PredictorStream
 from salus_ros.training.train import fit_checkpoint, without_lacking
 
 
@@ -85,7 +86,7 @@ def test_a_file_from_before_no_progress_was_told_has_that_output_not(planted, tm
     np.testing.assert_array_equal(then.episode_failure, now.episode_failure)
     assert np.isnan(then.no_progress).all()
     assert np.isfinite(now.no_progress).all()
-    stream = old.stream()
+    stream = PredictorStream(old)
     first = (planted.signals[0], planted.valid[0], {"embedding": hidden["embedding"][0]})
     assert np.isnan(stream.update(*first).no_progress)
 

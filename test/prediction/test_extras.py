@@ -23,6 +23,7 @@ from salus_ros.prediction.extras import (
     told,
 )
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.stream import PredictorStream
 from salus_ros.training.dataset import load_samples
 from salus_ros.training.train import fit_checkpoint
 
@@ -142,7 +143,7 @@ def test_live_agrees_with_offline_with_every_input(predictor, episodes, tmp_path
     for name, gone in zip(EXTRAS, range(3, 10), strict=True):
         extras[name][gone] = np.nan  # one after the other is missing for a step
     offline = predictor.predict(episodes[11].signals, episodes[11].signals_valid, extras)
-    stream = loaded.stream()
+    stream = PredictorStream(loaded)
     for step in range(30):
         given = {
             n: of[step] for n, of in extras.items() if n in SINGLE or np.isfinite(of[step]).all()

@@ -27,17 +27,6 @@ def test_the_proof_of_concepts_networks_have_their_sizes():
     assert [linear.out_features for linear in large.linears] == [128, 256, 256, 128, 64]
 
 
-def test_step_by_step_is_the_whole_sequence(model):
-    features = torch.randn(2, 30, 5)
-    with torch.no_grad():
-        whole = model(features)
-        memory, one_by_one = model.start(2), []
-        for step in range(30):
-            logits, memory = model.advance(features[:, step], memory)
-            one_by_one.append(logits)
-    torch.testing.assert_close(torch.stack(one_by_one, dim=1), whole, atol=1e-6, rtol=1e-5)
-
-
 def test_no_step_depends_on_a_later_one(model):
     features = torch.randn(1, 30, 5)
     changed = features.clone()

@@ -8,6 +8,7 @@ import pytest
 from salus_ros.core.errors import ObservationError
 from salus_ros.prediction.config import PRESETS
 from salus_ros.prediction.predictor import Predictor
+from salus_ros.prediction.stream import PredictorStream
 from salus_ros.training.calibrate import calibrate
 from salus_ros.training.train import fit_checkpoint, without_lacking
 
@@ -46,7 +47,7 @@ def test_live_agrees_with_offline_from_the_first_step_on(predictor, planted):
     episodes.signals[hidden], episodes.valid[hidden] = np.nan, False
     episodes.extras["embedding"][episodes.step % 13 == 5] = np.nan
     offline = predictor.predict_episodes(*episodes.inputs)
-    stream = predictor.stream()
+    stream = PredictorStream(predictor)
     for row in range(len(episodes.step)):
         live = stream.update(
             episodes.signals[row],
@@ -64,7 +65,7 @@ def test_steps_that_are_passed_over_count_as_steps_without_a_signal(predictor, p
     episode.signals[gone], episode.valid[gone] = np.nan, False
     episode.extras["embedding"][gone] = np.nan
     offline = predictor.predict_episodes(*episode.inputs)
-    stream = predictor.stream()
+    stream = PredictorStream(predictor)
     for row in np.flatnonzero(~gone):
         live = stream.update(
             episode.signals[row], episode.valid[row], extras(episode, row), int(row)
@@ -74,7 +75,7 @@ def test_steps_that_are_passed_over_count_as_steps_without_a_signal(predictor, p
 
 def test_an_earlier_step_begins_anew(predictor, planted):
     episode = planted.subset([60])
-    stream = predictor.stream()
+    stream = PredictorStream(predictor)
     first = [
         stream.update(episode.signals[row], episode.valid[row], extras(episode, row), row)
         for row in range(6)
@@ -96,7 +97,7 @@ def take(stream, episode, row):
 def test_a_repeated_step_gets_the_same_answer_and_is_not_remembered(predictor, planted):
     episode = planted.subset([60])
     offline = predictor.predict_episodes(*episode.inputs)
-    stream = predictor.stream()
+    stream = PredictorStream(predictor)
     for row in range(40):
         first = take(stream, episode, row)
         for _ in range(row % 4):
@@ -123,7 +124,7 @@ def test_a_step_that_cannot_be_judged_is_one_without_a_signal(predictor, planted
     without.signals[bad], without.valid[bad] = np.nan, False
     without.extras["embedding"][bad] = np.nan
     offline = predictor.predict_episodes(*without.inputs)
-    stream = predictor.stream()
+    stream = PredictorStream(predictor)
     used = int(np.flatnonzero(predictor.checkpoint.features.signals.inverse_std)[0])
     for row in range(40):
         if bad[row]:
@@ -136,7 +137,7 @@ def test_a_step_that_cannot_be_judged_is_one_without_a_signal(predictor, planted
 
 def test_an_embedding_of_another_policy_is_refused_where_the_model_reads_one(predictor, planted):
     episode = planted.subset([60])
-    stream = predictor.stream()
+    stream = PredictorStream(predictor)
     first = take(stream, episode, 0)
     wrong = {"embedding": np.zeros(5, np.float32)}
     others = (episode.signals[1], episode.valid[1], wrong, 1)
@@ -151,7 +152,10 @@ def test_an_embedding_of_another_policy_is_refused_where_the_model_reads_one(pre
 def test_many_robots_at_once_are_as_many_alone(predictor, planted):
     two = planted.subset([62, 63])
     starts = [rows.start for rows in two.slices]
-    together, alone = predictor.stream(2), [predictor.stream(), predictor.stream()]
+    together, alone = (
+        PredictorStream(predictor, 2),
+        [PredictorStream(predictor) for _ in two.slices],
+    )
     for step in range(20):
         rows = [start + step for start in starts]
         both = together.update(two.signals[rows], two.valid[rows], extras(two, rows), step)
