@@ -15,6 +15,9 @@ from salus_ros.core.failures import ALL_FAILURE_TYPES, FAILURE_TYPES, FailureTyp
 PROBABILITY_TOLERANCE = 1e-6
 """Part by which a probability may leave [0, 1]: that of float32, in which they are sent."""
 
+LARGEST_HALF = float(np.finfo(np.float16).max)
+"""The largest value of a float16."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SignalsRow:
@@ -130,17 +133,16 @@ def embedding_array(message: Any) -> NDArray[np.float16]:
         ObservationError: if it does not fit float16.
     """
     values = np.asarray(message.embedding, dtype=np.float32)
-    with np.errstate(over="ignore"):
-        halves = values.astype(np.float16)
-    if np.logical_and.reduce(np.isfinite(halves)):
-        return halves
-    if np.isfinite(values).all():
+    largest = np.maximum.reduce(np.abs(values), initial=0.0)  # NaN where a value is
+    if largest <= LARGEST_HALF:
+        return values.astype(np.float16)
+    if np.isfinite(largest):
         raise ObservationError(
-            f"its embedding has values of up to {np.abs(values).max():g}; the store keeps "
-            f"float16, up to {np.finfo(np.float16).max:g}; scale it, or publish none",
+            f"its embedding has values of up to {largest:g}; the store keeps float16, up to "
+            f"{LARGEST_HALF:g}; scale it, or publish none",
             "an embedding that float16 cannot hold",
         )
-    return np.full_like(halves, np.nan)
+    return np.full(values.shape, np.nan, np.float16)
 
 
 def read_signals(message: Any) -> SignalsRow:

@@ -67,6 +67,8 @@ def test_an_embedding_that_float16_cannot_hold_is_refused_not_made_infinite():
     np.testing.assert_array_equal(read_signals(signals([65504])).embedding, [65504])
     with pytest.raises(ObservationError, match="up to 70000; the store keeps float16") as caught:
         read_signals(signals([0, -70000]))
+    with pytest.raises(ObservationError, match="up to 65510; the store keeps float16"):
+        read_signals(signals([65510]))  # which float16 would round to its largest
     assert "70000" not in caught.value.cause
 
 
